@@ -1,0 +1,52 @@
+# Two commands matter: `make run` shows the dashboard, `make test` proves it works.
+# Both need nothing but Python (3.11 or newer), make and a package index.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: run test lint types unit browser chromium screenshots clean
+
+run: $(VENV)/.run
+	$(BIN)/streamlit run app.py
+
+test: $(VENV)/.dev chromium lint types unit
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+# One thread a process: two processes on two cores would otherwise fight over them.
+unit: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term-missing:skip-covered
+
+browser: $(VENV)/.dev chromium
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/browser
+
+screenshots: $(VENV)/.dev chromium
+	$(BIN)/python tests/browser/screenshots.py
+
+# A Chromium that is there, else the distribution's, else Playwright's own.
+chromium: $(VENV)/.dev
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	|| (apt-get update -qq && apt-get install -y -qq chromium >/dev/null) \
+	|| (sudo -n apt-get update -qq && sudo -n apt-get install -y -qq chromium >/dev/null) \
+	|| $(BIN)/playwright install --with-deps chromium
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e ".[dev]"
+	@touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage dist

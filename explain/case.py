@@ -1,0 +1,192 @@
+"""One text with one target, as methods and checks see it: rows to ask for, and sums over words.
+
+A method or check is a generator. It yields an `Ask` (rows of which it wants values, or gradients
+too), receives an `Answer`, and returns its result. So it is written for one text, and whoever drives
+it evaluates the rows of all texts together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int64
+
+from explain.errors import MethodError
+from explain.model.encoding import Encoding
+from explain.model.rows import Row
+from explain.records import Attribution, Granularity, ModelInfo, Prediction, Target, Tokens
+from explain.units import Units
+
+T = TypeVar("T")
+Replacement = Literal["mask", "pad", "unk", "remove"]
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """Rows to evaluate: their values, and with `gradients` also d value / d embeddings."""
+
+    rows: Sequence[Row]
+    gradients: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """`values` of the rows, in their order; `gradients` one (T, D) array a row, empty if not asked for."""
+
+    values: Float32[np.ndarray, "N"]
+    gradients: Sequence[Float32[np.ndarray, "T D"]] = ()
+
+
+Steps = Generator[Ask, Answer, T]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Everything about one question that a method may use; arrays are numpy.
+
+    `special_ids` maps mask, pad and unk to token ids where the tokenizer has them; `embed` looks ids
+    up; `evaluate` answers an Ask at once, for libraries that want to be given a function.
+    """
+
+    info: ModelInfo
+    encoding: Encoding
+    prediction: Prediction
+    target: Target
+    granularity: Granularity
+    units: Units
+    special_ids: Mapping[str, int]
+    embed: Callable[[Int64[np.ndarray, "T"]], Float32[np.ndarray, "T D"]]
+    evaluate: Callable[[Ask], Answer]
+    seed: int
+    budget: int
+    orders: int
+
+    @cached_property
+    def embeds(self) -> Float32[np.ndarray, "T D"]:
+        """The vectors of the text's tokens; looked up at first use, since some models have no table."""
+        return self.embed(self.tokens.ids)
+
+    @property
+    def tokens(self) -> Tokens:
+        """The text's tokens."""
+        return self.encoding.tokens
+
+    @property
+    def n_units(self) -> int:
+        """How many units are scored."""
+        return len(self.units.spans)
+
+    def row(self, target: Target | None = None) -> Row:
+        """The text as it is."""
+        return Row(self.encoding.inputs, target or self.target)
+
+    def point(
+        self, start: Float32[np.ndarray, "T D"], alpha: float, end: Float32[np.ndarray, "T D"] | None = None
+    ) -> Row:
+        """The text with its embeddings at start + alpha · (end − start); `end` defaults to its own embeddings."""
+        return Row(self.encoding.inputs, self.target, start, self.embeds if end is None else end, alpha)
+
+    def baseline(self, name: str) -> tuple[str, Float32[np.ndarray, "T D"]]:
+        """Embeddings of the text with every non-special token replaced, and the name of what replaced them.
+
+        `name` is mask, pad, unk, zero or auto (the first of mask, pad, zero that exists); raises
+        MethodError when the tokenizer has no such token.
+        """
+        keep = self.tokens.special[:, None]  # (T, 1)
+        chosen = next((n for n in ("mask", "pad") if n in self.special_ids), "zero") if name == "auto" else name
+        if chosen != "zero" and chosen not in self.special_ids:
+            raise MethodError(
+                f"This model's tokenizer has no {chosen} token to compare with. Use one of: "
+                f"auto, {', '.join(self.special_ids)}, zero.",
+                code="no_baseline",
+            )
+        if chosen == "zero":
+            return "zero", np.where(keep, self.embeds, np.float32(0))
+        ids = np.where(self.tokens.special, self.tokens.ids, self.special_ids[chosen])
+        return chosen, np.where(keep, self.embeds, self.embed(ids))
+
+    def without(self, units: Bool[np.ndarray, "U"], how: Replacement, target: Target | None = None) -> Row:
+        """The text with the marked units replaced by a token, or removed."""
+        gone = np.zeros(len(self.tokens.ids), dtype=bool)  # (T,)
+        scored = self.units.of_token >= 0
+        gone[scored] = units[self.units.of_token[scored]]
+        filler = self.filler(how)[1]
+        if how == "remove":
+            if gone.all():
+                gone[0] = False  # a model needs one token to read
+                return Row({n: np.where(n == "input_ids", filler, a)[~gone] for n, a in self.encoding.inputs.items()}, target or self.target)  # fmt: skip
+            return Row({n: a[~gone] for n, a in self.encoding.inputs.items()}, target or self.target)
+        inputs = dict(self.encoding.inputs)
+        inputs["input_ids"] = np.where(gone, filler, inputs["input_ids"])
+        return Row(inputs, target or self.target)
+
+    def filler(self, how: str) -> tuple[str, int]:
+        """Name and id of the token that stands in; the first of mask, pad, unk if the wished one is missing."""
+        for name in (how, "mask", "pad", "unk"):
+            if name in self.special_ids:
+                return name, self.special_ids[name]
+        return "token 0", 0
+
+    def per_unit(self, scores: Float[np.ndarray, "... T"]) -> Float[np.ndarray, "... U"]:
+        """Sum token scores over each unit; specials are left out."""
+        member = self.units.of_token[None, :] == np.arange(self.n_units)[:, None]  # (U, T)
+        return scores @ member.T.astype(scores.dtype)
+
+    def of_specials(self, scores: Float[np.ndarray, "T"]) -> float:
+        """The total of the tokens that belong to no unit."""
+        return float(scores[self.units.of_token < 0].sum())
+
+    def attribution(
+        self,
+        *,
+        unit_scores: Float[np.ndarray, "U"],
+        value_input: float,
+        special: float = 0.0,
+        token_scores: Float[np.ndarray, "T"] | None = None,
+        baseline: str | None = None,
+        value_baseline: float | None = None,
+        **rest: Any,
+    ) -> Attribution:
+        """Assemble the record; who drives the method fills in its name, parameters, sign and cost."""
+        scores = unit_scores.astype(np.float64)
+        residual = scale = rule = None
+        if value_baseline is not None:
+            difference = value_input - value_baseline
+            residual = difference - float(scores.sum()) - special
+            scale, rule = residual_scale(difference, scores)
+        return Attribution(
+            method="",
+            params={},
+            target=self.target,
+            granularity=self.granularity,
+            units=self.units.spans,
+            unit_segment=self.units.segment,
+            unit_of=self.units.of_token,
+            scores=scores.astype(np.float32),
+            special=special,
+            signed=True,
+            value_input=float(value_input),
+            gross=None if token_scores is None else self.per_unit(np.abs(token_scores)).astype(np.float32),
+            baseline=baseline,
+            value_baseline=value_baseline,
+            residual=residual,
+            scale=scale,
+            scale_rule=rule,
+            **rest,
+        )
+
+
+def residual_scale(
+    difference: float, scores: Float[np.ndarray, "U"]
+) -> tuple[float, Literal["difference", "scores", "floor"]]:
+    """What a residual is measured against: the largest of |f(x) − f(x')|, 0.1 Σ|scores|, 0.05; and which it was."""
+    options: list[tuple[float, Literal["difference", "scores", "floor"]]] = [
+        (abs(difference), "difference"),
+        (0.1 * float(np.abs(scores).sum()), "scores"),
+        (0.05, "floor"),
+    ]
+    return max(options, key=lambda option: option[0])

@@ -1,0 +1,90 @@
+"""What can be asked for: methods and their parameters, models, and the request itself. Plain data, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from explain.records import Granularity, Record
+
+TargetKind = Literal["log_odds", "logit", "margin", "probability"]
+
+
+@dataclass(frozen=True, eq=False)
+class ParamInfo(Record):
+    """One parameter of a method: all that a face needs to offer it. Bounds are None where there is none."""
+
+    name: str
+    kind: Literal["choice", "integer", "number", "boolean"]
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class MethodInfo(Record):
+    """A method as faces see it.
+
+    `summary` says what it measures, `misleads` when not to believe it. `axioms` names what it
+    claims: complete, dummy, symmetric. `cite` is the paper.
+    """
+
+    name: str
+    title: str
+    family: str
+    summary: str
+    misleads: str
+    cite: str
+    params: tuple[ParamInfo, ...]
+    axioms: tuple[str, ...]
+    signed: bool
+    stochastic: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ModelCard(Record):
+    """A bundled model as a face lists it, read from its card's front matter."""
+
+    name: str
+    title: str
+    task: str
+    labels: tuple[str, ...]
+    licence: str
+    summary: str
+
+
+@dataclass(frozen=True, eq=False)
+class Request(Record):
+    """One question: which text, which decision, which methods. The same for every face.
+
+    `target` is a label, a class index, or None for what the model decided; `contrast` asks 'why the
+    target and not this?'. `attention` lists layers to keep, None for none. `checks` lists names,
+    None for the default set. `orders` is how many random orders the removal checks draw.
+    `budget` bounds the gradient evaluations spent on one text by one method.
+    """
+
+    texts: tuple[str, ...]
+    methods: tuple[str, ...] = ("integrated_gradients",)
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    target: str | int | None = None
+    contrast: str | int | None = None
+    quantity: TargetKind = "log_odds"
+    granularity: Granularity = "word"
+    attention: tuple[int, ...] | None = None
+    checks: tuple[str, ...] | None = None
+    truncate: bool = False
+    budget: int = 512
+    orders: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Progress(Record):
+    """How far running work is: what is being computed, rows done, and rows in all (None: not known yet)."""
+
+    stage: str
+    done: int
+    total: int | None = None

@@ -1,0 +1,59 @@
+"""Checks: may this picture be believed? One file each, found without a list.
+
+A check is a generator `(case, attribution, effects) -> checks`, decorated with `@check`. Each answers
+one of three questions: computed correctly? does the model react as the scores say? is it robust?
+Statuses are never combined into one light. Third parties use the entry-point group `explain.checks`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from explain import plugins
+from explain.case import Case, Steps
+from explain.errors import MethodError
+from explain.records import Attribution, Check, Effects
+
+Function = Callable[[Case, Attribution, Effects | None], Steps[tuple[Check, ...]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Checker:
+    """A check: its name, the stage shown while it runs, and its function."""
+
+    name: str
+    stage: str
+    order: int
+    fn: Function
+
+
+_registered: dict[str, Checker] = {}
+
+
+def check(*, stage: str, order: int = 100) -> Callable[[Function], Function]:
+    """Register a generator function as a check; low `order` runs first."""
+
+    def register(fn: Function) -> Function:
+        _registered[fn.__name__] = Checker(fn.__name__, stage, order, fn)
+        return fn
+
+    return register
+
+
+@cache
+def checkers() -> dict[str, Checker]:
+    """All checks by name, in the order they run."""
+    list(plugins.modules(sys.modules[__name__], "explain.checks"))
+    return {c.name: c for c in sorted(_registered.values(), key=lambda c: (c.order, c.name))}
+
+
+def chosen(names: tuple[str, ...] | None) -> list[Checker]:
+    """The checks of a request (None: all); raises MethodError that lists the names."""
+    known = checkers()
+    for name in names or ():
+        if name not in known:
+            raise MethodError(f"There is no check '{name[:40]}'. There are: {', '.join(known)}.", code="unknown_check")
+    return [c for c in known.values() if names is None or c.name in names]

@@ -1,0 +1,84 @@
+"""Would another neutral text have told another story?
+
+The attribution is repeated with a second baseline. Straight paths leave the space of words, and a
+baseline may mean something to the model (Sturmfels et al. 2020; Sanyal & Ren 2021), so what the model
+says about the baseline itself is shown too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from explain.case import Case, Steps
+from explain.checks import check
+from explain.methods import find
+from explain.records import Attribution, Check, Effects, Status
+
+
+@check(stage="Trying a second baseline", order=10)
+def baseline(case: Case, attribution: Attribution, effects: Effects | None) -> Steps[tuple[Check, ...]]:
+    """Same top word, and same signs among the top three, under a second baseline?"""
+    method = find(attribution.method)
+    used = attribution.baseline
+    other = next((n for n in ("pad", "mask", "zero") if n != used and (n == "zero" or n in case.special_ids)), None)
+    if attribution.value_baseline is None or other is None or "baseline" not in attribution.params:
+        return (Check("baseline", 0, "robust", "n/a", "This method compares with no baseline."),)
+    params = dataclasses.replace(method.configured(attribution.params), baseline=other)
+    second = yield from method.fn(case, params)
+
+    first_scores, second_scores = attribution.scores.astype(float), second.scores.astype(float)
+    slack = _error(attribution) + _error(second)  # (U,)
+    order = np.argsort(-np.abs(first_scores), kind="stable")
+    top, rival = int(order[0]), int(np.argmax(np.abs(second_scores)))
+    lead = abs(second_scores[rival]) - abs(second_scores[top])
+    same_top = bool(top == rival or lead <= slack[top] + slack[rival])
+    flips = [
+        int(u) for u in order[:3] if first_scores[u] * second_scores[u] < 0 and abs(second_scores[u]) > slack[u]
+    ] if method.info.signed else []  # fmt: skip
+    status: Status = "pass" if same_top and not flips else "warn" if same_top or not flips else "fail"
+
+    text = case.tokens.texts
+    names = [f"“{text[case.units.segment[u]][slice(*case.units.spans[u])]}”" for u in (top, rival)]
+    sentence = f"Compared with {_called(other)} instead of {_called(used)}, "
+    if status == "pass":
+        sentence += "the largest score belongs to the same word and the three largest keep their signs."
+    elif same_top:
+        sentence += f"{_words(len(flips))} of the three largest scores change sign."
+    else:
+        sentence += f"the largest score moves from {names[0]} to {names[1]}."
+        sentence += f" {_words(len(flips)).capitalize()} of the three largest change sign." if flips else ""
+    return (
+        Check(
+            "baseline",
+            0,
+            "robust",
+            status,
+            sentence,
+            value=float(np.abs(first_scores - second_scores).max() / max(np.abs(first_scores).max(), 1e-12)),
+            details={
+                "baseline": used,
+                "value": attribution.value_baseline,
+                "second": other,
+                "second_value": second.value_baseline,
+                "second_scores": second_scores.tolist(),
+                "same_top": same_top,
+                "flips": flips,
+            },
+        ),
+    )
+
+
+def _error(attribution: Attribution) -> Any:
+    found = attribution.numeric_error if attribution.numeric_error is not None else attribution.error
+    return np.zeros(len(attribution.scores)) if found is None else found.astype(float)
+
+
+def _called(name: str | None) -> str:
+    return "zero vectors" if name == "zero" else f"[{(name or '').upper()}]"
+
+
+def _words(n: int) -> str:
+    return ("none", "one", "two", "all three")[n]

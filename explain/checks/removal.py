@@ -1,0 +1,131 @@
+"""Does the model react as the scores say? Take words out in the order of their scores, and watch.
+
+Comprehensiveness: taking out the words with the highest scores first should move the target more than
+taking words out in random orders does. Sufficiency: keeping only them should move it less (DeYoung et
+al. 2020, ERASER). Both are averaged over the curve (AOPC), on log-odds and on probability, with words
+replaced by the mask token and deleted: four measurements, of which the weakest counts. The yardstick is
+random orders, since raw values can look better on stranger texts (Chrysostomou & Aletras 2022); the
+order by leave-one-out is a second yardstick.
+
+Few words: up to 2 there is nothing to order; up to 6 all orders are compared exactly; beyond that, at
+least 200 random orders are drawn before the check may pass.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from explain.case import Ask, Case, Steps
+from explain.checks import check
+from explain.effects import has_probability, probability
+from explain.records import Attribution, Check, Effects, Status
+
+ENOUGH, EXACT, POINTS = 200, 6, 20
+PASS, FAIL = 0.95, 0.5
+HOW = ("mask", "remove")
+
+
+@check(stage="Taking words out", order=20)
+def removal(case: Case, attribution: Attribution, effects: Effects | None) -> Steps[tuple[Check, ...]]:
+    """Comprehensiveness and sufficiency, as percentiles among random orders."""
+    if case.n_units <= 2:
+        sentence = "With one or two words there is no order to compare."
+        return tuple(
+            Check(name, 0, "reacts as the scores say", "n/a", sentence) for name in ("comprehensiveness", "sufficiency")
+        )
+    orders, exact = _orders(case, attribution)  # (1 + R, U), ours first
+    loo = None if effects is None else np.argsort(effects.without, kind="stable")
+    if loo is not None:
+        orders = np.concatenate([orders, loo[None]])
+    ks = np.unique(np.linspace(1, case.n_units - 1, min(POINTS, case.n_units - 1)).round().astype(int))
+    ranks = np.argsort(orders, axis=1)  # (R, U): place of each unit in each order
+    curves = {}
+    removed = ranks[:, None, :] < ks[None, :, None]  # (R, K, U)
+    for how in HOW:
+        full, first, kept = yield from _evaluate(case, removed, how)
+        curves["log-odds" if has_probability(case.target) else case.target.unit, how] = full - first, full - kept
+        if has_probability(case.target):
+            p = probability(full)
+            curves["probability", how] = p - probability(first), p - probability(kept)
+
+    def verdict(name: str, which: int, better: int, claim: str) -> Check:
+        rows = []
+        for (scale, how), both in curves.items():
+            curve = both[which]  # (R, K)
+            aopc = curve.mean(1)  # (R,)
+            ours, random = aopc[0], aopc[1 : len(aopc) - (loo is not None)]
+            rows.append(
+                {
+                    "scale": scale,
+                    "replacement": "deletion" if how == "remove" else case.filler(how)[0],
+                    "ours": float(ours),
+                    "random": float(random.mean()),
+                    "leave_one_out": None if loo is None else float(aopc[-1]),
+                    "percentile": _percentile(better * ours, better * random),
+                    "curve": curve[0].tolist(),
+                    "random_curve": curve[1 : 1 + len(random)].mean(0).tolist(),
+                }
+            )
+        worst = min(rows, key=lambda row: row["percentile"])
+        share, n = float(worst["percentile"]), len(orders) - 1 - (loo is not None)
+        status, sentence = _judge(share, n, exact, claim)
+        low, high = (share, share) if exact else _wilson(share, n)
+        details: dict[str, Any] = {"orders": n, "exact": exact, "removed": ks.tolist(), "measurements": rows}
+        return Check(
+            name, 0, "reacts as the scores say", status, sentence, share, 0.5, (low, high), PASS, details=details
+        )
+
+    return (
+        verdict("comprehensiveness", 0, 1, "Taking out the words with the highest scores first moves the model more"),
+        verdict("sufficiency", 1, -1, "Keeping only the words with the highest scores moves the model less"),
+    )
+
+
+def _orders(case: Case, attribution: Attribution) -> tuple[Int64[np.ndarray, "R U"], bool]:
+    """Our order, then the random ones (in pairs of an order and its reverse) or, for short texts, all others."""
+    n = case.n_units
+    ours = np.argsort(-attribution.scores, kind="stable")
+    if n <= EXACT:
+        return np.array([ours, *(p for p in permutations(range(n)) if p != tuple(ours.tolist()))]), True
+    rng = np.random.default_rng([case.seed, n])
+    drawn = [rng.permutation(n) for _ in range((case.orders + 1) // 2)]
+    return np.array([ours, *(o for p in drawn for o in (p, p[::-1]))]), False
+
+
+def _evaluate(
+    case: Case, removed: Bool[np.ndarray, "R K U"], how: Any
+) -> Steps[tuple[float, Float64[np.ndarray, "R K"], Float64[np.ndarray, "R K"]]]:
+    """Target of the text, with the removed words gone, and with only them kept; each distinct set once."""
+    sets = np.concatenate([removed, ~removed]).reshape(-1, case.n_units)  # (2·R·K, U)
+    distinct, index = np.unique(sets, axis=0, return_inverse=True)
+    answer = yield Ask([case.row(), *(case.without(units, how) for units in distinct)])
+    values = answer.values.astype(np.float64)[1:][index.reshape(-1)].reshape(2, *removed.shape[:2])
+    return float(answer.values[0]), values[0], values[1]
+
+
+def _percentile(ours: float, random: Float64[np.ndarray, "R"]) -> float:
+    """Share of random orders that ours beats; ties count half."""
+    tie = np.isclose(random, ours, rtol=1e-5, atol=1e-6)
+    return float(((random < ours) & ~tie).mean() + 0.5 * tie.mean())
+
+
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share by Wilson's score method (1927)."""
+    z2 = 1.96**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = 1.96 / (1 + z2 / n) * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _judge(share: float, n: int, exact: bool, claim: str) -> tuple[Status, str]:
+    kind = "of all other orders do" if exact else f"of {n} random orders do"
+    sentence = f"{claim} than {share:.0%} {kind}, in the weakest of four measurements."
+    if exact or n >= ENOUGH:
+        return ("pass" if share >= PASS else "fail" if share <= FAIL else "warn"), sentence
+    if _wilson(share, n)[1] < FAIL:
+        return "warn", sentence + f" That is below chance; {ENOUGH} orders give a verdict."
+    return "not checked", sentence + f" {ENOUGH} orders are needed for a verdict."

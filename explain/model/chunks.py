@@ -1,0 +1,62 @@
+"""Rows in, chunks of a token budget out: sorted by length, halved when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeVar
+
+import torch
+
+from explain.errors import ModelError
+from explain.model.rows import Row
+
+T = TypeVar("T")
+Padding = Literal["pad", "equal", "single"]
+"""What a model tolerates in one batch: rows of any length, of equal length only, or one row at a time."""
+
+
+def chunks(rows: Sequence[Row], budget: int, padding: Padding) -> Iterator[list[int]]:
+    """Indices of `rows`, shortest first, in groups of at most `budget` padded tokens (at least one row)."""
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    group: list[int] = []
+    for i in order:
+        size = len(rows[i])
+        full = bool(group) and (len(group) + 1) * size > budget
+        odd = bool(group) and padding == "equal" and len(rows[group[0]]) != size
+        if full or odd or (group and padding == "single"):
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group
+
+
+def halving(
+    run: Callable[[list[int]], T], group: list[int], on_halved: Callable[[int], None]
+) -> list[tuple[list[int], T]]:
+    """Run a group; when memory runs out, run its halves instead, down to single rows.
+
+    `on_halved` hears the size that was too large. Raises ModelError when one row alone does not fit.
+    """
+    try:
+        return [(group, run(group))]
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        if len(group) == 1:
+            raise ModelError(
+                "The text does not fit into memory even alone. Use a shorter text, a smaller model or another device.",
+                code="out_of_memory",
+            ) from None
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    on_halved(len(group))
+    middle = len(group) // 2
+    return halving(run, group[:middle], on_halved) + halving(run, group[middle:], on_halved)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return (
+        isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "out of memory" in text or "can't allocate" in text
+    )

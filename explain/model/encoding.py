@@ -1,0 +1,98 @@
+"""Text in, tokens out; text that cannot be explained is refused here, once, with a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from explain.errors import InputError
+from explain.records import Tokens
+from explain.settings import settings
+from explain.units import units_of
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """One text as the model reads it: the record of its tokens, and the integer inputs by name."""
+
+    tokens: Tokens
+    inputs: Mapping[str, Int64[np.ndarray, "T"]]
+
+
+def check_texts(texts: tuple[str, ...], pairs: bool = True) -> None:
+    """Refuse what no tokenizer should see; raises InputError."""
+    if not 1 <= len(texts) <= (2 if pairs else 1) or not all(isinstance(t, str) for t in texts):
+        raise InputError("Expected one text, or two for a sentence pair.", code="bad_text")
+    limit = settings().max_characters
+    for text in texts:
+        if len(text) > limit:
+            raise InputError(
+                f"The text has {len(text):,} characters; at most {limit:,} are read. Explain it in parts.",
+                code="too_large",
+            )
+        if not text:
+            raise InputError("The text is empty. Enter a sentence.", code="empty_text")
+        if not text.isprintable() and any("\ud800" <= c <= "\udfff" for c in text):
+            raise InputError(
+                "The text holds half of a character (a lone surrogate). Send it as valid Unicode.",
+                code="invalid_unicode",
+            )
+
+
+def encode(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, truncate: bool) -> Encoding:
+    """Tokenize one text or a pair.
+
+    Args:
+        tokenizer: a fast tokenizer.
+        texts: the raw texts.
+        max_tokens: the most that the model reads, special tokens included.
+        truncate: cut a longer text (the record says where) instead of refusing it.
+
+    Raises:
+        InputError: nothing to explain, or too long.
+    """
+    check_texts(texts)
+    full = tokenizer(*texts, return_offsets_mapping=True, verbose=False)
+    count = len(full["input_ids"])
+    cut = count > max_tokens
+    if cut and not truncate:
+        raise InputError(
+            f"The text has {count:,} tokens and this model reads {max_tokens:,}. Shorten it, or allow it to be "
+            "cut (truncate=True).",
+            code="too_long",
+        )
+    enc = (
+        tokenizer(*texts, return_offsets_mapping=True, verbose=False, truncation=True, max_length=max_tokens)
+        if cut
+        else full
+    )
+    segment = np.array([-1 if s is None else s for s in enc.sequence_ids()], dtype=np.int32)  # (T,)
+    special = segment < 0
+    if special.all():
+        raise InputError(
+            "The text holds nothing that the model can read: only white space or invisible characters. "
+            "Enter a sentence.",
+            code="no_content_tokens",
+        )
+    offsets = np.array(enc["offset_mapping"], dtype=np.int32).reshape(-1, 2)
+    offsets[special] = 0
+    truncated_at = None
+    if cut:
+        last = segment == len(texts) - 1
+        truncated_at = int(offsets[last, 1].max()) if last.any() else 0
+    tokens = Tokens(
+        texts=texts,
+        segment=segment,
+        ids=np.array(enc["input_ids"], dtype=np.int64),
+        strings=tuple(enc.tokens()),
+        offsets=offsets,
+        special=special,
+        words=units_of(texts, segment, offsets, special, "word").of_token,
+        truncated_at=truncated_at,
+    )
+    names = [n for n in enc if n not in ("offset_mapping", "attention_mask", "special_tokens_mask")]
+    return Encoding(tokens, {n: np.array(enc[n], dtype=np.int64) for n in names})

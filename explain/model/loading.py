@@ -1,0 +1,221 @@
+"""From files to a Runner: right head, trained head, right tokenizer, frozen, and nothing executed from the files."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import safetensors
+import torch
+from transformers import AutoConfig, AutoTokenizer
+
+from explain.errors import InputError, ModelError
+from explain.model.runner import Runner
+from explain.model.sources import Source, config_of, find
+from explain.records import ModelInfo
+from explain.tasks import Task, tasks
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+
+
+def load_runner(
+    name: str,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    task: str = "auto",
+    token: str | None = None,
+    allow_download: bool | None = None,
+    runner: type[Runner] = Runner,
+) -> Runner:
+    """Load a model for explaining.
+
+    Args:
+        name: a bundled model, a Hub id, or a local folder.
+        revision: Hub branch, tag or commit.
+        device: 'auto' (CUDA, then MPS, then CPU) or a torch device.
+        dtype: 'auto' (float32, which attribution needs) or float64, bfloat16, float16.
+        task: 'auto', a task's name, or the variant of a head ('binary', 'regression', …).
+        token: Hub access token.
+        allow_download: may the Hub be asked; None for the setting.
+        runner: the class to make.
+
+    Raises:
+        ModelError: says what is wrong with the model and what to do.
+        InputError: an option has a value that does not exist.
+    """
+    source = find(name, revision, token, allow_download)
+    config_dict = config_of(source.config_folder)
+    chosen = _task_for(config_dict, task)
+    place, precision = _device(device), _dtype(dtype)
+    tokenizer = _tokenizer(source)
+    module = _module(source, chosen, precision)
+    _match(module, tokenizer)
+    module.to(place)
+    problem = chosen.problem(module.config, task)
+    info = ModelInfo(
+        id=source.id,
+        revision=source.revision,
+        task=chosen.name,
+        problem=problem,
+        labels=chosen.labels(module.config, problem),
+        architecture=type(module).__name__,
+        n_layers=_number(module.config, "num_hidden_layers", "n_layer", "num_layers"),
+        n_heads=_number(module.config, "num_attention_heads", "n_head", "num_heads"),
+        d_model=_width(module),
+        max_tokens=_max_tokens(module, tokenizer),
+        dtype=str(precision).removeprefix("torch."),
+        device=str(place),
+        kernel=str(getattr(module.config, "_attn_implementation", None) or "eager"),
+        weights_sha256=source.weights_sha256(),
+        tokenizer_sha256=source.tokenizer_sha256(),
+        licence=source.licence,
+        source=source.kind,
+    )
+    return runner(module, tokenizer, chosen, info)
+
+
+def _task_for(config: dict[str, Any], wish: str) -> Task:
+    known = tasks()
+    variants = {p: t for t in known.values() for p in t.problems}
+    if wish != "auto" and wish not in known and wish not in variants:
+        raise InputError(f"There is no task '{wish}'. There are: {', '.join([*known, *variants])}.", code="bad_task")
+    named = config.get("architectures") or []
+    for task in known.values():
+        classes = task.architectures()
+        if config["model_type"] in classes and (
+            wish in (task.name, *task.problems) or classes[config["model_type"]] in named
+        ):
+            return task
+    if any(config["model_type"] in task.architectures() for task in known.values()):
+        raise ModelError(
+            f"This checkpoint is a {', '.join(map(str, named)) or config['model_type']}, which has no trained head for: "
+            f"{', '.join(known)}. Choose a checkpoint fine-tuned for one of these.",
+            code="no_trained_head",
+        )
+    raise ModelError(
+        f"The architecture '{config['model_type'][:80]}' is not supported. Supported are the "
+        f"{sum(len(t.architectures()) for t in known.values())} that transformers offers for: {', '.join(known)}.",
+        code="unsupported_architecture",
+    )
+
+
+def _module(source: Source, task: Task, dtype: torch.dtype) -> Any:
+    quiet = logging.getLogger("transformers.modeling_utils")
+    before = quiet.level
+    quiet.setLevel(logging.ERROR)  # its load report is read below and told in our words
+    try:
+        config = AutoConfig.from_pretrained(source.config_folder, **_LOCAL)
+        module, report = task.auto_class().from_pretrained(
+            source.folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **_LOCAL
+        )
+        missing = sorted(report["missing_keys"])
+        if source.adapter is not None:
+            module, missing = _with_adapter(module, source, missing), []
+    except safetensors.SafetensorError as error:
+        raise ModelError(f"The weights file is damaged: {error}. Fetch it again.", code="corrupt_model") from None
+    except ModelError:
+        raise
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, ImportError) as error:
+        text = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        code = (
+            "shape_mismatch"
+            if "size mismatch" in str(error) or "ignore_mismatched_sizes" in str(error)
+            else "load_failed"
+        )
+        raise ModelError(f"The model cannot be loaded: {text}", code=code) from None
+    finally:
+        quiet.setLevel(before)
+    if report.get("mismatched_keys"):
+        names = ", ".join(str(k[0] if isinstance(k, tuple) else k) for k in list(report["mismatched_keys"])[:3])
+        raise ModelError(f"Weights do not fit the configuration: {names}.", code="shape_mismatch")
+    if missing:
+        raise ModelError(
+            f"The checkpoint holds no weights for: {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}. Without "
+            "them the head would be random and its decisions noise. Choose a fine-tuned checkpoint.",
+            code="missing_keys",
+        )
+    return module
+
+
+def _with_adapter(module: Any, source: Source, missing: list[str]) -> Any:
+    from peft import PeftModel, load_peft_weights  # only adapters need it
+
+    supplied = " ".join(load_peft_weights(str(source.adapter), device="cpu"))
+    absent = [key for key in missing if key not in supplied]
+    if absent:
+        raise ModelError(f"The adapter holds no weights for: {', '.join(absent[:5])}.", code="missing_keys")
+    return PeftModel.from_pretrained(module, str(source.adapter)).merge_and_unload()
+
+
+def _tokenizer(source: Source) -> Any:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, use_fast=True, **_LOCAL)
+    except Exception as error:  # any of a dozen libraries may fail here; the sentence is the same
+        text = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise ModelError(f"The tokenizer cannot be loaded: {text}", code="no_tokenizer") from None
+    if not tokenizer.is_fast:
+        raise ModelError(
+            "The tokenizer is a slow one and cannot say which characters a token stands for. Convert it to a fast "
+            "tokenizer (tokenizer.json).",
+            code="slow_tokenizer",
+        )
+    return tokenizer
+
+
+def _match(module: Any, tokenizer: Any) -> None:
+    table = module.get_input_embeddings()
+    rows = getattr(table, "num_embeddings", None)
+    highest = max(tokenizer.get_vocab().values(), default=0)
+    if rows is not None and highest >= rows:
+        raise ModelError(
+            f"The tokenizer belongs to another model: it has ids up to {highest:,}, the model knows {rows:,}.",
+            code="tokenizer_mismatch",
+        )
+
+
+def _device(wish: str) -> torch.device:
+    if wish == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wish)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ModelError(
+            f"The device '{wish[:40]}' is not available here. Use 'auto' or 'cpu'.", code="no_device"
+        ) from None
+    return device
+
+
+def _dtype(wish: str) -> torch.dtype:
+    if wish == "auto":
+        return torch.float32
+    if wish not in DTYPES:
+        raise InputError(f"There is no dtype '{wish[:40]}'. Use auto, {', '.join(DTYPES)}.", code="bad_dtype")
+    return DTYPES[wish]
+
+
+def _number(config: Any, *names: str) -> int:
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    return next((int(getattr(text, n)) for n in names if isinstance(getattr(text, n, None), int)), 0)
+
+
+def _width(module: Any) -> int:
+    weight = getattr(module.get_input_embeddings(), "weight", None)
+    return int(weight.shape[-1]) if weight is not None else _number(module.config, "hidden_size", "d_model")
+
+
+def _max_tokens(module: Any, tokenizer: Any) -> int:
+    """The least of what tokenizer, configuration and learned position tables allow."""
+    limits = [tokenizer.model_max_length, _number(module.config, "max_position_embeddings", "n_positions")]
+    for name, part in module.named_modules():
+        if isinstance(part, torch.nn.Embedding) and name.endswith("position_embeddings"):
+            offset = 0 if part.padding_idx is None else part.padding_idx + 1  # RoBERTa counts from there
+            limits.append(part.num_embeddings - offset)
+    sane = [int(n) for n in limits if isinstance(n, (int, float)) and 0 < n < 1e7 and math.isfinite(n)]
+    return min(sane, default=512)

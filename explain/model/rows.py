@@ -1,0 +1,35 @@
+"""One row is one pass through the model: the ids of one input, and where its embeddings are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from explain.records import Target
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Row:
+    """`inputs` holds the model's integer inputs by name, each of its own length; `input_ids` is
+    the one that is explained.
+
+    Without `start` the model looks its embeddings up. With it, they are the point
+    start + alpha · (end − start) of a straight path; rows of one path share both arrays.
+    """
+
+    inputs: Mapping[str, Int64[np.ndarray, "K"]]
+    target: Target
+    start: Float32[np.ndarray, "T D"] | None = None
+    end: Float32[np.ndarray, "T D"] | None = None
+    alpha: float = 1.0
+
+    @property
+    def ids(self) -> Int64[np.ndarray, "T"]:
+        """The token ids that are explained."""
+        return self.inputs["input_ids"]
+
+    def __len__(self) -> int:
+        return len(self.inputs["input_ids"])

@@ -1,0 +1,283 @@
+"""A loaded checkpoint and the two primitives under every method: values(rows) and gradients(rows)."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from explain.errors import Cancelled, ModelError
+from explain.model.chunks import Padding, chunks, halving
+from explain.model.encoding import Encoding, encode
+from explain.model.rows import Row
+from explain.model.substitution import lookup, substituted
+from explain.records import ModelInfo, Prediction, Target
+from explain.settings import settings
+from explain.tasks import Task
+
+
+@dataclass
+class Meter:
+    """One caller's view of running work: how far it is, whether to stop, what it cost.
+
+    `progress(rows_done)` is called after every chunk, `cancel` is checked before it.
+    """
+
+    progress: Callable[[int], None] | None = None
+    cancel: threading.Event | None = None
+    halved: int = 0
+    done: int = field(default=0, init=False)
+
+    def check(self) -> None:
+        """Raise Cancelled if somebody asked to stop."""
+        if self.cancel is not None and self.cancel.is_set():
+            raise Cancelled("The explanation was cancelled.")
+
+    def advance(self, rows: int) -> None:
+        """Count rows and tell the listener."""
+        self.done += rows
+        if self.progress is not None:
+            self.progress(self.done)
+
+
+@dataclass
+class Rates:
+    """Seconds a token for a forward pass, and for a forward and backward pass; None until measured."""
+
+    forward: float | None = None
+    backward: float | None = None
+
+    def learn(self, seconds: float, tokens: int, backward: bool) -> None:
+        """Move the running mean towards a new measurement."""
+        name = "backward" if backward else "forward"
+        old, new = getattr(self, name), seconds / tokens
+        setattr(self, name, new if old is None else 0.7 * old + 0.3 * new)
+
+
+class Runner:
+    """A model, its tokenizer and its task. Shared by threads: one lock guards the module.
+
+    `module` and `tokenizer` are the objects underneath, read-only by convention. Parameters are
+    frozen; nothing is left behind on the module after a call, also after an error.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        tokenizer: Any,
+        task: Task,
+        info: ModelInfo,
+        *,
+        autocast: torch.dtype | None = None,
+        token_budget: int | None = None,
+    ) -> None:
+        self.module = module.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.task = task
+        self.info = info
+        self.autocast = autocast
+        self.token_budget = token_budget or settings().token_budget
+        self.lock = threading.RLock()
+        self.rates = Rates()
+        self.device = next(module.parameters()).device
+        self.padding: Padding = "pad"
+        self.padding = self._probe_padding()
+
+    def encode(self, texts: tuple[str, ...], *, truncate: bool = False) -> Encoding:
+        """Tokenize one text or a pair; raises InputError as `explain.model.encoding.encode`."""
+        with self.lock:  # truncation is state of the tokenizer
+            return encode(self.tokenizer, texts, self.info.max_tokens, truncate)
+
+    def embed(self, ids: Int64[np.ndarray, "T"]) -> Float32[np.ndarray, "T D"]:
+        """The vectors that the model looks up for `ids`."""
+        with self.lock, torch.no_grad():
+            found = lookup(self.module, self._tensor(ids[None]))  # (1, T, D)
+        return found[0].float().cpu().numpy()
+
+    def predict(self, text: str | tuple[str, str], *, truncate: bool = False) -> Prediction:
+        """What the model decides about one text or pair."""
+        return self.predict_batch([text], truncate=truncate)[0]
+
+    def predict_batch(
+        self, texts: Sequence[str | tuple[str, str]], *, truncate: bool = False, meter: Meter | None = None
+    ) -> list[Prediction]:
+        """`predict` for many texts, in the same order."""
+        encodings = [self.encode((t,) if isinstance(t, str) else tuple(t), truncate=truncate) for t in texts]
+        return self.decide(encodings, meter)
+
+    def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
+        """Predictions for texts that are already encoded."""
+        blank = Target(kind="value", index=None, name="", unit="")
+        rows = [Row(e.inputs, blank) for e in encodings]
+        outputs: list[np.ndarray] = [np.empty(0)] * len(rows)
+        for group, raw in self._forward(rows, meter or Meter(), self._raw):
+            for i, output in zip(group, raw, strict=True):
+                outputs[i] = output
+        return [self.task.prediction(o, self.info.labels, self.info.problem) for o in outputs]
+
+    def values(self, rows: Sequence[Row], meter: Meter | None = None) -> Float32[np.ndarray, "N"]:
+        """The target's value for every row, without gradient."""
+        values = np.zeros(len(rows), dtype=np.float32)
+        for group, found in self._forward(rows, meter or Meter(), self._values):
+            values[group] = found
+        return values
+
+    def gradients(
+        self, rows: Sequence[Row], meter: Meter | None = None
+    ) -> tuple[Float32[np.ndarray, "N"], list[Float32[np.ndarray, "T D"]]]:
+        """The target's value for every row, and its gradient with respect to the row's embeddings."""
+        values = np.zeros(len(rows), dtype=np.float32)
+        gradients: list[np.ndarray] = [np.empty(0, dtype=np.float32)] * len(rows)
+        for group, (found, slopes) in self._forward(rows, meter or Meter(), self._gradients, backward=True):
+            values[group] = found
+            for i, slope in zip(group, slopes, strict=True):
+                gradients[i] = slope[: len(rows[i])]
+        return values, gradients
+
+    def forecast(self, tokens: int, forward: int, backward: int) -> float | None:
+        """Seconds that so many passes over a text of `tokens` will take; None before anything was measured."""
+        if self.rates.forward is None:
+            return None
+        slow = self.rates.backward or 3 * self.rates.forward
+        return tokens * (forward * self.rates.forward + backward * slow)
+
+    # From here on down: one chunk at a time, under the lock.
+
+    def _forward(
+        self, rows: Sequence[Row], meter: Meter, run: Callable[[list[Row]], Any], backward: bool = False
+    ) -> Iterator[tuple[list[int], Any]]:
+        def on_halved(size: int) -> None:
+            meter.halved += 1
+
+        def one(group: list[int]) -> Any:
+            meter.check()
+            began = time.perf_counter()
+            with self.lock:
+                self._require_eval()
+                result = run([rows[i] for i in group])
+            tokens = len(group) * max(len(rows[i]) for i in group)
+            self.rates.learn(time.perf_counter() - began, tokens, backward)
+            meter.advance(len(group))
+            return result
+
+        for group in chunks(rows, self.token_budget, self.padding):
+            yield from halving(one, group, on_halved)
+
+    def _raw(self, rows: list[Row]) -> Float32[np.ndarray, "N ..."]:
+        with torch.inference_mode():
+            return _finite(self.task.read(self._call(rows)).float()).cpu().numpy()
+
+    def _values(self, rows: list[Row]) -> Float32[np.ndarray, "N"]:
+        with torch.no_grad():
+            if all(row.start is None for row in rows):
+                return self._score(self._call(rows), rows).cpu().numpy()
+            return self._score(self._call(rows, self._embeddings(rows)), rows).cpu().numpy()
+
+    def _gradients(self, rows: list[Row]) -> tuple[Float32[np.ndarray, "N"], Float32[np.ndarray, "N T D"]]:
+        with torch.no_grad():
+            embeds = self._embeddings(rows)
+        with torch.enable_grad():
+            embeds = embeds.detach().requires_grad_(True)  # (N, T, D)
+            values = self._score(self._call(rows, embeds), rows)  # (N,)
+            (slopes,) = torch.autograd.grad(values.sum(), embeds)
+        return values.detach().cpu().numpy(), _finite(slopes).float().cpu().numpy()
+
+    def _call(self, rows: list[Row], embeds: Tensor | None = None) -> Any:
+        inputs = {name: self._padded(name, [row.inputs[name] for row in rows]) for name in rows[0].inputs}
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
+        width = inputs["input_ids"].shape[1]
+        inputs["attention_mask"] = (torch.arange(width, device=self.device) < lengths[:, None]).long()  # (N, T)
+        casting = (
+            contextlib.nullcontext() if self.autocast is None else torch.autocast(self.device.type, dtype=self.autocast)
+        )
+        with casting:
+            if embeds is None:
+                return self.module(**inputs)
+            with substituted(self.module, inputs["input_ids"], embeds) as seen:
+                outputs = self.module(**inputs)
+        if not seen.used:
+            raise ModelError(
+                f"{self.info.architecture} does not look its words up in a table that can be intercepted, so "
+                "gradients with respect to them do not exist. Use occlusion.",
+                code="no_embeddings",
+            )
+        return outputs
+
+    def _score(self, outputs: Any, rows: list[Row]) -> Tensor:
+        raw = _finite(self.task.read(outputs).float())  # (N, …)
+        values = raw.new_zeros(len(rows))
+        groups: dict[int, tuple[Target, list[int]]] = {}
+        for i, row in enumerate(rows):
+            groups.setdefault(id(row.target), (row.target, []))[1].append(i)
+        for target, indices in groups.values():
+            at = torch.tensor(indices, device=raw.device)
+            values = values.index_put((at,), self.task.score(raw[at], target, self.info.problem))
+        return values
+
+    def _embeddings(self, rows: list[Row]) -> Tensor:
+        """Embeddings of every row (N, T, D), padding and rows without a path looked up."""
+        embeds = lookup(self.module, self._padded("input_ids", [row.ids for row in rows])).clone()
+        for i, row in enumerate(rows):
+            if row.start is not None and row.end is not None:
+                start, end = self._tensor(row.start), self._tensor(row.end)
+                embeds[i, : len(row)] = (start + row.alpha * (end - start)).to(embeds.dtype)
+        return embeds
+
+    def _padded(self, name: str, arrays: list[np.ndarray]) -> Tensor:
+        pad = self.tokenizer.pad_token_id if name.endswith("input_ids") else 0
+        table = np.full((len(arrays), max(map(len, arrays))), pad or 0, dtype=np.int64)
+        for i, array in enumerate(arrays):
+            table[i, : len(array)] = array
+        return self._tensor(table)
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(np.array(array))  # a copy: records are read-only and torch is not told
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
+
+    def _require_eval(self) -> None:
+        if self.module.training:
+            raise ModelError(
+                "The model is in training mode, where dropout makes every answer different. Call model.module.eval().",
+                code="training_mode",
+            )
+
+    def _probe_padding(self) -> Padding:
+        """Find out by trying what the model tolerates in a batch: some ignore the mask, some refuse to pad."""
+        ids = [
+            np.array(self.tokenizer("one two three four")["input_ids"]),
+            np.array(self.tokenizer("one")["input_ids"]),
+        ]
+        names = [n for n in self.tokenizer("one") if n in ("input_ids", "token_type_ids")]
+        blank = Target(kind="value", index=None, name="", unit="")
+
+        def row(tokens: np.ndarray) -> Row:
+            return Row({n: tokens if n == "input_ids" else np.zeros_like(tokens) for n in names}, blank)
+
+        with self.lock, contextlib.suppress(ValueError, RuntimeError, IndexError, TypeError):
+            alone = self._raw([row(ids[1])])[0]
+            scale = max(1.0, float(np.abs(alone).max()))
+            for padding, other in (("pad", ids[0]), ("equal", ids[1])):
+                with contextlib.suppress(ValueError, RuntimeError, IndexError):
+                    if np.abs(self._raw([row(other), row(ids[1])])[1] - alone).max() <= 1e-4 * scale:
+                        return padding  # type: ignore[return-value]
+        return "single"
+
+
+def _finite(tensor: Tensor) -> Tensor:
+    if not bool(torch.isfinite(tensor).all()):
+        raise ModelError(
+            "The model answered with NaN or infinity. Its weights are damaged, or its precision is too low for this "
+            "text; try dtype='float32'.",
+            code="non_finite",
+        )
+    return tensor

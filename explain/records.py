@@ -1,0 +1,387 @@
+"""What an explanation is made of: frozen, plain data that any face can show, store and compare.
+
+Letters in shapes: T tokens, U units (words or tokens that are scored), C classes, L layers,
+H heads, D embedding width, K whatever the line says. Arrays are numpy, read-only, and belong to the
+record. Nothing here can compute: records are readable without torch, for as long as there is JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
+
+from explain import canonical
+
+SCHEMA = "explain/1"
+
+Status = Literal["pass", "warn", "fail", "not checked", "n/a"]
+Question = Literal["computed correctly", "reacts as the scores say", "robust"]
+Granularity = Literal["word", "token"]
+
+
+class Record:
+    """Base of all records: arrays become read-only copies, lists become tuples, equality is by digest."""
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray) and value.flags.writeable:
+                value = value.copy()
+                value.flags.writeable = False
+                object.__setattr__(self, f.name, value)
+            elif isinstance(value, list):
+                object.__setattr__(self, f.name, tuple(value))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the record's canonical JSON."""
+        return canonical.digest(self)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and canonical.encode(self) == canonical.encode(other)
+
+    def __hash__(self) -> int:
+        return hash(canonical.encode(self))
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInfo(Record):
+    """Which network answered, down to the bytes of its weights.
+
+    `revision` is the Hub commit, or the SHA-256 over a local folder's files. `problem` is the kind of
+    head: single-label, binary, multi-label or regression. `kernel` is the attention implementation.
+    `d_model` is the width of the embeddings that attributions are taken with respect to.
+    """
+
+    id: str
+    revision: str
+    task: str
+    problem: str
+    labels: tuple[str, ...]
+    architecture: str
+    n_layers: int
+    n_heads: int
+    d_model: int
+    max_tokens: int
+    dtype: str
+    device: str
+    kernel: str
+    weights_sha256: str
+    tokenizer_sha256: str
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens(Record):
+    """What the model read. `texts` are the raw inputs, untouched (two for a sentence pair).
+
+    `segment` is the index of the text a token comes from (−1: special), `offsets` its character span
+    in that text (0, 0 if special), `words` the index of the word it belongs to (−1: special).
+    `truncated_at` is the character of the last text where reading stopped, None if all was read.
+    """
+
+    texts: tuple[str, ...]
+    segment: Int32[np.ndarray, "T"]
+    ids: Int64[np.ndarray, "T"]
+    strings: tuple[str, ...]
+    offsets: Int32[np.ndarray, "T 2"]
+    special: Bool[np.ndarray, "T"]
+    words: Int32[np.ndarray, "T"]
+    truncated_at: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction(Record):
+    """What the model decided. `probs` is None for regression.
+
+    `decision` holds the indices decided for: one by argmax, any number by thresholds, none for
+    regression. `rule` says it in words. `calibration` tells how probabilities were calibrated.
+    `position` is the token position the prediction is made at, None for the whole text.
+    """
+
+    labels: tuple[str, ...]
+    logits: Float32[np.ndarray, "C"]
+    probs: Float32[np.ndarray, "C"] | None
+    activation: Literal["softmax", "sigmoid", "none"]
+    rule: str
+    decision: tuple[int, ...]
+    calibration: str | None = None
+    position: int | None = None
+
+    @property
+    def top(self) -> int:
+        """Index of the highest logit."""
+        return int(np.argmax(self.logits))
+
+    @property
+    def label(self) -> str:
+        """The decision in words: a label, several joined by ', ', 'none', or the regression value."""
+        if self.activation == "none":
+            return f"{self.logits[0]:.4g}"
+        return ", ".join(self.labels[i] for i in self.decision) or "none"
+
+    @property
+    def margin(self) -> float | None:
+        """Probability lead of the top label over the next, or distance from the nearest threshold.
+
+        None for regression.
+        """
+        if self.probs is None:
+            return None
+        if self.activation == "sigmoid":
+            return float(np.abs(self.probs - 0.5).min() * 2)
+        best = np.sort(self.probs)[::-1]
+        return float(best[0] - best[1])
+
+    def ranked(self, k: int | None = None) -> list[tuple[str, float]]:
+        """The `k` best labels (None: all) with probability, or with the raw value for regression."""
+        values = self.logits if self.probs is None else self.probs
+        order = np.argsort(-values, kind="stable")[:k]
+        return [(self.labels[i], float(values[i])) for i in order]
+
+
+@dataclass(frozen=True, eq=False)
+class Target(Record):
+    """The scalar that is explained. `index` is a class or vocabulary index; None for regression.
+
+    kinds: log_odds (default), logit, margin, probability, contrast (index − contrast), value.
+    """
+
+    kind: Literal["log_odds", "logit", "margin", "probability", "contrast", "value"]
+    index: int | None
+    name: str
+    unit: str
+    contrast: int | None = None
+    position: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluations(Record):
+    """Passes through the model: `forward` only, and `backward` (a forward and a backward each)."""
+
+    forward: int = 0
+    backward: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution(Record):
+    """One method's answer to 'which part of the text moved the target, and by how much?'.
+
+    `scores` are in units of the target (saliency: target per unit of embedding), one for each unit;
+    `units` are character spans in the text of `unit_segment`; `unit_of` maps tokens to units (−1
+    special). `special` is the specials' total. `baseline` names what the text was compared with;
+    `gross` is Σ|token scores| of each unit (None where a method scores units whole).
+    `value_baseline`, `residual` (value_input − value_baseline − Σ scores − special), `scale` and
+    `scale_rule` are None for methods without one. `numeric_error` is what more evaluations could
+    still move, `error` a sampling method's standard error. `path` holds the integration interval
+    edges, so that a replay repeats and never re-decides. `exhausted`: the budget ended refinement.
+    """
+
+    method: str
+    params: Mapping[str, Any]
+    target: Target
+    granularity: Granularity
+    units: Int32[np.ndarray, "U 2"]
+    unit_segment: Int32[np.ndarray, "U"]
+    unit_of: Int32[np.ndarray, "T"]
+    scores: Float32[np.ndarray, "U"]
+    special: float
+    signed: bool
+    value_input: float
+    gross: Float32[np.ndarray, "U"] | None = None
+    baseline: str | None = None
+    value_baseline: float | None = None
+    residual: float | None = None
+    scale: float | None = None
+    scale_rule: Literal["difference", "scores", "floor"] | None = None
+    numeric_error: Float32[np.ndarray, "U"] | None = None
+    path: Float64[np.ndarray, "K"] | None = None
+    error: Float32[np.ndarray, "U"] | None = None
+    seed: int | None = None
+    exhausted: bool = False
+    evaluations: Evaluations = field(default_factory=Evaluations)
+
+    @property
+    def relative_residual(self) -> float | None:
+        """|residual| / scale: how far the scores are from adding up. None without a baseline."""
+        if self.residual is None or self.scale is None:
+            return None
+        return abs(self.residual) / self.scale
+
+
+@dataclass(frozen=True, eq=False)
+class Effects(Record):
+    """What the model answers when words are really taken out: measured, not attributed.
+
+    `without` is the target's value without each unit, `probs` the probability of the explained
+    outcome without it (None where there is none). `named` are the units that the headline names,
+    `without_named` and `prob_named` the same two numbers with all of those removed at once.
+    """
+
+    replacement: str
+    units: Int32[np.ndarray, "U 2"]
+    value_input: float
+    prob_input: float | None
+    without: Float32[np.ndarray, "U"]
+    probs: Float32[np.ndarray, "U"] | None
+    named: tuple[int, ...] = ()
+    without_named: float | None = None
+    prob_named: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMaps(Record):
+    """Attention of one layer: rows are queries and sum to 1. It shows where heads look, not why."""
+
+    layer: int
+    heads: tuple[int, ...]
+    weights: Float32[np.ndarray, "H Tq Tk"]
+    kind: Literal["encoder", "causal", "cross"]
+
+
+@dataclass(frozen=True, eq=False)
+class Check(Record):
+    """One answer to 'may I believe this picture?'.
+
+    `value` is what was measured, `yardstick` what a random explanation scores, `interval` a 95 %
+    interval of `value`, `threshold` what it is held against (None: none). `attribution` is the
+    index of the attribution in the explanation. `details` holds the numbers behind the sentence.
+    """
+
+    name: str
+    attribution: int
+    question: Question
+    status: Status
+    sentence: str
+    value: float | None = None
+    yardstick: float | None = None
+    interval: tuple[float, float] | None = None
+    threshold: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Notice(Record):
+    """Something about the input or the target that a reader must know; `spans` says where (or is empty)."""
+
+    code: str
+    message: str
+    segment: int = 0
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance(Record):
+    """With what it was computed. `created` is UTC in ISO 8601, `seconds` by a monotonic clock."""
+
+    versions: Mapping[str, str]
+    device: str
+    dtype: str
+    kernel: str
+    threads: int
+    seed: int
+    created: str
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Word(Record):
+    """One scored unit, for people.
+
+    `gross` is Σ|pieces| over its tokens (None where a method scores words whole), `cancels` marks
+    |score| < half of it. `share` is |score| over all words and specials. `rank` counts from 1 by
+    |score|; words closer than their numeric error share a rank. `without` and `prob_without` are
+    measured with the word removed (None: not measured); `contradicts` marks that the measured
+    change has the other sign than the score.
+    """
+
+    text: str
+    start: int
+    end: int
+    segment: int
+    score: float
+    share: float
+    rank: int
+    gross: float | None = None
+    cancels: bool = False
+    numeric_error: float | None = None
+    without: float | None = None
+    prob_without: float | None = None
+    contradicts: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation(Record):
+    """Everything that the screen shows and the API returns about one decision."""
+
+    model: ModelInfo
+    tokens: Tokens
+    prediction: Prediction
+    target: Target
+    attributions: tuple[Attribution, ...]
+    effects: Effects | None
+    attention: tuple[AttentionMaps, ...] | None
+    checks: tuple[Check, ...]
+    warnings: tuple[Notice, ...]
+    provenance: Provenance
+    schema: str = SCHEMA
+
+    def to_json(self) -> str:
+        """Canonical JSON (RFC 8785); `explain.read` turns it back into an equal Explanation."""
+        return canonical.encode(self).decode("utf-8")
+
+    def words(self, attribution: int = 0) -> list[Word]:
+        """The scored units of one attribution, in text order."""
+        return _words(self, self.attributions[attribution])
+
+
+def _words(explanation: Explanation, attribution: Attribution) -> list[Word]:
+    scores = attribution.scores.astype(np.float64)
+    total = float(np.abs(scores).sum()) + abs(attribution.special)
+    ranks = tied_ranks(attribution)
+    effects = explanation.effects
+    if effects is not None and not np.array_equal(effects.units, attribution.units):
+        effects = None
+    words = []
+    for u, (start, end) in enumerate(attribution.units.tolist()):
+        gross = None if attribution.gross is None else float(attribution.gross[u])
+        without = None if effects is None else float(effects.without[u])
+        drop = 0.0 if effects is None or without is None else effects.value_input - without
+        segment = int(attribution.unit_segment[u])
+        words.append(
+            Word(
+                text=explanation.tokens.texts[segment][start:end],
+                start=start,
+                end=end,
+                segment=segment,
+                score=float(scores[u]),
+                share=abs(float(scores[u])) / total if total else 0.0,
+                rank=ranks[u],
+                gross=gross,
+                cancels=gross is not None and abs(float(scores[u])) < 0.5 * gross,
+                numeric_error=None if attribution.numeric_error is None else float(attribution.numeric_error[u]),
+                without=without,
+                prob_without=None if effects is None or effects.probs is None else float(effects.probs[u]),
+                contradicts=attribution.signed and drop * float(scores[u]) < 0,
+            )
+        )
+    return words
+
+
+def tied_ranks(attribution: Attribution) -> list[int]:
+    """Rank of each unit by |score|, from 1; neighbours within their joint numeric error share a rank."""
+    size = np.abs(attribution.scores.astype(np.float64))
+    error = np.zeros_like(size) if attribution.numeric_error is None else attribution.numeric_error.astype(np.float64)
+    order = np.argsort(-size, kind="stable")
+    ranks = [0] * len(order)
+    for place, unit in enumerate(order):
+        before = order[place - 1]
+        tied = place > 0 and size[before] - size[unit] <= error[before] + error[unit]
+        ranks[unit] = ranks[before] if tied else place + 1
+    return ranks

@@ -1,0 +1,32 @@
+"""Limits and places, in one typed object; each can be set by an environment variable EXPLAIN_<NAME>."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every limit that ships. Read once a process; `settings()` returns it."""
+
+    model_config = SettingsConfigDict(env_prefix="EXPLAIN_", frozen=True)
+
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("whyboard")), description="where state is kept"
+    )
+    max_characters: int = Field(100_000, ge=1, le=10_000_000, description="longest text that is read at all")
+    max_texts: int = Field(1_000, ge=1, description="texts in one explain_batch call")
+    token_budget: int = Field(2_048, ge=1, description="padded tokens in one pass through the model")
+    allow_download: bool = Field(True, description="may models be fetched from the Hub by name")
+    hub_timeout: float = Field(5.0, gt=0, description="seconds to wait for the Hub before saying it is unreachable")
+    model: str = Field("sentiment", description="the model that the dashboard opens with")
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings()  # type: ignore[call-arg]

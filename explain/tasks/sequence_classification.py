@@ -1,0 +1,152 @@
+"""One decision about a whole text or a pair of texts.
+
+Four kinds of head share the class: one label of many (softmax), a single sigmoid logit (binary),
+several labels at once (a sigmoid each), and regression (the number itself).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from transformers import AutoModelForSequenceClassification
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+
+from explain.catalog import TargetKind
+from explain.errors import InputError
+from explain.records import Prediction, Target
+
+SINGLE, BINARY, MULTI, REGRESSION = "single-label", "binary", "multi-label", "regression"
+_RULES = {
+    SINGLE: "the label with the highest probability",
+    BINARY: "positive above a probability of 0.5",
+    MULTI: "every label with a probability above 0.5",
+    REGRESSION: "the number itself; nothing is decided",
+}
+
+
+class SequenceClassification:
+    """See the module's text. Raw output: logits (N, C), C = 1 for binary and regression."""
+
+    name = "text-classification"
+    problems = (SINGLE, BINARY, MULTI, REGRESSION)
+
+    def architectures(self) -> Mapping[str, str]:
+        return dict(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
+
+    def auto_class(self) -> Any:
+        return AutoModelForSequenceClassification
+
+    def problem(self, config: Any, wish: str) -> str:
+        if wish in self.problems:
+            return wish
+        declared = getattr(config, "problem_type", None)
+        if config.num_labels == 1:
+            return REGRESSION if declared in (None, "regression") else BINARY
+        return {"multi_label_classification": MULTI, "regression": REGRESSION}.get(declared or "", SINGLE)
+
+    def labels(self, config: Any, problem: str) -> tuple[str, ...]:
+        named = config.id2label or {}
+        names = tuple(str(named.get(i, f"LABEL_{i}")) for i in range(max(config.num_labels, len(named))))
+        if problem == BINARY:
+            return names[:2] if len(names) > 1 else (f"not {names[0]}", names[0])
+        return names[: config.num_labels]
+
+    def read(self, outputs: Any) -> torch.Tensor:
+        return outputs.logits  # type: ignore[no-any-return]  # (N, C)
+
+    def prediction(self, raw: Float32[np.ndarray, "C"], labels: tuple[str, ...], problem: str) -> Prediction:
+        logits = np.concatenate([-raw, raw]) if problem == BINARY else raw  # (C,)
+        wide = logits.astype(np.float64)
+        probs: np.ndarray | None
+        if problem == SINGLE:
+            probs = np.exp(wide - wide.max())
+            probs = (probs / probs.sum()).astype(np.float32)
+            decision: tuple[int, ...] = (int(np.argmax(wide)),)
+        elif problem == REGRESSION:
+            probs, decision = None, ()
+        else:
+            probs = (0.5 * (1 + np.tanh(wide / 2))).astype(np.float32)  # the sigmoid, without overflow
+            above = tuple(int(i) for i in np.flatnonzero(wide > 0))
+            decision = above if problem == MULTI else (int(np.argmax(wide)),)
+        return Prediction(
+            labels=labels,
+            logits=logits.astype(np.float32),
+            probs=probs,
+            activation={SINGLE: "softmax", REGRESSION: "none"}.get(problem, "sigmoid"),  # type: ignore[arg-type]
+            rule=_RULES[problem],
+            decision=decision,
+        )
+
+    def target(
+        self,
+        prediction: Prediction,
+        problem: str,
+        wish: str | int | None,
+        contrast: str | int | None,
+        quantity: TargetKind,
+    ) -> Target:
+        labels = prediction.labels
+        index = prediction.top if wish is None else _index(labels, wish)
+        if problem == REGRESSION:
+            if contrast is not None:
+                raise InputError("A regression has one output, so there is nothing to contrast it with.")
+            return Target(kind="value", index=index, name=labels[index], unit="output")
+        name = _named(labels, index)
+        if contrast is not None:
+            other = _index(labels, contrast)
+            if other == index:
+                raise InputError(
+                    f"Target and contrast are both '{name}'. Choose two different labels.", code="bad_target"
+                )
+            against = _named(labels, other)
+            return Target(
+                kind="contrast", index=index, contrast=other, name=f"{name} rather than {against}", unit="log-odds"
+            )
+        units = {"log_odds": "log-odds", "logit": "logit", "margin": "logit difference", "probability": "probability"}
+        return Target(kind=quantity, index=index, name=name, unit=units[quantity])
+
+    def score(self, raw: torch.Tensor, target: Target, problem: str) -> torch.Tensor:
+        index = target.index or 0
+        if problem == REGRESSION:
+            return raw[:, index]
+        if problem == BINARY:
+            z = raw[:, 0] if index == 1 else -raw[:, 0]
+            return torch.sigmoid(z) if target.kind == "probability" else z
+        z = raw[:, index]
+        if target.kind == "contrast":
+            return z - raw[:, target.contrast or 0]
+        if target.kind == "probability":
+            return torch.softmax(raw, -1)[:, index] if problem == SINGLE else torch.sigmoid(z)
+        if target.kind == "logit" or problem == MULTI:
+            return z
+        others = torch.cat([raw[:, :index], raw[:, index + 1 :]], dim=1)  # (N, C − 1)
+        return z - (others.amax(1) if target.kind == "margin" else torch.logsumexp(others, 1))
+
+
+def _index(labels: tuple[str, ...], wish: str | int) -> int:
+    if isinstance(wish, bool) or not isinstance(wish, (str, int)):
+        raise InputError(f"Expected a label or a class index, got {wish!r}.", code="bad_target")
+    found = [i for i, label in enumerate(labels) if label == wish]
+    if not found and str(wish).isdecimal() and int(wish) < len(labels):
+        return int(wish)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{len(found)} labels are called '{wish}'. Give the index: {found}.", code="bad_target")
+    some = ", ".join(repr(label[:80]) for label in labels[:20]) + (" …" if len(labels) > 20 else "")
+    raise InputError(
+        f"There is no label '{str(wish)[:80]}'. This model has: {some} (or an index from 0 to {len(labels) - 1}).",
+        code="bad_target",
+    )
+
+
+def _named(labels: tuple[str, ...], index: int) -> str:
+    """The label, with its index where several share the name."""
+    return labels[index] if labels.count(labels[index]) == 1 else f"{labels[index]} (#{index})"
+
+
+TASK = SequenceClassification()

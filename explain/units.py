@@ -1,0 +1,106 @@
+"""From tokens to the words that people read, by character offsets in the untouched text.
+
+Words are Unicode word segments (UAX #29) that hold more than white space. A token that crosses
+words joins them into one unit; tokens that share offsets share the unit; so every token that stands
+for text belongs to exactly one unit, and sums over units are sums over tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import regex
+from jaxtyping import Bool, Int32
+
+from explain.records import Granularity
+
+WORD_RULE = "Unicode word boundaries (UAX #29)"
+_BOUNDARY = regex.compile(r"\b", flags=regex.WORD | regex.VERSION1)
+
+
+@dataclass(frozen=True)
+class Units:
+    """`spans` in the text of `segment`; `of_token` is the unit of each token, −1 for specials."""
+
+    spans: Int32[np.ndarray, "U 2"]
+    segment: Int32[np.ndarray, "U"]
+    of_token: Int32[np.ndarray, "T"]
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Character spans of the words of `text`, punctuation included, white space left out."""
+    edges = sorted({0, len(text), *(m.start() for m in _BOUNDARY.finditer(text))})
+    spans = zip(edges, edges[1:], strict=False)
+    return [_trim(text, a, b) for a, b in spans if text[a:b].strip()]
+
+
+def _trim(text: str, start: int, end: int) -> tuple[int, int]:
+    """Cut white space off both ends of a span that holds something else."""
+    piece = text[start:end]
+    return start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
+
+
+def units_of(
+    texts: tuple[str, ...],
+    segment: Int32[np.ndarray, "T"],
+    offsets: Int32[np.ndarray, "T 2"],
+    special: Bool[np.ndarray, "T"],
+    granularity: Granularity,
+) -> Units:
+    """Group tokens into units.
+
+    Token granularity still joins tokens that share characters (bytes of one letter). A token of
+    white space only is a unit of its own; one without characters joins the next token of its text,
+    or the previous one; if its text has no other token it counts as special.
+    """
+    spans: list[tuple[int, int]] = []
+    segments: list[int] = []
+    of_token = np.full(len(segment), -1, dtype=np.int32)  # (T,)
+    for index, text in enumerate(texts):
+        mine = [int(t) for t in np.flatnonzero((segment == index) & ~special)]
+        visible = [t for t in mine if offsets[t, 1] > offsets[t, 0]]
+        pieces = [_visible_span(text, *offsets[t].tolist()) for t in visible]
+        words = word_spans(text) if granularity == "word" else []
+        groups = _merge(pieces + words)
+        used = sorted({_group(groups, a) for a, _ in pieces})
+        number = {group: len(spans) + i for i, group in enumerate(used)}
+        spans += [_covered(groups[g], pieces) if granularity == "token" else groups[g] for g in used]
+        segments += [index] * len(used)
+        for token, (start, _) in zip(visible, pieces, strict=True):
+            of_token[token] = number[_group(groups, start)]
+        for token in mine:
+            if of_token[token] < 0 and visible:
+                neighbour = next((t for t in visible if t > token), visible[-1])
+                of_token[token] = of_token[neighbour]
+    return Units(
+        spans=np.array(spans, dtype=np.int32).reshape(-1, 2),
+        segment=np.array(segments, dtype=np.int32),
+        of_token=of_token,
+    )
+
+
+def _visible_span(text: str, start: int, end: int) -> tuple[int, int]:
+    """A token's span without the white space that tokenizers glue to it, unless that is all there is."""
+    return _trim(text, start, end) if text[start:end].strip() else (start, end)
+
+
+def _covered(group: tuple[int, int], pieces: list[tuple[int, int]]) -> tuple[int, int]:
+    inside = [p for p in pieces if group[0] <= p[0] < group[1]]
+    return min(a for a, _ in inside), max(b for _, b in inside)
+
+
+def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Union of overlapping spans, sorted; spans that only touch stay apart."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _group(groups: list[tuple[int, int]], start: int) -> int:
+    """Index of the group that holds character `start`."""
+    return int(np.searchsorted([a for a, _ in groups], start, side="right")) - 1

@@ -1,0 +1,147 @@
+"""JSON → records. The other direction is `explain.canonical`, which needs no schema.
+
+pydantic validates against types that are derived from the records themselves: a record becomes a
+typed dictionary that forbids unknown keys, an array becomes a list (or base64) that must have the
+dtype and number of dimensions its annotation names. Nothing is written twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Callable, Hashable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+from jaxtyping import AbstractArray
+from pydantic import AfterValidator, ConfigDict, PlainValidator, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from explain.catalog import Request
+from explain.errors import InputError
+from explain.records import SCHEMA, Explanation, Record
+
+R = TypeVar("R", bound=Record)
+
+
+def read(source: str | bytes | Path) -> Explanation:
+    """Read an explanation from JSON text or from a file.
+
+    Raises:
+        InputError: not JSON, not an explanation, or written by a newer version.
+    """
+    return decode(Explanation, _text(source))
+
+
+def read_request(source: str | bytes | Path) -> Request:
+    """Read a request from JSON text or from a file; raises InputError as `read` does."""
+    return decode(Request, _text(source))
+
+
+def decode(record: type[R], text: str | bytes) -> R:
+    """Turn JSON text into a record of the given type; raises InputError with the first fault found."""
+    try:
+        data = json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
+        raise InputError(f"Expected JSON, got something else: {error}.", code="invalid_json") from None
+    if record is Explanation and isinstance(data, dict) and data.get("schema") != SCHEMA:
+        got = str(data.get("schema"))[:40]
+        raise InputError(
+            f"Expected a record of schema '{SCHEMA}', got '{got}'. Newer records need a newer Whyboard.",
+            code="unknown_schema",
+        )
+    try:
+        return _adapter(record).validate_python(data)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"Not a valid {record.__name__}: at '{where}', {first['msg'].lower()}.", code="invalid_record"
+        ) from None
+
+
+def json_schema(record: type[Record]) -> dict[str, Any]:
+    """JSON Schema of a record, for OpenAPI and for readers in other languages."""
+    return _adapter(record).json_schema()
+
+
+def _text(source: str | bytes | Path) -> str | bytes:
+    if isinstance(source, (str, Path)) and not str(source).lstrip().startswith("{"):
+        path = Path(source)
+        try:
+            return path.read_bytes()
+        except (OSError, ValueError):
+            raise InputError(
+                f"Expected JSON text or a readable file, got '{str(source)[:80]}'.", code="unreadable"
+            ) from None
+    return source if isinstance(source, (str, bytes)) else source.read_bytes()
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+@cache
+def _adapter(record: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(_wire_type(record))
+
+
+@cache
+def _wire_type(hint: Any) -> Any:
+    """The pydantic type that accepts the JSON form of `hint` and returns a value of `hint`."""
+    if isinstance(hint, type) and issubclass(hint, AbstractArray):
+        return Annotated[Any, PlainValidator(_array_reader(hint), json_schema_input_type=list[Any])]
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _record_type(hint)
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is None or origin is Literal:
+        return hint
+    if origin in (tuple, Mapping, dict) or origin.__module__ == "collections.abc":
+        container = dict if origin not in (tuple,) else tuple
+        inner = tuple(a if a is Ellipsis else _wire_type(a) for a in args)
+        return container[inner]  # type: ignore[index]
+    union = _wire_type(args[0])
+    for arg in args[1:]:  # X | Y
+        union = union | _wire_type(arg) if arg is not type(None) else union | None
+    return union
+
+
+def _record_type(record: type) -> Any:
+    hints = get_type_hints(record, include_extras=True)
+    fields: dict[str, Any] = {}
+    for f in dataclasses.fields(record):
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        kind = _wire_type(hints[f.name])
+        fields[f.name] = kind if required else NotRequired[kind]
+    shape = with_config(ConfigDict(extra="forbid", strict=False))(TypedDict(record.__name__, fields))  # type: ignore[operator]
+    return Annotated[shape, AfterValidator(lambda values: record(**values))]
+
+
+def _array_reader(hint: Any) -> Callable[[Any], np.ndarray]:
+    dtype = np.dtype(next(iter(hint.dtypes)) if hint.dtypes else "float64")
+    dims = len(hint.dim_str.split())
+
+    def reader(data: Any) -> np.ndarray:
+        if isinstance(data, dict):
+            if data.get("dtype") != dtype.name:
+                raise ValueError(f"expected an array of {dtype.name}, got {data.get('dtype')}")
+            raw = np.frombuffer(base64.b64decode(data["base64"], validate=True), dtype=dtype.newbyteorder("<"))
+            array = raw.astype(dtype).reshape(data["shape"])
+        else:
+            loose = np.asarray(data)
+            kinds = {"b": "b", "i": "iu", "f": "iuf"}[dtype.kind]
+            if loose.size and loose.dtype.kind not in kinds:
+                raise ValueError(f"expected numbers of {dtype.name}")
+            array = loose.astype(dtype)
+            if array.size == 0 and array.ndim < dims:
+                array = array.reshape((0,) * (dims - 1) + ((2,) if hint.dim_str.endswith("2") else (0,)))
+        if array.ndim != dims:
+            raise ValueError(f"expected {dims} dimensions, got {array.ndim}")
+        if dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError("expected finite numbers")
+        return array
+
+    return reader

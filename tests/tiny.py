@@ -1,0 +1,108 @@
+"""Tiny models that cost nothing: a word-piece tokenizer over a handful of words, and random networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+WORDS = [
+    "a",
+    "an",
+    "the",
+    "film",
+    "movie",
+    "story",
+    "plot",
+    "actor",
+    "is",
+    "was",
+    "not",
+    "never",
+    "very",
+    "so",
+    "and",
+    "but",
+    "good",
+    "bad",
+    "great",
+    "awful",
+    "funny",
+    "dull",
+    "brilliant",
+    "boring",
+    "love",
+    "hate",
+    "moving",
+    "stirring",
+    "charming",
+    "tedious",
+    "witty",
+    "slow",
+    "fast",
+    "clever",
+    "stupid",
+    "warm",
+    "cold",
+    "ending",
+    "start",
+    ".",
+    ",",
+    "!",
+    "?",
+    "##s",
+    "##ed",
+    "##ing",
+    "##ly",
+]
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def word_piece() -> PreTrainedTokenizerFast:
+    """An uncased WordPiece tokenizer; letters are in the vocabulary, so Latin words are never unknown."""
+    letters = list("abcdefghijklmnopqrstuvwxyz0123456789'-")
+    pieces = SPECIALS + list(dict.fromkeys(WORDS + letters + [f"##{c}" for c in letters]))
+    tokenizer = Tokenizer(models.WordPiece({p: i for i, p in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=64,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+
+
+def bert_folder(folder: Path, seed: int = 0, spread: float = 0.3, **config: object) -> Path:
+    """Save a random 2-layer BERT classifier, with weights wide enough to make decisions that are not all alike."""
+    tokenizer = word_piece()
+    settings: dict[str, object] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+        "id2label": {0: "NEGATIVE", 1: "POSITIVE"},
+        "label2id": {"NEGATIVE": 0, "POSITIVE": 1},
+    }
+    settings.update(config)
+    torch.manual_seed(seed)
+    model = BertForSequenceClassification(BertConfig(**settings))
+    for parameter in model.parameters():
+        if parameter.ndim == 2:
+            torch.nn.init.normal_(parameter, std=spread)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
