@@ -115,13 +115,13 @@ class Case:
         scored = self.units.of_token >= 0
         gone[scored] = units[self.units.of_token[scored]]
         filler = self.filler(how)[1]
-        if how == "remove":
-            if gone.all():
-                gone[0] = False  # a model needs one token to read
-                return Row({n: np.where(n == "input_ids", filler, a)[~gone] for n, a in self.encoding.inputs.items()}, target or self.target)  # fmt: skip
-            return Row({n: a[~gone] for n, a in self.encoding.inputs.items()}, target or self.target)
         inputs = dict(self.encoding.inputs)
-        inputs["input_ids"] = np.where(gone, filler, inputs["input_ids"])
+        if how == "remove" and not gone.all():
+            inputs = {name: array[~gone] for name, array in inputs.items()}
+        elif how == "remove":  # a model needs one token to read
+            inputs = {n: np.full(1, filler) if n == "input_ids" else a[:1] for n, a in inputs.items()}
+        else:
+            inputs["input_ids"] = np.where(gone, filler, inputs["input_ids"])
         return Row(inputs, target or self.target)
 
     def filler(self, how: str) -> tuple[str, int]:

@@ -109,8 +109,8 @@ def _hidden_characters(tokens: Tokens) -> Iterator[Notice]:
             names = ", ".join(list(dict.fromkeys(f"U+{ord(text[i]):04X}" for i in hidden))[:5])
             yield Notice(
                 "invisible_characters",
-                f"The text contains {len(hidden)} invisible or control character(s) ({names}). What the model reads may "
-                "differ from what you see.",
+                f"The text contains {len(hidden)} invisible or control character(s) ({names}). What the model reads "
+                "may differ from what you see.",
                 segment,
                 tuple((i, i + 1) for i in hidden),
             )
@@ -143,7 +143,8 @@ def _labels(info: ModelInfo) -> Iterator[Notice]:
     if info.labels and all(regex.fullmatch(r"(not )?LABEL_\d+", label) for label in info.labels):
         yield Notice(
             "unnamed_labels",
-            "The model's author did not name its labels (LABEL_0, LABEL_1, …). Look up their meaning before you read on.",
+            "The model's author did not name its labels (LABEL_0, LABEL_1, …). "
+            "Look up their meaning before you read on.",
         )
 
 
@@ -152,7 +153,8 @@ def _margin(prediction: Prediction) -> Iterator[Notice]:
     if margin is not None and margin < SMALL_MARGIN and len(prediction.labels) > 1:
         yield Notice(
             "small_margin",
-            f"A close call: only {margin * 100:.1f} points separate the decision from another. Small changes may flip it.",
+            f"A close call: only {margin * 100:.1f} points separate the decision from another. "
+            "Small changes may flip it.",
         )
 
 

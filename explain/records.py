@@ -7,7 +7,6 @@ record. Nothing here can compute: records are readable without torch, for as lon
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,37 +15,14 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from explain import canonical
+from explain.record import Record
+from explain.words import Word, words_of
 
 SCHEMA = "explain/1"
 
 Status = Literal["pass", "warn", "fail", "not checked", "n/a"]
 Question = Literal["computed correctly", "reacts as the scores say", "robust"]
 Granularity = Literal["word", "token"]
-
-
-class Record:
-    """Base of all records: arrays become read-only copies, lists become tuples, equality is by digest."""
-
-    def __post_init__(self) -> None:
-        for f in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, f.name)
-            if isinstance(value, np.ndarray) and value.flags.writeable:
-                value = value.copy()
-                value.flags.writeable = False
-                object.__setattr__(self, f.name, value)
-            elif isinstance(value, list):
-                object.__setattr__(self, f.name, tuple(value))
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the record's canonical JSON."""
-        return canonical.digest(self)
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and canonical.encode(self) == canonical.encode(other)
-
-    def __hash__(self) -> int:
-        return hash(canonical.encode(self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,32 +267,6 @@ class Provenance(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Word(Record):
-    """One scored unit, for people.
-
-    `gross` is Σ|pieces| over its tokens (None where a method scores words whole), `cancels` marks
-    |score| < half of it. `share` is |score| over all words and specials. `rank` counts from 1 by
-    |score|; words closer than their numeric error share a rank. `without` and `prob_without` are
-    measured with the word removed (None: not measured); `contradicts` marks that the measured
-    change has the other sign than the score.
-    """
-
-    text: str
-    start: int
-    end: int
-    segment: int
-    score: float
-    share: float
-    rank: int
-    gross: float | None = None
-    cancels: bool = False
-    numeric_error: float | None = None
-    without: float | None = None
-    prob_without: float | None = None
-    contradicts: bool = False
-
-
-@dataclass(frozen=True, eq=False)
 class Explanation(Record):
     """Everything that the screen shows and the API returns about one decision."""
 
@@ -338,50 +288,4 @@ class Explanation(Record):
 
     def words(self, attribution: int = 0) -> list[Word]:
         """The scored units of one attribution, in text order."""
-        return _words(self, self.attributions[attribution])
-
-
-def _words(explanation: Explanation, attribution: Attribution) -> list[Word]:
-    scores = attribution.scores.astype(np.float64)
-    total = float(np.abs(scores).sum()) + abs(attribution.special)
-    ranks = tied_ranks(attribution)
-    effects = explanation.effects
-    if effects is not None and not np.array_equal(effects.units, attribution.units):
-        effects = None
-    words = []
-    for u, (start, end) in enumerate(attribution.units.tolist()):
-        gross = None if attribution.gross is None else float(attribution.gross[u])
-        without = None if effects is None else float(effects.without[u])
-        drop = 0.0 if effects is None or without is None else effects.value_input - without
-        segment = int(attribution.unit_segment[u])
-        words.append(
-            Word(
-                text=explanation.tokens.texts[segment][start:end],
-                start=start,
-                end=end,
-                segment=segment,
-                score=float(scores[u]),
-                share=abs(float(scores[u])) / total if total else 0.0,
-                rank=ranks[u],
-                gross=gross,
-                cancels=gross is not None and abs(float(scores[u])) < 0.5 * gross,
-                numeric_error=None if attribution.numeric_error is None else float(attribution.numeric_error[u]),
-                without=without,
-                prob_without=None if effects is None or effects.probs is None else float(effects.probs[u]),
-                contradicts=attribution.signed and drop * float(scores[u]) < 0,
-            )
-        )
-    return words
-
-
-def tied_ranks(attribution: Attribution) -> list[int]:
-    """Rank of each unit by |score|, from 1; neighbours within their joint numeric error share a rank."""
-    size = np.abs(attribution.scores.astype(np.float64))
-    error = np.zeros_like(size) if attribution.numeric_error is None else attribution.numeric_error.astype(np.float64)
-    order = np.argsort(-size, kind="stable")
-    ranks = [0] * len(order)
-    for place, unit in enumerate(order):
-        before = order[place - 1]
-        tied = place > 0 and size[before] - size[unit] <= error[before] + error[unit]
-        ranks[unit] = ranks[before] if tied else place + 1
-    return ranks
+        return words_of(self, self.attributions[attribution])

@@ -8,6 +8,7 @@ for text belongs to exactly one unit, and sums over units are sums over tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import regex
@@ -31,7 +32,7 @@ class Units:
 def word_spans(text: str) -> list[tuple[int, int]]:
     """Character spans of the words of `text`, punctuation included, white space left out."""
     edges = sorted({0, len(text), *(m.start() for m in _BOUNDARY.finditer(text))})
-    spans = zip(edges, edges[1:], strict=False)
+    spans = pairwise(edges)
     return [_trim(text, a, b) for a, b in spans if text[a:b].strip()]
 
 

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Hashable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NotRequired, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 from jaxtyping import AbstractArray
@@ -54,7 +54,7 @@ def decode(record: type[R], text: str | bytes) -> R:
             code="unknown_schema",
         )
     try:
-        return _adapter(record).validate_python(data)  # type: ignore[no-any-return]
+        return _adapter(cast(Hashable, record)).validate_python(data)  # type: ignore[no-any-return]
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -65,7 +65,7 @@ def decode(record: type[R], text: str | bytes) -> R:
 
 def json_schema(record: type[Record]) -> dict[str, Any]:
     """JSON Schema of a record, for OpenAPI and for readers in other languages."""
-    return _adapter(record).json_schema()
+    return _adapter(cast(Hashable, record)).json_schema()
 
 
 def _text(source: str | bytes | Path) -> str | bytes:

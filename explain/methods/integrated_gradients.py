@@ -17,6 +17,7 @@ It misleads when the baseline itself means something, and it says nothing about 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float64
@@ -40,7 +41,7 @@ START = (0.0, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Params:
-    """`tolerance` bounds Σ|interval errors| over the scale, `word_tolerance` any word's error over the largest score."""
+    """`tolerance` bounds Σ|interval errors| over the scale, `word_tolerance` a word's error over the largest score."""
 
     baseline: str = choice("auto", "auto", "mask", "pad", "unk", "zero", help="what every word is compared with")
     tolerance: float = number(0.01, 1e-6, 1.0, help="largest error of the total, as a share of the change explained")
@@ -89,7 +90,7 @@ def integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
             done.append(Interval(a, b, kronrod, np.abs(case.per_unit(kronrod - gauss)), abs(exact - kronrod.sum())))
         return done
 
-    intervals = yield from integrate(list(zip(START, START[1:], strict=False)))
+    intervals = yield from integrate(list(pairwise(START)))
     spent, exhausted = 7 * len(intervals), False
     while True:
         scores = np.sum([i.scores for i in intervals], axis=0)  # (T,)

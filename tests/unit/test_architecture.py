@@ -14,6 +14,8 @@ PACKAGE = ROOT / "explain"
 
 LAYERS = [
     ["canonical", "errors"],
+    ["record"],
+    ["words"],
     ["records"],
     ["catalog"],
     ["wire", "settings", "units", "reading", "notices"],
@@ -24,6 +26,7 @@ LAYERS = [
     ["model"],
     ["methods", "effects"],
     ["attention", "checks", "training"],
+    ["work"],
     ["engine"],
     ["service"],
     ["render"],
@@ -60,8 +63,12 @@ def imported(path: Path) -> list[tuple[str, int, bool]]:
     """Dotted names that a file imports: name, line, whether at the top level."""
     tree = ast.parse(path.read_text("utf-8"))
     top = set(map(id, tree.body))
+    guards = [n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    typing_only = {id(inner) for guard in guards for inner in ast.walk(guard)}
     found = []
     for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
         if isinstance(node, ast.Import):
             found += [(alias.name, node.lineno, id(node) in top) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

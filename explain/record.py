@@ -1,0 +1,34 @@
+"""The base of all records: frozen data with read-only arrays, compared by what it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from explain import canonical
+
+
+class Record:
+    """Base of all records: arrays become read-only copies, lists become tuples, equality is by digest."""
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray) and value.flags.writeable:
+                value = value.copy()
+                value.flags.writeable = False
+                object.__setattr__(self, f.name, value)
+            elif isinstance(value, list):
+                object.__setattr__(self, f.name, tuple(value))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the record's canonical JSON."""
+        return canonical.digest(self)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and canonical.encode(self) == canonical.encode(other)
+
+    def __hash__(self) -> int:
+        return hash(canonical.encode(self))

@@ -1,0 +1,86 @@
+"""The scored units of an attribution, as people read them: with rank, share and what really happens without them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from explain.record import Record
+
+if TYPE_CHECKING:
+    from explain.records import Attribution, Explanation
+
+
+@dataclass(frozen=True, eq=False)
+class Word(Record):
+    """One scored unit, for people.
+
+    `gross` is Σ|pieces| over its tokens (None where a method scores words whole), `cancels` marks
+    |score| < half of it. `share` is |score| over all words and specials. `rank` counts from 1 by
+    |score|; words closer than their numeric error share a rank. `without` and `prob_without` are
+    measured with the word removed (None: not measured); `contradicts` marks that the measured
+    change has the other sign than the score.
+    """
+
+    text: str
+    start: int
+    end: int
+    segment: int
+    score: float
+    share: float
+    rank: int
+    gross: float | None = None
+    cancels: bool = False
+    numeric_error: float | None = None
+    without: float | None = None
+    prob_without: float | None = None
+    contradicts: bool = False
+
+
+def words_of(explanation: Explanation, attribution: Attribution) -> list[Word]:
+    """The words of one attribution, in text order, with measured effects where units agree."""
+    scores = attribution.scores.astype(np.float64)
+    total = float(np.abs(scores).sum()) + abs(attribution.special)
+    ranks = tied_ranks(attribution)
+    effects = explanation.effects
+    if effects is not None and not np.array_equal(effects.units, attribution.units):
+        effects = None
+    words = []
+    for u, (start, end) in enumerate(attribution.units.tolist()):
+        gross = None if attribution.gross is None else float(attribution.gross[u])
+        without = None if effects is None else float(effects.without[u])
+        drop = 0.0 if effects is None or without is None else effects.value_input - without
+        segment = int(attribution.unit_segment[u])
+        words.append(
+            Word(
+                text=explanation.tokens.texts[segment][start:end],
+                start=start,
+                end=end,
+                segment=segment,
+                score=float(scores[u]),
+                share=abs(float(scores[u])) / total if total else 0.0,
+                rank=ranks[u],
+                gross=gross,
+                cancels=gross is not None and abs(float(scores[u])) < 0.5 * gross,
+                numeric_error=None if attribution.numeric_error is None else float(attribution.numeric_error[u]),
+                without=without,
+                prob_without=None if effects is None or effects.probs is None else float(effects.probs[u]),
+                contradicts=attribution.signed and drop * float(scores[u]) < 0,
+            )
+        )
+    return words
+
+
+def tied_ranks(attribution: Attribution) -> list[int]:
+    """Rank of each unit by |score|, from 1; neighbours within their joint numeric error share a rank."""
+    size = np.abs(attribution.scores.astype(np.float64))
+    error = np.zeros_like(size) if attribution.numeric_error is None else attribution.numeric_error.astype(np.float64)
+    order = np.argsort(-size, kind="stable")
+    ranks = [0] * len(order)
+    for place, unit in enumerate(order):
+        before = order[place - 1]
+        tied = place > 0 and size[before] - size[unit] <= error[before] + error[unit]
+        ranks[unit] = ranks[before] if tied else place + 1
+    return ranks

@@ -1,0 +1,255 @@
+"""From requests to explanations: predict, attribute, measure, check, in that order, many texts at once.
+
+Methods and checks are generators that ask for rows; `drive` evaluates the rows of all texts together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar, cast
+
+import torch
+
+from explain import checks as checking
+from explain import effects as measuring
+from explain.attention.capture import attention_maps
+from explain.case import Answer, Ask, Case, Steps
+from explain.catalog import Progress, Request
+from explain.errors import MethodError
+from explain.methods import find
+from explain.model.encoding import Encoding
+from explain.model.runner import Meter, Runner
+from explain.notices import notices
+from explain.reading import standouts
+from explain.records import Attribution, Check, Effects, Evaluations, Explanation, Granularity, Prediction, Provenance
+from explain.units import Units, units_of
+
+T = TypeVar("T")
+Listener = Callable[[Progress, Explanation | None], None]
+"""Hears of progress, and, when there is something new to show, of what is known so far."""
+
+
+class Work:
+    """One group of requests on its way to explanations."""
+
+    def __init__(
+        self, model: Runner, requests: Sequence[Request], progress: Listener | None, cancel: threading.Event | None
+    ) -> None:
+        self.model, self.requests, self.listener = model, requests, progress
+        self.stage, self.partial = "Reading", cast(Explanation | None, None)
+        self.meter = Meter(self._advance, cancel)
+        self.began, self.created = time.perf_counter(), datetime.now(UTC)
+
+    def run(self) -> list[Explanation]:
+        for request in self.requests:
+            for name in request.methods:
+                method = find(name)
+                if reason := method.why_not(self.model.info):
+                    raise MethodError(f"{method.info.title} does not apply: {reason}", code="not_applicable")
+                method.configured(request.params.get(name, {}))
+            checking.chosen(request.checks)
+        encodings = [self.model.encode(r.texts, truncate=r.truncate) for r in self.requests]
+        self._enter("Predicting")
+        predictions = self.model.decide(encodings, self.meter)
+        cases = [self._case(*t) for t in zip(self.requests, encodings, predictions, strict=True)]
+        results = [_Result(case) for case in cases]
+        self._show(results)
+        for place in range(max((len(r.methods) for r in self.requests), default=0)):
+            self._attribute(results, place)
+            self._show(results)
+        if any(r.attributions for r in results):
+            self._enter("Measuring words")
+            found = self._drive([measuring.measure(r.case) for r in results])
+            for result, (effects, _) in zip(results, found, strict=True):
+                result.effects = effects
+            self._show(results)
+        self._check(results)
+        for result, request in zip(results, self.requests, strict=True):
+            if request.attention:
+                self._enter("Recording attention")
+                self.meter.check()
+                result.attention = attention_maps(self.model, result.case.encoding, request.attention)
+        return [self._explanation(r) for r in results]
+
+    def _case(self, request: Request, encoding: Encoding, prediction: Prediction) -> Case:
+        model, tokenizer = self.model, self.model.tokenizer
+        named = {"mask": tokenizer.mask_token_id, "pad": tokenizer.pad_token_id, "unk": tokenizer.unk_token_id}
+        return Case(
+            info=model.info,
+            encoding=encoding,
+            prediction=prediction,
+            target=model.task.target(
+                prediction, model.info.problem, request.target, request.contrast, request.quantity
+            ),
+            granularity=request.granularity,
+            units=units_for(encoding, request.granularity),
+            special_ids={name: i for name, i in named.items() if i is not None},
+            embed=model.embed,
+            evaluate=lambda ask: _answer(model, ask, self.meter),
+            seed=request.seed,
+            budget=request.budget,
+            orders=request.orders,
+        )
+
+    def _attribute(self, results: list[_Result], place: int) -> None:
+        method = find(self.requests[0].methods[place])
+        self._enter(method.info.title)
+        configured = [method.configured(r.params.get(method.info.name, {})) for r in self.requests]
+        steps = [method.fn(r.case, p) for r, p in zip(results, configured, strict=True)]
+        for result, params, (found, cost) in zip(results, configured, self._drive(steps), strict=True):
+            result.attributions.append(
+                dataclasses.replace(
+                    found,
+                    method=method.info.name,
+                    params=dataclasses.asdict(params),
+                    signed=method.info.signed,
+                    evaluations=Evaluations(
+                        cost.forward + found.evaluations.forward, cost.backward + found.evaluations.backward
+                    ),
+                )
+            )
+
+    def _check(self, results: list[_Result]) -> None:
+        named = False
+        for checker in checking.chosen(self.requests[0].checks):
+            if checker.order >= 20 and not named:  # the headline may be written before the slow checks
+                named = self._name(results)
+            for place in range(len(results[0].attributions) if results else 0):
+                self._enter(checker.stage)
+                found = self._drive([checker.fn(r.case, r.attributions[place], r.effects) for r in results])
+                for result, (checks, _) in zip(results, found, strict=True):
+                    result.checks += [dataclasses.replace(c, attribution=place) for c in checks]
+            self._show(results)
+        if not named:
+            self._name(results)
+
+    def _name(self, results: list[_Result]) -> bool:
+        ready = [r for r in results if r.effects is not None and r.attributions]
+        units = [standouts(r.attributions[0], r.checks).supporting for r in ready]
+        steps = [
+            measuring.measure_named(r.case, cast(Effects, r.effects), u) for r, u in zip(ready, units, strict=True)
+        ]
+        for result, (effects, _) in zip(ready, self._drive(steps), strict=True):
+            result.effects = effects
+        return True
+
+    def _drive(self, steps: Sequence[Steps[T]]) -> list[tuple[T, Evaluations]]:
+        return drive(self.model, steps, self.meter)
+
+    def _enter(self, stage: str) -> None:
+        self.meter.check()
+        self.stage, self.meter.done = stage, 0
+        self._advance(0)
+
+    def _advance(self, done: int) -> None:
+        if self.listener is not None:
+            self.listener(Progress(self.stage, done), None)
+
+    def _show(self, results: list[_Result]) -> None:
+        if self.listener is not None and len(results) == 1:
+            self.listener(Progress(self.stage, self.meter.done), self._explanation(results[0]))
+
+    def _explanation(self, result: _Result) -> Explanation:
+        case, info, tokenizer = result.case, self.model.info, self.model.tokenizer
+        return Explanation(
+            model=info,
+            tokens=case.tokens,
+            prediction=case.prediction,
+            target=case.target,
+            attributions=tuple(result.attributions),
+            effects=result.effects,
+            attention=result.attention,
+            checks=tuple(result.checks),
+            warnings=notices(
+                info,
+                case.tokens,
+                case.prediction,
+                case.target,
+                tokenizer.unk_token_id,
+                set(tokenizer.all_special_ids),
+            ),
+            provenance=Provenance(
+                versions=versions(),
+                device=info.device,
+                dtype=info.dtype,
+                kernel=info.kernel,
+                threads=torch.get_num_threads(),
+                seed=case.seed,
+                created=self.created.isoformat(timespec="milliseconds"),
+                seconds=round(time.perf_counter() - self.began, 4),
+            ),
+        )
+
+
+class _Result:
+    """What is known so far about one case."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.attributions: list[Attribution] = []
+        self.effects: Effects | None = None
+        self.checks: list[Check] = []
+        self.attention: Any = None
+
+
+def drive(runner: Runner, steps: Sequence[Steps[T]], meter: Meter) -> list[tuple[T, Evaluations]]:
+    """Run generators side by side until all have returned; rows asked for in one round are evaluated together.
+
+    Returns each generator's result and the passes that its rows cost.
+    """
+    results: list[T | None] = [None] * len(steps)
+    spent = [[0, 0] for _ in steps]
+    asks: dict[int, Ask] = {}
+
+    def advance(i: int, answer: Answer | None) -> None:
+        try:
+            asks[i] = steps[i].send(cast(Answer, answer))
+        except StopIteration as stop:
+            asks.pop(i, None)
+            results[i] = stop.value
+
+    for i in range(len(steps)):
+        advance(i, None)
+    while asks:
+        for gradients in (False, True):
+            waiting = [i for i, ask in asks.items() if ask.gradients is gradients]
+            together = Ask([row for i in waiting for row in asks[i].rows], gradients)
+            answer, at = _answer(runner, together, meter), 0
+            for i in waiting:
+                n = len(asks[i].rows)
+                spent[i][gradients] += n
+                part = Answer(answer.values[at : at + n], answer.gradients[at : at + n])
+                at += n
+                advance(i, part)
+    return [(cast(T, r), Evaluations(*cost)) for r, cost in zip(results, spent, strict=True)]
+
+
+def _answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
+    if ask.gradients:
+        return Answer(*runner.gradients(ask.rows, meter))
+    return Answer(runner.values(ask.rows, meter))
+
+
+def units_for(encoding: Encoding, granularity: Granularity) -> Units:
+    """The units of an encoded text."""
+    tokens = encoding.tokens
+    return units_of(tokens.texts, tokens.segment, tokens.offsets, tokens.special, granularity)
+
+
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of what computes."""
+    found = {"python": platform.python_version()}
+    for package in ("whyboard", "torch", "transformers", "tokenizers", "numpy", "captum"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
