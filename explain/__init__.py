@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from explain import errors
 from explain.catalog import MethodInfo, ModelCard
-from explain.records import Explanation, Word
+from explain.records import Explanation
+from explain.words import Word
 
 if TYPE_CHECKING:
     from explain.engine import Model

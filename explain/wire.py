@@ -22,7 +22,8 @@ from typing_extensions import TypedDict
 
 from explain.catalog import Request
 from explain.errors import InputError
-from explain.records import SCHEMA, Explanation, Record
+from explain.record import Record
+from explain.records import SCHEMA, Explanation
 
 R = TypeVar("R", bound=Record)
 

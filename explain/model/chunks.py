@@ -41,7 +41,7 @@ def halving(
     try:
         return [(group, run(group))]
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         if len(group) == 1:
             raise ModelError(
@@ -55,7 +55,8 @@ def halving(
     return halving(run, group[:middle], on_halved) + halving(run, group[middle:], on_halved)
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on whatever device said so."""
     text = str(error).lower()
     return (
         isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "out of memory" in text or "can't allocate" in text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from explain.errors import InputError, ModelError
+from explain.model.quiet import quiet
 from explain.model.runner import Runner
 from explain.model.sources import Source, config_of, find
 from explain.records import ModelInfo
@@ -51,8 +51,9 @@ def load_runner(
     config_dict = config_of(source.config_folder)
     chosen = _task_for(config_dict, task)
     place, precision = _device(device), _dtype(dtype)
-    tokenizer = _tokenizer(source)
-    module = _module(source, chosen, precision)
+    with quiet():
+        tokenizer = _tokenizer(source)
+        module = _module(source, chosen, precision)
     _match(module, tokenizer)
     module.to(place)
     problem = chosen.problem(module.config, task)
@@ -92,8 +93,8 @@ def _task_for(config: dict[str, Any], wish: str) -> Task:
             return task
     if any(config["model_type"] in task.architectures() for task in known.values()):
         raise ModelError(
-            f"This checkpoint is a {', '.join(map(str, named)) or config['model_type']}, which has no trained head for: "
-            f"{', '.join(known)}. Choose a checkpoint fine-tuned for one of these.",
+            f"This checkpoint is a {', '.join(map(str, named)) or config['model_type']}, which has no trained head "
+            f"for: {', '.join(known)}. Choose a checkpoint fine-tuned for one of these.",
             code="no_trained_head",
         )
     raise ModelError(
@@ -104,9 +105,6 @@ def _task_for(config: dict[str, Any], wish: str) -> Task:
 
 
 def _module(source: Source, task: Task, dtype: torch.dtype) -> Any:
-    quiet = logging.getLogger("transformers.modeling_utils")
-    before = quiet.level
-    quiet.setLevel(logging.ERROR)  # its load report is read below and told in our words
     try:
         config = AutoConfig.from_pretrained(source.config_folder, **_LOCAL)
         module, report = task.auto_class().from_pretrained(
@@ -127,8 +125,6 @@ def _module(source: Source, task: Task, dtype: torch.dtype) -> Any:
             else "load_failed"
         )
         raise ModelError(f"The model cannot be loaded: {text}", code=code) from None
-    finally:
-        quiet.setLevel(before)
     if report.get("mismatched_keys"):
         names = ", ".join(str(k[0] if isinstance(k, tuple) else k) for k in list(report["mismatched_keys"])[:3])
         raise ModelError(f"Weights do not fit the configuration: {names}.", code="shape_mismatch")
@@ -167,14 +163,21 @@ def _tokenizer(source: Source) -> Any:
 
 
 def _match(module: Any, tokenizer: Any) -> None:
-    table = module.get_input_embeddings()
-    rows = getattr(table, "num_embeddings", None)
+    rows = getattr(_table(module), "num_embeddings", None)
     highest = max(tokenizer.get_vocab().values(), default=0)
     if rows is not None and highest >= rows:
         raise ModelError(
             f"The tokenizer belongs to another model: it has ids up to {highest:,}, the model knows {rows:,}.",
             code="tokenizer_mismatch",
         )
+
+
+def _table(module: Any) -> Any:
+    """The input embeddings, or None where a model has no such table (CANINE hashes characters)."""
+    try:
+        return module.get_input_embeddings()
+    except (AttributeError, NotImplementedError):
+        return None
 
 
 def _device(wish: str) -> torch.device:
@@ -206,7 +209,7 @@ def _number(config: Any, *names: str) -> int:
 
 
 def _width(module: Any) -> int:
-    weight = getattr(module.get_input_embeddings(), "weight", None)
+    weight = getattr(_table(module), "weight", None)
     return int(weight.shape[-1]) if weight is not None else _number(module.config, "hidden_size", "d_model")
 
 

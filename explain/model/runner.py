@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from explain.errors import Cancelled, ModelError
-from explain.model.chunks import Padding, chunks, halving
+from explain.errors import Cancelled, ExplainError, ModelError
+from explain.model.chunks import Padding, chunks, halving, is_out_of_memory
 from explain.model.encoding import Encoding, encode
 from explain.model.rows import Row
 from explain.model.substitution import lookup, substituted
@@ -160,7 +160,7 @@ class Runner:
         def one(group: list[int]) -> Any:
             meter.check()
             began = time.perf_counter()
-            with self.lock:
+            with self.lock, self._in_our_words():
                 self._require_eval()
                 result = run([rows[i] for i in group])
             tokens = len(group) * max(len(rows[i]) for i in group)
@@ -244,6 +244,19 @@ class Runner:
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
 
+    @contextlib.contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        """Turn what a model's own code raises into a ModelError; out of memory is left to who can halve."""
+        try:
+            yield
+        except (MemoryError, ExplainError):
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise ModelError(f"{self.info.architecture} cannot be run on this: {said}", code="run_failed") from error
+
     def _require_eval(self) -> None:
         if self.module.training:
             raise ModelError(
@@ -263,11 +276,11 @@ class Runner:
         def row(tokens: np.ndarray) -> Row:
             return Row({n: tokens if n == "input_ids" else np.zeros_like(tokens) for n in names}, blank)
 
-        with self.lock, contextlib.suppress(ValueError, RuntimeError, IndexError, TypeError):
+        with self.lock, contextlib.suppress(Exception):  # a model that refuses here will say why when it is asked
             alone = self._raw([row(ids[1])])[0]
             scale = max(1.0, float(np.abs(alone).max()))
             for padding, other in (("pad", ids[0]), ("equal", ids[1])):
-                with contextlib.suppress(ValueError, RuntimeError, IndexError):
+                with contextlib.suppress(Exception):
                     if np.abs(self._raw([row(other), row(ids[1])])[1] - alone).max() <= 1e-4 * scale:
                         return padding  # type: ignore[return-value]
         return "single"

@@ -24,7 +24,10 @@ _FORBIDDEN = (
     "kernel_config",
     "use_kernels",
 )
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")  # fmt: skip
+_TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt"),
+    *("spiece.model", "tokenizer.model", "sentencepiece.bpe.model"),
+)
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def _checked(source: Source) -> Source:
 
 def _snapshot(name: str, revision: str | None, token: str | None, allow_download: bool) -> Path:
     from huggingface_hub import HfApi, snapshot_download  # 0.3 s that bundled models need not pay
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     reason = "and downloads are switched off"
     if allow_download:
@@ -144,7 +147,7 @@ def _snapshot(name: str, revision: str | None, token: str | None, allow_download
                 f"The Hub has no model '{name}'{at} that this token may read. Check the name, or pass token=.",
                 code="model_not_found",
             ) from None
-        except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # whatever HTTP library the Hub's client uses this year
             reason = f"and the Hub cannot be reached ({type(error).__name__})"
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED, local_files_only=True))

@@ -29,8 +29,8 @@ from explain.errors import ModelError
 class Substitution:
     """What happened inside the context, counted in token positions over all lookups.
 
-    `used` is 0 when the model never looked our ids up. `missed` counts lookups in the same table whose
-    ids could not be recognised, so that the model saw words that `embeds` does not control.
+    `used` is 0 when the model never looked our ids up. `missed` counts positions looked up in the same
+    tables under ids that were not recognised: words that `embeds` does not control.
     """
 
     used: int = 0
@@ -39,9 +39,7 @@ class Substitution:
 
 def embedding_modules(module: nn.Module) -> list[nn.Module]:
     """Every submodule that looks tokens up: the input embeddings first, then all that share their weight,
-    then the tables of another half (a decoder with a vocabulary table of its own).
-
-    Raises ModelError when the model has no table with a vector a token.
+    then the table of a decoder that has one of its own. Raises ModelError when there is none.
     """
     return [table for group in _tables(module) for table in group]
 
@@ -49,7 +47,7 @@ def embedding_modules(module: nn.Module) -> list[nn.Module]:
 def lookup(module: nn.Module, ids: Tensor) -> Tensor:
     """The vectors (N, T, D) that the model's table returns for `ids` (N, T), scaled as the table scales them.
 
-    A model with several tables has the vectors of all of them side by side in D.
+    Where a decoder has a table of its own, its vectors stand beside the encoder's in D.
     """
     return torch.cat([_split(group[0](ids))[0] for group in _tables(module)], dim=-1)
 
@@ -64,57 +62,63 @@ def substituted(module: nn.Module, ids: Tensor, embeds: Tensor) -> Iterator[Subs
     groups = _tables(module)
     parts = torch.split(embeds, [_weight(group[0]).shape[1] for group in groups], dim=-1)
     seen = Substitution()
-    turned = _reads_columns(module, groups[0], ids) if _is_symmetric(ids) else None
+    symmetric = len(ids) > 1 and torch.equal(ids, ids.T)
+    turned = _reads_columns(module, groups[0], ids) if symmetric else None
 
-    def exchange(part: Tensor, main: bool, args: tuple[Any, ...], output: Any) -> Any:
-        asked = args[0] if args else None
+    def exchange(part: Tensor, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        asked = (*args, *kwargs.values())[0]
         if not isinstance(asked, Tensor) or asked.is_floating_point():
             return output  # the same weight used as an output layer
         found, rest = _split(output)
-        vectors = _align(asked, ids, part.to(found.dtype), found, turned)
-        if vectors is None:
-            seen.missed += asked.numel() if main else 0
-            return output
-        seen.used += ids.numel()
+        vectors, count = _align(asked, ids, part.to(found.dtype), found, turned)
+        seen.used += count
+        seen.missed += 0 if count else asked.numel()
         return vectors if rest is None else (vectors, *rest)
 
     with ExitStack() as hooks:
         for group, part in zip(groups, parts, strict=True):
-            hook = partial(exchange, part, group is groups[0])
             for table in group:
-                handle = table.register_forward_hook(lambda _, args, output, hook=hook: hook(args, output))
-                hooks.callback(handle.remove)
+                hook = table.register_forward_hook(partial(exchange, part), with_kwargs=True)
+                hooks.callback(hook.remove)
         yield seen
 
 
 def _tables(module: nn.Module) -> list[list[nn.Module]]:
-    """Modules that look tokens up, in groups that share one weight; the model's input embeddings come first."""
-    try:
-        first = module.get_input_embeddings()  # type: ignore[operator]
-    except (AttributeError, NotImplementedError):
-        first = None
-    if not isinstance(first, nn.Module) or not isinstance(getattr(first, "weight", None), Tensor):
-        size = getattr(getattr(module, "config", None), "vocab_size", None)
-        first = next((m for m in module.modules() if isinstance(m, nn.Embedding) and m.num_embeddings == size), None)
-    if first is None:
+    """Modules that look tokens up, in groups that share one weight; the whole model's input embeddings first."""
+    size = getattr(getattr(module, "config", None), "vocab_size", None)
+    named = [_named_table(part) for part in module.modules()]
+    sized = [part for part in module.modules() if isinstance(part, nn.Embedding) and part.num_embeddings == size]
+    found = [table for table in named if table is not None] or list[nn.Module](sized[:1])
+    if not found:
         raise ModelError(
             f"{type(module).__name__} does not look its words up in a table of vectors, so there are no gradients "
             "with respect to them. Use occlusion.",
             code="no_embeddings",
         )
-    rows, groups = _weight(first).shape[0], {id(_weight(first)): [first]}
+    groups: dict[int, list[nn.Module]] = {}
+    for table in found:
+        if len(_weight(table)) == len(_weight(found[0])):
+            groups.setdefault(id(table.weight), [table])
     for other in module.modules():
-        weight = getattr(other, "weight", None)
-        twin = id(weight) in groups
-        if other is not first and (twin or (isinstance(other, nn.Embedding) and other.num_embeddings == rows)):
-            groups.setdefault(id(weight), []).append(other)
+        group = groups.get(id(getattr(other, "weight", None)), [other])
+        if all(other is not table for table in group):
+            group.append(other)
     return list(groups.values())
 
 
+def _named_table(part: nn.Module) -> nn.Module | None:
+    """What a model or a part of it calls its input embeddings, if that holds a vector for every id."""
+    try:
+        table = part.get_input_embeddings()  # type: ignore[operator]
+    except (AttributeError, NotImplementedError):
+        return None
+    weight = getattr(table, "weight", None)
+    return table if isinstance(table, nn.Module) and isinstance(weight, Tensor) and weight.ndim == 2 else None
+
+
 def _weight(table: nn.Module) -> Tensor:
-    weight = table.weight
-    assert isinstance(weight, Tensor)
-    return weight
+    assert isinstance(table.weight, Tensor)
+    return table.weight
 
 
 def _split(output: Any) -> tuple[Tensor, tuple[Any, ...] | None]:
@@ -122,28 +126,23 @@ def _split(output: Any) -> tuple[Tensor, tuple[Any, ...] | None]:
     return (output[0], tuple(output[1:])) if isinstance(output, tuple) else (output, None)
 
 
-def _align(asked: Tensor, ids: Tensor, embeds: Tensor, found: Tensor, turned: bool | None) -> Tensor | None:
-    """`found` with our vectors wherever `asked` holds our ids; None if it does not.
+def _align(asked: Tensor, ids: Tensor, embeds: Tensor, found: Tensor, turned: bool | None) -> tuple[Tensor, int]:
+    """`found` with our vectors wherever `asked` holds our ids, and at how many positions (0: nowhere).
 
     Tried in this order: the same ids in any flat shape, transposed, padded on the right, and shifted right
     by one (a decoder's start token, and what was there, keep the vector that was looked up).
     """
     n, t = ids.shape
     if asked.numel() == ids.numel() and not turned and torch.equal(asked.reshape(-1), ids.reshape(-1)):
-        return embeds.reshape(found.shape).clone()  # some models scale in place
+        return embeds.reshape(found.shape).clone(), n * t  # a copy: some models scale in place
     if asked.shape == (t, n) and turned is not False and torch.equal(asked.T, ids):
-        return embeds.transpose(0, 1).clone()
-    if asked.ndim != 2 or asked.shape[0] != n or asked.shape[1] < t:
-        return None
-    if torch.equal(asked[:, :t], ids):
-        return torch.cat([embeds, found[:, t:]], dim=1)
-    if torch.equal(asked[:, 1:t], ids[:, :-1]):
-        return torch.cat([found[:, :1], embeds[:, :-1], found[:, t:]], dim=1)
-    return None
-
-
-def _is_symmetric(ids: Tensor) -> bool:
-    return ids.shape[0] == ids.shape[1] > 1 and torch.equal(ids, ids.T)
+        return embeds.transpose(0, 1).clone(), n * t
+    if asked.ndim == 2 and len(asked) == n and asked.shape[1] >= t:
+        if torch.equal(asked[:, :t], ids):
+            return torch.cat([embeds, found[:, t:]], dim=1), n * t
+        if torch.equal(asked[:, 1:t], ids[:, :-1]):
+            return torch.cat([found[:, :1], embeds[:, :-1], found[:, t:]], dim=1), n * (t - 1)
+    return found, 0
 
 
 def _reads_columns(module: nn.Module, tables: list[nn.Module], ids: Tensor) -> bool:

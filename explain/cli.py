@@ -1,0 +1,199 @@
+"""The command line: `explain run`, `models`, `methods`, `limits`, `train`, `dashboard`.
+
+It imports torch only once there is something to compute, so that `--help` is quick. Exit codes: 0 done,
+2 the request cannot be answered (one sentence on standard error), 130 stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+import explain
+from explain.errors import ExplainError, InputError, MethodError
+from explain.records import Explanation
+from explain.render import terminal
+
+app = typer.Typer(
+    help="See what a Transformer decided and why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+_out, _err = Console(), Console(stderr=True)
+QUANTITIES, GRANULARITIES = ("log_odds", "logit", "margin", "probability"), ("word", "token")
+
+
+@app.command()
+def run(
+    text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)],
+    pair: Annotated[str | None, typer.Option(help="Second text, for models that compare two.")] = None,
+    model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder.")] = "sentiment",
+    method: Annotated[
+        list[str] | None, typer.Option("--method", "-m", help="Attribution method; repeat for more.")
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", help="Method parameter as name=value; repeat for more.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
+    contrast: Annotated[str | None, typer.Option(help="Explain the target rather than this label.")] = None,
+    quantity: Annotated[str, typer.Option(help=f"{', '.join(QUANTITIES)}.")] = "log_odds",
+    granularity: Annotated[str, typer.Option(help="Score each word or token.")] = "word",
+    attention: Annotated[str | None, typer.Option(help="Keep attention of layers: all, or 0,3,5.")] = None,
+    checks: Annotated[bool, typer.Option(help="Check whether the picture can be believed.")] = True,
+    orders: Annotated[int, typer.Option(min=2, max=2000, help="Random orders for the removal checks.")] = 20,
+    budget: Annotated[int, typer.Option(min=14, help="Gradient evaluations that a method may spend.")] = 512,
+    seed: Annotated[int, typer.Option(min=0, help="For everything drawn at random.")] = 0,
+    truncate: Annotated[bool, typer.Option("--truncate", help="Cut a text that is too long.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto (float32), float64, bfloat16, float16.")] = "auto",
+    revision: Annotated[str | None, typer.Option(help="Hub branch, tag or commit.")] = None,
+    task: Annotated[str, typer.Option(help="auto, a task or the variant of its head.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
+) -> None:
+    """Explain one decision."""
+    first = _standard_input() if text == "-" else text
+    names = tuple(method or ["integrated_gradients"])
+    wanted: dict[str, Any] = {
+        "methods": names,
+        "params": parameters(param or []),
+        "target": target,
+        "contrast": contrast,
+        "quantity": one_of("quantity", quantity, QUANTITIES),
+        "granularity": one_of("granularity", granularity, GRANULARITIES),
+        "checks": None if checks else (),
+        "orders": orders,
+        "budget": budget,
+        "seed": seed,
+        "truncate": truncate,
+    }
+    with _err.status("Loading the model…") as status:
+        loaded = explain.load(model, revision=revision, device=device, dtype=dtype, task=task)
+        result: Explanation = loaded.explain(
+            first if pair is None else (first, pair),
+            attention=_layers(attention, loaded.info.n_layers),
+            progress=lambda now, _: status.update(f"{now.stage}… {now.done or ''}"),
+            **wanted,
+        )
+    if as_json:
+        sys.stdout.buffer.write(result.to_json().encode("utf-8") + b"\n")  # UTF-8, whatever the terminal speaks
+    else:
+        _out.print(terminal.explanation(result), soft_wrap=False)
+
+
+@app.command()
+def models(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """List the models that come with Whyboard."""
+    found = explain.list_models()
+    _print_records(found) if as_json else _out.print(terminal.models(found))
+
+
+@app.command()
+def methods(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """List attribution methods, what they say, when they mislead, and their parameters."""
+    found = explain.list_methods()
+    _print_records(found) if as_json else _out.print(terminal.methods(found))
+
+
+@app.command()
+def limits() -> None:
+    """List every limit with its value and the environment variable that sets it."""
+    from explain.settings import Settings, settings  # pydantic, only for this command
+
+    for name, info in Settings.model_fields.items():
+        _out.print(Text(f"EXPLAIN_{name.upper()}={getattr(settings(), name)}"), Text(f"  {info.description}", "dim"))
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe.toml.", exists=True, dir_okay=False)],
+    data: Annotated[Path | None, typer.Option(help="Folder with train.tsv and dev.tsv.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to save; else beside the recipe.")] = None,
+) -> None:
+    """Train a bundled model from its recipe."""
+    from explain.training import train as run_recipe  # torch
+
+    run_recipe(recipe, data=data, out=out, progress=lambda line: _out.print(Text(line)))
+
+
+@app.command()
+def dashboard(port: Annotated[int, typer.Option(min=1, max=65535)] = 8501) -> None:
+    """Serve the dashboard on this machine."""
+    from streamlit.web import cli as streamlit  # only for this command
+
+    from explain import bundled
+
+    page = bundled.folder("app") / "app.py"
+    sys.argv = ["streamlit", "run", str(page), "--server.port", str(port)]
+    streamlit.main()
+
+
+def parameters(given: list[str]) -> dict[str, Any]:
+    """Parameters from `name=value` or `method.name=value`; numbers and true/false are read as such."""
+    found: dict[str, Any] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise MethodError(f"Expected a parameter as name=value, got '{item[:80]}'.", code="bad_parameter")
+        owner, dot, inner = name.partition(".")
+        if dot:
+            found.setdefault(owner, {})[inner] = _value(value)
+        else:
+            found[name] = _value(value)
+    return found
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """`value`, or an InputError that lists what is allowed."""
+    if value not in allowed:
+        raise InputError(f"Expected --{name} to be one of {', '.join(allowed)}, got '{value[:40]}'.")
+    return value
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, (int, float, bool)) else text
+
+
+def _layers(wish: str | None, n_layers: int) -> bool | list[int]:
+    if wish is None or wish == "all":
+        return wish is not None
+    parts = wish.split(",")
+    if not all(p.strip().isdecimal() and int(p) < n_layers for p in parts):
+        raise InputError(f"Expected layers from 0 to {n_layers - 1}, such as 0,2 or all; got '{wish[:40]}'.")
+    return [int(p) for p in parts]
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"Standard input is not UTF-8 (byte {error.start}). Convert it first.") from None
+
+
+def _print_records(found: list[Any]) -> None:
+    from explain import canonical
+
+    print("[" + ",".join(canonical.encode(record).decode("utf-8") for record in found) + "]")  # noqa: T201
+
+
+def main() -> None:
+    """Run the command line, with one sentence instead of a traceback for everything that can be helped."""
+    try:
+        app(standalone_mode=True)
+    except ExplainError as error:
+        _err.print(Text(str(error), style="red"), soft_wrap=True)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        _err.print(Text("Stopped."))
+        raise SystemExit(130) from None

@@ -1,0 +1,65 @@
+"""Explain: text in, decision, reasons and checks, on one page."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from explain.dashboard import jobs, panels
+from explain.dashboard.ask import Asked, ask
+from explain.errors import ExplainError
+from explain.service import Job
+
+POLL = 0.4  # seconds between looks at a running job
+
+
+def outcome(asked: Asked, job: Job) -> None:
+    """Everything below the inputs; while the job runs, what is known so far."""
+    running = not job.over
+    if running:
+        job.wait(POLL / 2)
+    _progress(job)
+    if job.error is not None:
+        panels.problem(job.error)
+        return
+    explanation = job.partial
+    if explanation is not None:
+        panels.decision(explanation)
+        if explanation.attributions:
+            selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
+            panels.change(explanation)
+            panels.trust(explanation, running=running)
+            if not running:
+                panels.attention(explanation, asked.request, asked.model, selected)
+            panels.how(explanation, running=running)
+    if running and job.over:
+        st.rerun()
+
+
+def _progress(job: Job) -> None:
+    if job.over:
+        return
+    began = st.session_state.setdefault(f"began-{job.id}", time.monotonic())
+    spent = time.monotonic() - began
+    share = min(0.95, spent / (2 * job.forecast + 1)) if job.forecast else min(0.9, spent / 20)
+    done = f" · {job.progress.done:,} passes" if job.progress.done else ""
+    about = f" · about {job.forecast:.1f} s for the scores" if job.forecast else ""
+    bar, stop = st.columns([4, 1], vertical_alignment="center")
+    bar.progress(share, text=f"{job.progress.stage}{done}{about}")
+    if stop.button("Cancel", width="stretch", key="cancel"):
+        job.cancel()
+
+
+def labels() -> tuple[str, ...]:
+    """Outcomes of the model that answered last."""
+    job: Job | None = st.session_state.get("job")
+    return job.partial.prediction.labels if job is not None and job.partial is not None else ()
+
+
+asked = ask(labels())
+found = jobs.current(asked.request, asked.model, again=asked.pressed)
+if isinstance(found, ExplainError):
+    panels.problem(found)
+else:
+    st.fragment(outcome, run_every=None if found.over else POLL)(asked, found)

@@ -1,0 +1,1 @@
+"""Browser components and the Python that mounts them."""

@@ -1,0 +1,158 @@
+"""Explanation → Plotly figures. Titles state the finding, axes carry units; data are the record's own numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Float
+
+from explain.records import AttentionMaps, Check, Explanation
+from explain.render import palette
+from explain.render.pieces import visible
+
+SHOWN = 10
+"""Words with a bar of their own in the waterfall; the rest is one bar."""
+
+
+def steps(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
+    """The bars of the waterfall as (name, signed number), in order; [] for methods without a baseline's value."""
+    return [(name, f"{value:+.3f}".replace("-", "−")) for name, value in _steps(explanation, index)]
+
+
+def _steps(explanation: Explanation, index: int) -> list[tuple[str, float]]:
+    attribution = explanation.attributions[index]
+    if attribution.value_baseline is None or attribution.residual is None:
+        return []
+    scores = attribution.scores.astype(float)
+    order = np.argsort(-np.abs(scores), kind="stable")
+    texts = [visible(w.text) for w in explanation.words(index)]
+    found = [(texts[u], float(scores[u])) for u in sorted(order[:SHOWN].tolist())]
+    if len(order) > SHOWN:
+        rest = order[SHOWN:]
+        found.append((f"{len(rest)} other words", float(scores[rest].sum())))
+    found += [("special tokens", attribution.special), ("unexplained", attribution.residual)]
+    first = (f"baseline [{(attribution.baseline or '').upper()}]", attribution.value_baseline)
+    return [first, *found, ("this text", attribution.value_input)]
+
+
+def waterfall(explanation: Explanation, index: int = 0) -> go.Figure | None:
+    """From the baseline's value to the text's, word by word. None for methods without a baseline's value."""
+    attribution = explanation.attributions[index]
+    bars = _steps(explanation, index)
+    if not bars:
+        return None
+    names, values = [n for n, _ in bars], [v for _, v in bars]
+    turn = palette.direction(explanation, attribution)
+    up, down = (palette.BLUE, palette.ORANGE) if turn > 0 else (palette.ORANGE, palette.BLUE)
+    figure = go.Figure(
+        go.Waterfall(
+            orientation="h",
+            y=list(range(len(names))),
+            x=values,
+            measure=["absolute", *["relative"] * (len(bars) - 2), "total"],
+            text=[f"{v:+.2f}".replace("-", "−") for v in values],
+            textposition="outside",
+            cliponaxis=False,
+            increasing={"marker": {"color": up}},
+            decreasing={"marker": {"color": down}},
+            totals={"marker": {"color": palette.GREY}},
+            connector={"line": {"color": palette.GREY, "width": 1}},
+            hoverinfo="skip",
+        )
+    )
+    figure.update_yaxes(
+        autorange="reversed", tickmode="array", tickvals=list(range(len(names))), ticktext=[_label(n) for n in names]
+    )
+    figure.update_xaxes(title=f"{attribution.target.unit} of {_label(attribution.target.name)}", zeroline=True)
+    return _plain(figure, 60 + 26 * len(names))
+
+
+def removal_curves(check: Check) -> go.Figure:
+    """The target as words are taken out in the order of their scores, beside random orders."""
+    details = check.details
+    row = min(details["measurements"], key=lambda r: r["percentile"])
+    figure = go.Figure()
+    removed = list(details["removed"])
+    kept = check.name == "sufficiency"
+    figure.add_scatter(
+        x=removed, y=row["random_curve"], name="random orders (mean)", line={"color": palette.GREY, "dash": "dot"}
+    )
+    figure.add_scatter(x=removed, y=row["curve"], name="order of the scores", line={"color": palette.BLUE, "width": 3})
+    figure.update_xaxes(title="words kept" if kept else "words taken out")
+    figure.update_yaxes(title=f"change of {row['scale']}")
+    figure.update_layout(legend={"orientation": "h", "y": 1.12, "x": 0})
+    return _plain(figure, 280)
+
+
+def attention_heatmap(
+    explanation: Explanation, maps: AttentionMaps, head: int, selected: int | None = None
+) -> go.Figure:
+    """One head, merged to words: a row is where a word looks. Rows still sum to 1 (see `merged`)."""
+    weights, names = merged(explanation, maps.weights[maps.heads.index(head)])
+    labels = [_label(n) for n in names]
+    figure = go.Figure(
+        go.Heatmap(
+            z=np.round(weights, 4),
+            colorscale=[[0, "rgba(43,111,201,0.04)"], [1, palette.BLUE]],
+            zmin=0,
+            zmax=max(float(weights.max()), 1e-6),
+            hovertemplate="row %{y}, column %{x}: %{z:.3f}<extra></extra>",
+            colorbar={"title": "weight", "thickness": 12, "outlinewidth": 0},
+            xgap=1,
+            ygap=1,
+        )
+    )
+    ticks = {"tickmode": "array", "tickvals": list(range(len(labels))), "ticktext": labels}
+    figure.update_xaxes(**ticks, side="top", title="looked at", showgrid=False, tickangle=-45)
+    figure.update_yaxes(**ticks, autorange="reversed", title="looking", showgrid=False)
+    if selected is not None and selected < len(labels):
+        figure.add_hline(y=selected, line={"color": palette.ORANGE, "width": 2})
+    return _plain(figure, min(900, 190 + 22 * len(labels)))
+
+
+def merged(explanation: Explanation, weights: Float[np.ndarray, "T T"]) -> tuple[Float[np.ndarray, "W W"], list[str]]:
+    """Attention between words and special tokens, with their names; rows still sum to 1."""
+    tokens = explanation.tokens
+    groups: list[list[int]] = []
+    names: list[str] = []
+    seen: dict[int, int] = {}
+    for t, word in enumerate(tokens.words.tolist()):
+        if word < 0:
+            groups.append([t])
+            names.append(tokens.strings[t])
+        elif word in seen:
+            groups[seen[word]].append(t)
+        else:
+            seen[word] = len(groups)
+            groups.append([t])
+            names.append("")
+    for word, place in seen.items():
+        of_word = tokens.offsets[tokens.words == word]
+        segment = int(tokens.segment[tokens.words == word][0])
+        names[place] = visible(tokens.texts[segment][of_word[:, 0].min() : of_word[:, 1].max()].strip())
+    columns = np.stack([weights[:, g].sum(1) for g in groups], axis=1)  # (T, W)
+    return np.stack([columns[g].mean(0) for g in groups]), names  # (W, W)
+
+
+def _label(text: str) -> str:
+    """Text as an axis label: Plotly reads a little HTML and $LaTeX$ in labels, so their signs are replaced."""
+    short = text if len(text) <= 24 else text[:23] + "…"
+    return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;")
+
+
+def _plain(figure: go.Figure, height: int) -> go.Figure:
+    layout: dict[str, Any] = {
+        "height": height,
+        "margin": {"l": 8, "r": 48, "t": 24, "b": 8},
+        "showlegend": figure.layout.showlegend,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"size": 13},
+        "hoverlabel": {"namelength": -1},
+    }
+    figure.update_layout(**layout)
+    figure.update_xaxes(automargin=True)
+    figure.update_yaxes(automargin=True)
+    return figure

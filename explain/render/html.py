@@ -1,0 +1,98 @@
+"""Explanation → HTML fragments. The one module that escapes; class names are styled by assets/theme.css."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from explain.records import Check, Explanation, Notice, Status
+from explain.render import palette
+from explain.render.pieces import visible
+
+MARKDOWN = frozenset("\\`*_{}[]()<>#+-.!|~$:^&@")
+CLASSES = 8
+"""Outcomes with a bar of their own."""
+
+
+def text(value: str) -> str:
+    """Any text, shown literally: HTML is escaped and characters that act unseen become codes."""
+    return escape(visible(value), quote=True)
+
+
+def verdict(title: str, lines: Iterable[str | None]) -> str:
+    """The decision in one sentence, and what belongs to it."""
+    rest = "".join(f"<p>{text(line)}</p>" for line in lines if line)
+    return f'<section class="wb-verdict"><h2>{text(title)}</h2>{rest}</section>'
+
+
+def classes(explanation: Explanation) -> str:
+    """A bar for every outcome (the best few of many), with its number."""
+    prediction = explanation.prediction
+    ranked = prediction.ranked()
+    if prediction.probs is None:
+        return "".join(f'<p class="wb-number">{text(n)}: <b>{v:.4g}</b></p>' for n, v in ranked)
+    decided = {prediction.labels[i] for i in prediction.decision}
+    rows = "".join(
+        f'<div class="wb-class{" wb-decided" if name in decided else ""}">'
+        f'<span class="wb-name"><bdi>{text(name[:80])}</bdi></span>'
+        f'<span class="wb-track"><span style="width:{100 * share:.1f}%"></span></span>'
+        f'<span class="wb-share">{100 * share:.1f} %</span></div>'
+        for name, share in ranked[:CLASSES]
+    )
+    more = f'<p class="wb-more">and {len(ranked) - CLASSES} more outcomes</p>' if len(ranked) > CLASSES else ""
+    return f'<div class="wb-classes" role="group" aria-label="Probability of each outcome">{rows}{more}</div>'
+
+
+def notices(found: Sequence[Notice]) -> str:
+    """What must be known about the input, each a line."""
+    if not found:
+        return ""
+    rows = "".join(
+        f'<li><span class="wb-mark wb-warn" aria-hidden="true">!</span>{text(n.message)}</li>' for n in found
+    )
+    return f'<ul class="wb-notices" aria-label="About the input">{rows}</ul>'
+
+
+def questions(answers: Sequence[tuple[str, Status, Sequence[Check]]]) -> str:
+    """The three questions, each with its worst status in front and every check's sentence below."""
+    blocks = []
+    for title, status, checks in answers:
+        lines = "".join(
+            f"<li>{_mark(c.status)}<span><b>{text(c.name.capitalize())}</b> {text(c.sentence)}</span></li>"
+            for c in checks
+        )
+        blocks.append(
+            f'<div class="wb-question"><h4>{_mark(status)}<span>{text(title)}</span>'
+            f"<em>{palette.STATUS_WORD[status]}</em></h4><ul>{lines}</ul></div>"
+        )
+    return f'<div class="wb-questions">{"".join(blocks)}</div>'
+
+
+def strip(rows: Sequence[tuple[str, str]], state: str) -> str:
+    """How it was computed, and whether it is filed as evidence."""
+    cells = "".join(f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in rows)
+    return f'<section class="wb-how"><p class="wb-state">{text(state)}</p><dl>{cells}</dl></section>'
+
+
+def heading(title: str, line: str | None, level: int = 3) -> str:
+    """A section's title and the sentence that belongs to it."""
+    rest = f"<p>{text(line)}</p>" if line else ""
+    minor = "" if level == 3 else " wb-minor"
+    return f'<div class="wb-heading{minor}"><h{level}>{text(title)}</h{level}>{rest}</div>'
+
+
+def markdown(value: str) -> str:
+    """Any text for a widget that reads Markdown: every sign that could mean something is escaped."""
+    return "".join(f"\\{c}" if c in MARKDOWN else c for c in visible(value))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Numbers behind a figure."""
+    top = "".join(f"<th>{text(h)}</th>" for h in head)
+    body = "".join("<tr>" + "".join(f"<td>{text(c)}</td>" for c in row) + "</tr>" for row in rows)
+    return f'<table class="wb-table"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _mark(status: Status) -> str:
+    kind = status.replace(" ", "-").replace("/", "")
+    return f'<i class="wb-mark wb-{kind}" aria-label="{palette.STATUS_WORD[status]}">{palette.STATUS_MARK[status]}</i>'

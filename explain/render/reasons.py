@@ -1,0 +1,89 @@
+"""What the interactive word view shows: text in pieces, and one row a word; plain data for the browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from explain.records import Attribution, Explanation
+from explain.render import palette
+from explain.render.pieces import pieces, visible
+from explain.words import Word
+
+
+def payload(
+    explanation: Explanation, index: int = 0, *, fixed_scale: bool = True, failed: bool = False
+) -> dict[str, Any]:
+    """Everything the view needs to draw one attribution.
+
+    Args:
+        explanation: what is shown.
+        index: which attribution.
+        fixed_scale: hold the colour scale at ± 2 log-odds, so that two screens compare.
+        failed: a check says that the scores are wrong; the words lose their colour.
+    """
+    attribution = explanation.attributions[index]
+    words = explanation.words(index)
+    ranks = [w.rank for w in words]
+    limit = palette.scale_limit(attribution, fixed=fixed_scale)
+    turn = palette.direction(explanation, attribution)
+    low, high = palette.sides(explanation, attribution)
+    return {
+        "segments": [
+            [
+                {"unit": p.unit, "kind": p.kind, "parts": [{"t": t, "code": code} for t, code in p.parts]}
+                for p in pieces(explanation.tokens, attribution, segment)
+            ]
+            for segment in range(len(explanation.tokens.texts))
+        ],
+        "words": [
+            _row(explanation, attribution, u, w, turn / limit, ranks.count(w.rank) > 1) for u, w in enumerate(words)
+        ],
+        "specials": {"score": _signed(attribution.special), "byConstruction": _held(attribution)},
+        "legend": {
+            "low": visible(low)[:40],
+            "high": visible(high)[:40],
+            "limit": f"{limit:.3g}",
+            "unit": attribution.target.unit,
+            "signed": attribution.signed,
+            "widened": fixed_scale and attribution.target.unit == "log-odds" and limit > palette.FIXED_SCALE,
+        },
+        "total": _signed(float(attribution.scores.astype(float).sum()) + attribution.special),
+        "measured": explanation.effects is not None and words and words[0].without is not None,
+        "hasProbability": explanation.effects is not None and explanation.effects.probs is not None,
+        "hasError": attribution.numeric_error is not None or attribution.error is not None,
+        "failed": failed,
+    }
+
+
+def _row(
+    explanation: Explanation, attribution: Attribution, unit: int, word: Word, factor: float, tied: bool
+) -> dict[str, Any]:
+    error = attribution.error if attribution.numeric_error is None else attribution.numeric_error
+    mine = np.flatnonzero(attribution.unit_of == unit).tolist()
+    return {
+        "text": visible(word.text),
+        "score": _signed(word.score) if attribution.signed else f"{word.score:.3g}",
+        "value": word.score,
+        "tint": max(-1.0, min(1.0, word.score * factor)),
+        "bar": max(-1.0, min(1.0, word.score * factor)),
+        "error": "" if error is None else f"± {float(error[unit]):.1g}",
+        "share": f"{word.share * 100:.0f} %",
+        "rank": word.rank,
+        "tied": tied,
+        "cancels": word.cancels,
+        "without": "" if word.without is None else _signed(word.without),
+        "probWithout": "" if word.prob_without is None else f"{word.prob_without * 100:.1f} %",
+        "contradicts": word.contradicts,
+        "tokens": " ".join(f"{explanation.tokens.strings[t]} ({explanation.tokens.ids[t]})" for t in mine),
+    }
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−").replace("+0.00", "0.00").replace("−0.00", "0.00")
+
+
+def _held(attribution: Attribution) -> bool:
+    """Whether the specials' zero is there by construction, because the baseline keeps them."""
+    return attribution.value_baseline is not None and attribution.special == 0.0

@@ -1,0 +1,213 @@
+"""Explanation → plain sentences. Words are named only where the numbers allow it; nothing 'caused' anything.
+
+Every face takes its words from here: page, terminal and, later, reports. The text is raw, so whoever
+shows it escapes it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from explain.reading import Standouts, standouts
+from explain.records import Attribution, Check, Explanation, Question, Status, Target
+from explain.units import WORD_RULE
+
+SEVERITY: tuple[Status, ...] = ("fail", "warn", "not checked", "pass", "n/a")
+_TITLES: dict[Question, str] = {
+    "computed correctly": "Computed correctly?",
+    "reacts as the scores say": "Does the model react as the scores say?",
+    "robust": "Robust?",
+}
+_COUNT = {1: "it", 2: "those two words", 3: "those three words"}
+_LIMITS = (
+    "They do not say what happens if a word is deleted (see ‘without it’), nor that the decision is right.",
+    "They do not add up to the decision, and they do not say that it is right.",
+)
+
+
+def percent(share: float) -> str:
+    """A share as people read it; never rounded to a certainty that is not there."""
+    if 0 < share < 0.0005:
+        return "under 0.1 %"
+    if 0.9995 <= share < 1:
+        return "over 99.9 %"
+    return f"{100 * share:.1f} %"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign, and a real minus; zero has none."""
+    shown = f"{value:+.{digits}f}"
+    return shown[1:] if not float(shown) else shown.replace("-", "−")
+
+
+def verdict(explanation: Explanation) -> str:
+    """What the model decided, in one sentence."""
+    prediction = explanation.prediction
+    if prediction.probs is None:
+        return f"The model answers {prediction.label.replace('-', '−')} ({prediction.labels[0]})."
+    shares = [f"{prediction.labels[i]} ({percent(float(prediction.probs[i]))})" for i in prediction.decision]
+    if explanation.model.problem == "multi-label":
+        if shares:
+            return f"The model finds {_list(shares)}."
+        nearest = f"{prediction.labels[prediction.top]} with {percent(float(prediction.probs.max()))}"
+        return f"The model finds none of its {len(prediction.labels)} labels; the nearest is {nearest}."
+    return f"The model reads this as {_list(shares)}."
+
+
+def reasons(explanation: Explanation, index: int = 0) -> str | None:
+    """Which words have the largest scores, as far as that may be said. None without an attribution."""
+    if index >= len(explanation.attributions):
+        return None
+    attribution = explanation.attributions[index]
+    target = _outcome(explanation, attribution.target)
+    if not attribution.signed:
+        return f"These scores have no direction: how strongly the model reacts, not whether for or against {target}."
+    checks = [c for c in explanation.checks if c.attribution == index]
+    if not {"completeness", "baseline"} <= {c.name for c in checks}:
+        return "No word is named before the scores are checked."
+    named = standouts(attribution, explanation.checks, index)
+    if not named.supporting:
+        return f"No single word stands out for {target}.{_against(explanation, index, named, empty='')}"
+    first = _words(explanation, index, named.supporting)
+    if len(first) == 1:
+        start = f"{first[0]} has the largest score for {target}."
+    else:
+        start = f"Largest scores for {target}: {', '.join(first)}."
+    return start + _against(explanation, index, named, empty=" Against: nothing notable.")
+
+
+def without(explanation: Explanation) -> str | None:
+    """What the model says with all named words removed at once. None where no word is named."""
+    effects = explanation.effects
+    if effects is None or effects.without_named is None:
+        return None
+    what = f"Without {_COUNT.get(len(effects.named), 'those words')}"
+    if effects.prob_named is not None:
+        return f"{what}: {explanation.target.name} {percent(effects.prob_named)}."
+    unit = explanation.target.unit
+    return f"{what}: {effects.without_named:.2f} instead of {effects.value_input:.2f} ({unit}).".replace("-", "−")
+
+
+def meaning(explanation: Explanation, index: int = 0) -> str:
+    """What the scores are, in words made from the numbers."""
+    attribution = explanation.attributions[index]
+    target = attribution.target
+    scalar = f"the {target.unit} of {target.name}"
+    if not attribution.signed:
+        return f"Each score says how strongly {scalar} reacts to a tiny change of that word; there is no direction."
+    if attribution.value_baseline is None and attribution.baseline is None:
+        return f"Each score is a first-order estimate, from the slope at this text, of the word's part in {scalar}."
+    if attribution.value_baseline is None:
+        how = "deleted" if attribution.baseline == "remove" else f"replaced by [{(attribution.baseline or '').upper()}]"
+        return f"Each score is measured: how far {scalar} falls when that word is {how}. {_LIMITS[1]}"
+    change = attribution.value_input - attribution.value_baseline
+    there = _there(explanation, attribution)
+    kind = "estimate from random samples the parts of" if attribution.error is not None else "divide up"
+    return (
+        f"Compared with {_baseline(attribution)}{there}, these scores {kind} the change of {signed(change)} "
+        f"{target.unit}. {_LIMITS[0]}"
+    )
+
+
+def sum_up(explanation: Explanation, index: int = 0) -> str:
+    """The waterfall's finding: where it starts, what the words add, where it ends."""
+    attribution = explanation.attributions[index]
+    scores = attribution.scores.astype(float)
+    held = " (0 by construction)" if attribution.special == 0 else ""
+    start, rest = attribution.value_baseline or 0.0, attribution.residual or 0.0
+    return (
+        f"From {signed(start)} for the baseline to {signed(attribution.value_input)} for this text: the words add "
+        f"{signed(float(scores.sum()))}, special tokens {signed(attribution.special)}{held}, "
+        f"unexplained {signed(rest)}."
+    )
+
+
+def questions(explanation: Explanation, index: int = 0) -> list[tuple[str, Status, list[Check]]]:
+    """The three questions with their worst status and the checks behind it, the worst question first."""
+    found: list[tuple[str, Status, list[Check]]] = []
+    for question, title in _TITLES.items():
+        checks = [c for c in explanation.checks if c.question == question and c.attribution == index]
+        status: Status = min((c.status for c in checks), key=SEVERITY.index, default="not checked")
+        found.append((title, status, sorted(checks, key=lambda c: SEVERITY.index(c.status))))
+    return sorted(found, key=lambda entry: SEVERITY.index(entry[1]))
+
+
+def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
+    """How it was computed, as label and value: all that a reader needs to repeat it."""
+    model, made = explanation.model, explanation.provenance
+    rows = [
+        ("Model", f"{model.id} @ {model.revision[:12]}"),
+        ("Weights", f"SHA-256 {model.weights_sha256[:16]}… · {model.licence or 'licence not stated'}"),
+        ("Explained", f"{explanation.target.unit} of {explanation.target.name}"),
+    ]
+    if index < len(explanation.attributions):
+        rows += _method(explanation, explanation.attributions[index])
+    checks = sorted({c.name for c in explanation.checks if c.attribution == index})
+    return [
+        *rows,
+        ("Words", WORD_RULE if not explanation.attributions or _by_word(explanation, index) else "one unit a token"),
+        ("Computed in", f"{made.dtype} · {made.kernel} · {made.device} · {made.threads} thread(s)"),
+        ("Seed", str(made.seed)),
+        ("Checks", ", ".join(checks) or "none"),
+        ("Warnings", ", ".join(n.code.replace("_", " ") for n in explanation.warnings) or "none"),
+        ("Time", f"{made.created.split('.')[0].replace('T', ' ')} UTC · {made.seconds:.1f} s"),
+        ("Versions", " · ".join(f"{name} {number}" for name, number in made.versions.items())),
+    ]
+
+
+def _method(explanation: Explanation, attribution: Attribution) -> list[tuple[str, str]]:
+    options = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in attribution.params.items())
+    spent = attribution.evaluations
+    rows = [("Method", attribution.method.replace("_", " ") + (f" ({options})" if options else ""))]
+    if attribution.baseline is not None:
+        rows.append(("Baseline", _baseline(attribution) + _there(explanation, attribution)))
+    if attribution.relative_residual is not None:
+        of = "of the change" if attribution.scale_rule == "difference" else "of the scores’ scale"
+        share = percent(attribution.relative_residual)
+        rows.append(("Unexplained", f"{signed(attribution.residual or 0.0, 4)} ({share} {of})"))
+    return [*rows, ("Cost", f"{spent.backward:,} gradient and {spent.forward:,} forward evaluations")]
+
+
+def _by_word(explanation: Explanation, index: int) -> bool:
+    return explanation.attributions[index].granularity == "word"
+
+
+def _baseline(attribution: Attribution) -> str:
+    name = attribution.baseline
+    if name == "zero":
+        return "the same text with every word's vector set to zero"
+    if name == "remove":
+        return "the text without the word"
+    return f"the same text with every word replaced by [{(name or '').upper()}]"
+
+
+def _there(explanation: Explanation, attribution: Attribution) -> str:
+    """What the model says about the baseline itself, in brackets; '' where that was not computed."""
+    value, target = attribution.value_baseline, attribution.target
+    if value is None:
+        return ""
+    if target.kind == "log_odds":
+        share = 0.5 * (1 + math.tanh(value / 2))
+        return f" (the model says {target.name} {percent(share)} there)"
+    return f" (the model says {signed(value)} {target.unit} there)"
+
+
+def _outcome(explanation: Explanation, target: Target) -> str:
+    """'it' for what the model decided, else the target's name."""
+    plain = target.contrast is None and target.kind != "value" and target.index in explanation.prediction.decision
+    return "it" if plain and len(explanation.prediction.decision) == 1 else target.name
+
+
+def _words(explanation: Explanation, index: int, units: tuple[int, ...]) -> list[str]:
+    words = explanation.words(index)
+    return [f"“{words[u].text}”" for u in units]
+
+
+def _against(explanation: Explanation, index: int, named: Standouts, *, empty: str) -> str:
+    if not named.opposing:
+        return empty
+    return f" Against: {', '.join(_words(explanation, index, named.opposing))}."
+
+
+def _list(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,31 @@
+"""Explanation → CSV: one row a word, for spreadsheets. Cells that a spreadsheet would run are defused."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from explain.records import Explanation
+
+COLUMNS = (
+    "segment", "start", "end", "text", "score", "numeric_error", "share", "rank", "without", "prob_without",
+)  # fmt: skip
+
+
+def words_csv(explanation: Explanation, index: int = 0) -> str:
+    """The words of one attribution with full precision, then the specials' total."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for word in explanation.words(index):
+        writer.writerow([_cell(getattr(word, name)) for name in COLUMNS])
+    special = explanation.attributions[index].special
+    writer.writerow(["", "", "", "(special tokens)", repr(special), *[""] * (len(COLUMNS) - 5)])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r", "\0") else value
+    return "" if value is None else repr(value)

@@ -1,0 +1,128 @@
+"""Explanation → terminal: the same words, tints and statuses as the page, for any Rich console."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from explain.catalog import MethodInfo, ModelCard
+from explain.records import Explanation, Status
+from explain.render import palette, sentences
+from explain.render.pieces import pieces, visible
+from explain.words import Word
+
+STYLE: dict[Status, str] = {"pass": "green", "warn": "yellow", "fail": "bold red", "not checked": "dim", "n/a": "dim"}
+ROWS = 20
+"""Words in the table, by rank."""
+
+
+def explanation(found: Explanation) -> RenderableType:
+    """Verdict, coloured words, table and checks of every attribution."""
+    parts: list[RenderableType] = [Text(visible(sentences.verdict(found)), style="bold")]
+    for notice in found.warnings:
+        parts.append(Text(f"! {visible(notice.message)}", style="yellow"))
+    for index in range(len(found.attributions)):
+        parts += _attribution(found, index)
+    parts.append(Text())
+    parts.append(_rows(sentences.how(found), "How this was computed"))
+    return Group(*parts)
+
+
+def _attribution(found: Explanation, index: int) -> list[RenderableType]:
+    attribution = found.attributions[index]
+    lines = [sentences.reasons(found, index), sentences.without(found) if index == 0 else None]
+    title = attribution.method.replace("_", " ").capitalize()
+    parts: list[RenderableType] = [Text(), Text(title, style="bold underline")]
+    parts += [Text(visible(line)) for line in lines if line]
+    parts += [Text(), *(words(found, index, segment) for segment in range(len(found.tokens.texts)))]
+    low, high = palette.sides(found, attribution)
+    legend = Text.assemble(
+        ("− ", palette.ORANGE), (visible(low), "dim"), "   ", ("+ ", palette.BLUE), (visible(high), "dim")
+    )
+    parts += [legend, Text(sentences.meaning(found, index), style="dim"), Text(), _table(found, index)]
+    for title, status, checks in sentences.questions(found, index):
+        parts.append(Text(f"{palette.STATUS_MARK[status]} {title} {palette.STATUS_WORD[status]}", style=STYLE[status]))
+        parts += [Text(f"    {c.name}: {visible(c.sentence)}", style="dim") for c in checks]
+    return parts
+
+
+def words(found: Explanation, index: int = 0, segment: int = 0) -> Text:
+    """The raw text, each scored word tinted and its sign marked; what was not read is struck through."""
+    attribution = found.attributions[index]
+    factor = palette.direction(found, attribution) / palette.scale_limit(attribution)
+    failed = any(c.status == "fail" and c.attribution == index for c in found.checks)
+    line = Text()
+    for piece in pieces(found.tokens, attribution, segment):
+        shown = "".join(part for part, _ in piece.parts)
+        if piece.unit is None:
+            line.append(shown, style="strike dim" if piece.kind == "unread" else "")
+            continue
+        tint = 0.0 if failed else max(-1.0, min(1.0, float(attribution.scores[piece.unit]) * factor))
+        line.append(shown, style=_style(tint))
+    return line
+
+
+def _style(tint: float) -> str:
+    """Blue or vermilion on black, stronger with the score; bold where it matters, so that sign is not colour alone."""
+    if abs(tint) < 0.05:
+        return ""
+    base = palette.BLUE if tint > 0 else palette.ORANGE
+    share = 0.25 + 0.75 * abs(tint)
+    rgb = [round(int(base[i : i + 2], 16) * share) for i in (1, 3, 5)]
+    weight = "bold " if tint > 0 else "italic "
+    return f"{weight}#ffffff on #{rgb[0]:02x}{rgb[1]:02x}{rgb[2]:02x}"
+
+
+def _table(found: Explanation, index: int) -> Table:
+    attribution = found.attributions[index]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("rank", "word", "score", "± error", "share", "without it"):
+        table.add_column(name, justify="left" if name == "word" else "right", no_wrap=name != "word")
+    ordered = sorted(found.words(index), key=lambda w: w.rank)
+    ranks = [w.rank for w in ordered]
+    for word in ordered[:ROWS]:
+        tie = "=" if ranks.count(word.rank) > 1 else ""
+        table.add_row(f"{word.rank}{tie}", Text(visible(word.text)), *_numbers(word, signed=attribution.signed))
+    if len(ordered) > ROWS:
+        table.add_row("", Text(f"and {len(ordered) - ROWS} more words", style="dim"))
+    table.add_row("", Text("special tokens", style="dim"), sentences.signed(attribution.special))
+    return table
+
+
+def _numbers(word: Word, *, signed: bool) -> tuple[str, ...]:
+    score = sentences.signed(word.score) if signed else f"{word.score:.3g}"
+    error = "" if word.numeric_error is None else f"{word.numeric_error:.1g}"
+    if word.prob_without is not None:
+        gone = sentences.percent(word.prob_without)
+    else:
+        gone = "" if word.without is None else sentences.signed(word.without)
+    return score, error, f"{100 * word.share:.0f} %", gone + (" ≠" if word.contradicts else "")
+
+
+def _rows(rows: list[tuple[str, str]], title: str) -> RenderableType:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, Text(visible(value)))
+    return Group(Text(title, style="bold"), table)
+
+
+def methods(found: list[MethodInfo]) -> RenderableType:
+    """Every method with its parameters and ranges."""
+    parts: list[RenderableType] = []
+    for info in found:
+        parts += [Text.assemble((info.name, "bold"), f"  {info.title}"), Text(f"  {info.summary}")]
+        parts += [Text(f"  {info.misleads}", style="dim"), Text(f"  {info.cite}", style="dim")]
+        for p in info.params:
+            allowed = ", ".join(p.choices) if p.choices else f"{p.low:g} to {p.high:g}"
+            parts.append(Text(f"    -p {p.name}={p.default}   {p.help} ({allowed})"))
+        parts.append(Text())
+    return Group(*parts)
+
+
+def models(found: list[ModelCard]) -> RenderableType:
+    """The models that come with Whyboard."""
+    rows = [(card.name, f"{card.title} · {', '.join(card.labels)} · {card.licence} · {card.summary}") for card in found]
+    return _rows(rows, "Bundled models (a Hub id or a folder works too)")

@@ -1,0 +1,141 @@
+"""The only way from the dashboard to a model: submit a request, watch the job, cancel it.
+
+Today one background thread computes, one request at a time, behind a bounded queue. A worker process
+takes its place later; nothing above this file will notice. torch is imported by that thread, never by
+the caller, so that the first page appears before it is loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import uuid
+from collections import OrderedDict
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+from explain.catalog import Progress, Request
+from explain.errors import BusyError, Cancelled, ExplainError
+from explain.records import Explanation
+
+if TYPE_CHECKING:
+    from explain.engine import Model
+
+QUEUE, MODELS = 16, 2
+"""Jobs that may wait, and models that stay loaded."""
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+_log = logging.getLogger(__name__)
+
+
+class Job:
+    """One request on its way. Read `state`, `progress` and `partial` at any time; call `cancel` from any thread."""
+
+    def __init__(self, request: Request | None, model: str) -> None:
+        self.id = uuid.uuid4().hex
+        self.request, self.model = request, model
+        self.state: State = "queued"
+        self.progress = Progress("Waiting", 0)
+        self.partial: Explanation | None = None
+        self.error: ExplainError | None = None
+        self.forecast: float | None = None
+        self._cancel, self._over = threading.Event(), threading.Event()
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended, in whatever way."""
+        return self._over.is_set()
+
+    @property
+    def result(self) -> Explanation | None:
+        """The explanation of a job that is done; None before, and after a failure."""
+        return self.partial if self.state == "done" else None
+
+    def cancel(self) -> None:
+        """Ask the job to stop before its next pass through the model."""
+        self._cancel.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the job is over; False if `timeout` seconds pass first."""
+        return self._over.wait(timeout)
+
+    def _listen(self, progress: Progress, partial: Explanation | None) -> None:
+        self.progress = progress
+        self.partial = partial or self.partial
+
+    def _end(self, state: State, error: ExplainError | None = None) -> None:
+        self.state, self.error = state, error
+        self._over.set()
+
+
+class Service:
+    """A queue, a thread, and the models it has loaded."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Job] = queue.Queue(QUEUE)
+        self._models: OrderedDict[str, Model] = OrderedDict()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, request: Request, model: str) -> Job:
+        """Queue a request; raises BusyError when too many wait already."""
+        return self._put(Job(request, model))
+
+    def warm(self, model: str) -> Job:
+        """Load a model ahead of the first request."""
+        return self._put(Job(None, model))
+
+    def _put(self, job: Job) -> Job:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="explain-service", daemon=True)
+                self._thread.start()
+        try:
+            self._queue.put_nowait(job)
+        except queue.Full:
+            raise BusyError(f"{QUEUE} requests are waiting already. Try again in a minute.", retry_after=60) from None
+        return job
+
+    def _work(self) -> None:
+        while True:
+            job = self._queue.get()
+            try:
+                self._run(job)
+            except Cancelled as error:
+                job._end("cancelled", error)
+            except ExplainError as error:
+                job._end("failed", error)
+            except Exception:  # the thread must outlive any fault of a model; the log has the rest
+                _log.exception("job %s failed", job.id)
+                job._end(
+                    "failed",
+                    ExplainError("The explanation failed for a reason that Whyboard does not know; the log says more."),
+                )
+
+    def _run(self, job: Job) -> None:
+        job.state = "running"
+        if job._cancel.is_set():
+            raise Cancelled("The explanation was cancelled.")
+        job.progress = Progress("Loading the model", 0)
+        model = self._load(job.model)
+        if job.request is not None:
+            job.forecast = model.forecast(job.request)
+            job.partial = model.answer([job.request], progress=job._listen, cancel=job._cancel)[0]
+        job._end("done")
+
+    def _load(self, name: str) -> Model:
+        from explain.engine import load  # torch: only this thread pays for it
+
+        if name not in self._models:
+            self._models[name] = load(name)
+            while len(self._models) > MODELS:
+                self._models.popitem(last=False)
+        self._models.move_to_end(name)
+        return self._models[name]
+
+
+@cache
+def service() -> Service:
+    """The service of this process."""
+    return Service()

@@ -1,0 +1,175 @@
+"""The Explain page as a person meets it, in a real browser, with the bundled model."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import explain
+from explain.dashboard.examples import EXAMPLES, FIRST
+from explain.engine import Model
+from tests.browser.harness import settle
+
+
+def ask(page: Page, text: str) -> None:
+    """Type a text, press Explain and wait for the answer."""
+    page.get_by_label("Text", exact=True).fill(text)
+    page.get_by_role("button", name="Explain", exact=True).click()
+    page.wait_for_timeout(500)
+    settle(page)
+
+
+def shown_words(page: Page) -> str:
+    """The text as the word view reproduces it."""
+    return str(page.locator(".words").evaluate_all("nodes => nodes.map(n => n.textContent).join('\\n')"))
+
+
+def test_first_screen_answers_without_a_click(page: Page, address: str) -> None:
+    page.goto(address)
+    settle(page)
+    expect(page.locator(".wb-verdict h2")).to_contain_text("POSITIVE")
+    assert shown_words(page) == EXAMPLES[FIRST]
+    assert page.locator(".word").count() >= 10
+    expect(page.locator(".wb-questions")).to_contain_text("Completeness")
+    expect(page.locator(".wb-how")).to_contain_text("NOT FILED")
+    assert page.locator(".js-plotly-plot").count() >= 2
+
+
+def test_type_and_explain(page: Page, address: str) -> None:
+    page.goto(address)
+    settle(page)
+    ask(page, "A dreadful, boring waste of time.")
+    expect(page.locator(".wb-verdict h2")).to_contain_text("NEGATIVE")
+    assert shown_words(page) == "A dreadful, boring waste of time."
+    assert "dreadful" not in page.url, "a person's text must not be in the address"
+
+
+def test_click_selects_a_word_everywhere_and_keyboard_works(page: Page, address: str) -> None:
+    page.goto(address)
+    settle(page)
+    word = page.locator(".word", has_text="stirring").first
+    word.click()
+    expect(word).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("tr.selected")).to_contain_text("stirring")
+    settle(page)
+    expect(page.locator("tr.selected")).to_contain_text("stirring")
+    word.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.locator("tr.selected")).to_contain_text("funny")
+    expect(page.locator(".tip.shown")).to_contain_text("rank")
+
+
+def test_switch_method_and_reload_by_link(page: Page, address: str) -> None:
+    page.goto(f"{address}/?example=Mixed&method=occlusion&p.replacement=remove")
+    settle(page)
+    assert shown_words(page) == EXAMPLES["Mixed"]
+    expect(page.locator(".wb-how")).to_contain_text("Occlusion")
+    expect(page.locator(".wb-how")).to_contain_text("remove")
+    page.locator("summary", has_text="Settings").click()
+    page.get_by_label("Method").click()
+    page.get_by_role("option", name="Saliency").click()
+    page.wait_for_timeout(600)
+    settle(page)
+    expect(page.locator(".wb-how")).to_contain_text("Saliency")
+    assert "method=saliency" in page.url
+    before = shown_words(page)
+    page.reload()
+    settle(page)
+    expect(page.locator(".wb-how")).to_contain_text("Saliency")
+    assert shown_words(page) == before
+
+
+def test_cancel_stops_and_can_be_started_again(page: Page, address: str) -> None:
+    page.goto(address)
+    settle(page)
+    page.get_by_text("Too long", exact=True).click()
+    cancel = page.get_by_role("button", name="Cancel")
+    cancel.click(timeout=20_000)
+    page.get_by_text("Cancelled. Press Explain to start again.").wait_for(timeout=10_000)
+    page.get_by_text("Clear", exact=True).click()
+    settle(page)
+    expect(page.locator(".wb-verdict h2")).to_contain_text("POSITIVE")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "</script><img src=x onerror=alert(1)> good film",
+        '"><svg onload=alert(1)> bad <b>film</b> <br> &amp;',
+        "**bold** $x^2$ :red[x] `code` [a](javascript:alert(1)) good # film",
+    ],
+)
+def test_markup_is_shown_literally(page: Page, address: str, text: str) -> None:
+    page.goto(address)
+    settle(page)
+    ask(page, text)
+    assert shown_words(page) == text
+    assert page.locator("img[src=x], svg[onload]").count() == 0
+    assert page.locator(".words b, .words strong, .words em, .katex").count() == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["هذا الفيلم رائع good جدا", "👨‍👩‍👧 what a 你好世界 film 🇩🇪", "re\u202eversed go\u200bod"]
+)
+def test_any_script_is_reproduced(page: Page, address: str, text: str) -> None:
+    page.goto(address)
+    settle(page)
+    ask(page, text)
+    raw = "".join(f"U+{ord(c):04X}" if c in "\u202e\u200b" else c for c in text)
+    assert shown_words(page) == raw
+    if "\u202e" in text:
+        expect(page.locator(".wb-notices")).to_contain_text("U+202E")
+        assert "\u202e" not in page.locator(".words").first.inner_text()
+    if text.startswith("ه"):
+        assert page.locator(".words").first.evaluate("n => getComputedStyle(n).direction") == "rtl"
+
+
+@pytest.mark.parametrize("text", ["   ", "\u200b\u200b"])
+def test_nothing_to_read_gets_a_sentence(page: Page, address: str, text: str) -> None:
+    page.goto(address)
+    settle(page)
+    ask(page, text)
+    expect(page.locator("[data-testid=stAlert]").first).to_contain_text("Enter a sentence")
+    assert page.locator(".word").count() == 0
+
+
+def test_downloads(page: Page, address: str, sentiment: Model, tmp_path: Path) -> None:
+    page.goto(address)
+    settle(page)
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Download JSON").click()
+    text = Path(found.value.path()).read_text("utf-8")
+    downloaded, ours = explain.read(text), sentiment.explain(EXAMPLES[FIRST], truncate=True)
+    assert timeless(downloaded.to_json()) == timeless(ours.to_json())
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Download CSV").click()
+    assert Path(found.value.path()).read_text("utf-8-sig").startswith("segment,start,end,text,score")
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Download picture").click()
+    png = Path(found.value.path()).read_bytes()
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", png[16:24])
+    assert width == 1920
+    assert height > 200
+
+
+def timeless(text: str) -> str:
+    """JSON without the clock, in canonical order."""
+    data = json.loads(text)
+    for name in ("created", "seconds"):
+        data["provenance"].pop(name)
+    return json.dumps(data, sort_keys=True)
+
+
+def test_narrow_screen_does_not_scroll_sideways(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(address)
+    settle(page)
+    overflow = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth")
+    assert overflow <= 0

@@ -1,0 +1,163 @@
+"""The page's logic, without a browser."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from explain import list_methods
+from explain.dashboard.examples import EXAMPLES, FIRST
+from explain.service import Service
+
+MAIN = Path(__file__).resolve().parents[2] / "explain" / "dashboard" / "main.py"
+
+
+@pytest.fixture
+def app(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The dashboard on a tiny model, with a service of its own."""
+    own = Service()
+    monkeypatch.setattr("explain.dashboard.jobs.service", lambda: own)
+    found = AppTest.from_file(str(MAIN), default_timeout=60)
+    found.query_params["model"] = str(tiny_folder)
+    return found
+
+
+def finish(app: AppTest) -> AppTest:
+    """Run until the job is over and the page shows it."""
+    app.run()
+    job = app.session_state["job"]
+    assert job.wait(60)
+    time.sleep(0.05)
+    return app.run()
+
+
+def html_of(app: AppTest) -> str:
+    """All HTML on the page."""
+    return "\n".join(e.proto.body for e in app.get("html"))
+
+
+def linked(app: AppTest, name: str) -> str:
+    """A value in the page's address."""
+    found = app.query_params[name]
+    return found[0] if isinstance(found, list) else found
+
+
+def test_first_run_explains_the_example(app: AppTest) -> None:
+    finish(app)
+    assert not app.exception
+    assert app.text_area(key="text").value == EXAMPLES[FIRST]
+    assert "The model reads this as" in html_of(app)
+    assert "Does this picture match the model?" in html_of(app)
+    assert app.session_state["job"].state == "done"
+
+
+def test_nothing_is_recomputed_that_did_not_change(app: AppTest) -> None:
+    finish(app)
+    before = app.session_state["job"]
+    app.toggle(key="fixed").set_value(False).run()
+    app.button[0].click().run()
+    assert app.session_state["job"] is before
+    assert linked(app, "scale") == "free"
+
+
+def test_a_new_question_starts_a_new_job(app: AppTest) -> None:
+    finish(app)
+    before = app.session_state["job"]
+    app.selectbox(key="method").set_value("occlusion")
+    finish(app)
+    assert app.session_state["job"] is not before
+    assert app.session_state["job"].request.methods == ("occlusion",)
+    assert linked(app, "method") == "occlusion"
+    app.selectbox(key="p.occlusion.replacement").set_value("remove")
+    finish(app)
+    assert app.session_state["job"].request.params == {"occlusion": {"replacement": "remove"}}
+    assert linked(app, "p.replacement") == "remove"
+
+
+@pytest.mark.parametrize("name", [m.name for m in list_methods()])
+def test_every_method_has_its_controls(app: AppTest, name: str) -> None:
+    app.query_params["method"] = name
+    finish(app)
+    assert not app.exception
+    info = next(m for m in list_methods() if m.name == name)
+    keys = {w.key for w in [*app.selectbox, *app.number_input, *app.toggle]}
+    assert {f"p.{name}.{p.name}" for p in info.params} <= keys
+
+
+def test_labels_become_targets(app: AppTest) -> None:
+    finish(app)
+    app.run()
+    assert app.selectbox(key="target").options[1:] == ["NEGATIVE", "POSITIVE"]
+    app.selectbox(key="target").set_value("NEGATIVE")
+    app.selectbox(key="contrast").set_value("POSITIVE")
+    finish(app)
+    target = app.session_state["job"].result.target
+    assert (target.kind, target.index, target.contrast) == ("contrast", 0, 1)
+
+
+def test_links_restore_settings_and_never_hold_text(app: AppTest) -> None:
+    app.query_params["example"] = "Negated"
+    app.query_params["granularity"] = "token"
+    app.query_params["quantity"] = "probability"
+    app.query_params["p.tolerance"] = "0.5"
+    app.query_params["p.baseline"] = "nonsense"
+    finish(app)
+    request = app.session_state["job"].request
+    assert request.texts == (EXAMPLES["Negated"],)
+    assert request.granularity == "token"
+    assert request.quantity == "probability"
+    assert request.params == {"integrated_gradients": {"tolerance": 0.5}}
+    app.text_area(key="text").set_value("a private thought about the movie")
+    finish(app)
+    assert "private" not in str(app.query_params)
+    assert linked(app, "text") == "own"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "The text is empty"),
+        ("   ", "nothing that the model can read"),
+        ("x" * 100_001, "at most 100,000 are read"),
+    ],
+)
+def test_what_cannot_be_read_gets_a_sentence(app: AppTest, text: str, sentence: str) -> None:
+    finish(app)
+    app.text_area(key="text").set_value(text)
+    finish(app)
+    assert not app.exception
+    assert sentence in app.warning[0].value.replace("\\", "")
+
+
+def test_an_unknown_model_gets_a_sentence(app: AppTest) -> None:
+    app.query_params["model"] = "no such/model"
+    finish(app)
+    assert not app.exception
+    assert "no model" in app.warning[0].value.replace("\\", "")
+
+
+def test_a_long_text_is_cut_and_says_so(app: AppTest) -> None:
+    app.query_params["example"] = "Too long"
+    finish(app)
+    assert "What follows had no influence" in html_of(app)
+
+
+def test_busy_gets_a_sentence(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("explain.service.QUEUE", 0)
+    own = Service()
+    monkeypatch.setattr(Service, "_work", lambda self: None)
+    own._queue.maxsize = 1
+    own.warm("x")
+    monkeypatch.setattr("explain.dashboard.jobs.service", lambda: own)
+    app.run()
+    assert "waiting already" in app.warning[0].value.replace("\\", "")
+
+
+def test_app_is_found_by_streamlit() -> None:
+    source = (MAIN.parents[2] / "app.py").read_text("utf-8")
+    assert 'app = st.App("explain/dashboard/main.py"' in source
+    assert hasattr(st, "App")

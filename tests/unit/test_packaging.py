@@ -1,0 +1,69 @@
+"""What a stranger installs: the wheel, in an environment of its own, used from another folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an environment's programs, with the wheel installed; dependencies come from this one."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env", with_pip=False)
+    site = next((folder / "env").glob("lib/python*/site-packages"))
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(site), str(wheel)]
+    subprocess.run(pip, check=True, capture_output=True)
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))  # its own .pth files are not read
+    return folder / "env" / "bin"
+
+
+def test_wheel_explains_from_another_folder(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "import explain; print(explain.__file__);"
+        "r = explain.load('sentiment').explain('A gorgeous, witty, seductive movie.', checks=());"
+        "print(r.prediction.label)"
+    )
+    out = subprocess.run(
+        [str(installed / "python"), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    where, label = out.stdout.split()
+    assert str(ROOT) not in where
+    assert label == "POSITIVE"
+
+
+def test_wheel_lists_models_and_has_the_assets(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "import json; from explain import bundled, list_models;"
+        "print(json.dumps([[m.name for m in list_models()], (bundled.folder('assets') / 'theme.css').is_file()]))"
+    )
+    out = subprocess.run(
+        [str(installed / "python"), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(out.stdout) == [["sentiment"], True]
+
+
+def test_version_ranges_not_pins() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for requirement in chain(project["dependencies"], *project["optional-dependencies"].values()):
+        assert "==" not in requirement
+        assert ">=" in requirement or requirement.startswith("types-")
+
+
+@pytest.mark.parametrize(("package", "floor"), [("transformers", "5.10"), ("torch", "2.10"), ("starlette", "1.1")])
+def test_floors_exclude_known_vulnerabilities(package: str, floor: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert any(r.startswith(f"{package}>={floor}") for r in project["dependencies"])
