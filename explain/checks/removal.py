@@ -123,7 +123,7 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
 
 def _judge(share: float, n: int, exact: bool, claim: str) -> tuple[Status, str]:
     kind = "of all other orders do" if exact else f"of {n} random orders do"
-    sentence = f"{claim} than {share:.0%} {kind}, in the weakest of four measurements."
+    sentence = f"{claim} than {100 * share:.0f} % {kind}, in the weakest of four measurements."
     if exact or n >= ENOUGH:
         return ("pass" if share >= PASS else "fail" if share <= FAIL else "warn"), sentence
     if _wilson(share, n)[1] < FAIL:

@@ -85,7 +85,7 @@ def without(explanation: Explanation) -> str | None:
     if effects.prob_named is not None:
         return f"{what}: {explanation.target.name} {percent(effects.prob_named)}."
     unit = explanation.target.unit
-    return f"{what}: {effects.without_named:.2f} instead of {effects.value_input:.2f} ({unit}).".replace("-", "−")
+    return f"{what}: {signed(effects.without_named)} instead of {signed(effects.value_input)} ({unit})."
 
 
 def meaning(explanation: Explanation, index: int = 0) -> str:
