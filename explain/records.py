@@ -155,8 +155,9 @@ class Attribution(Record):
     `gross` is Σ|token scores| of each unit (None where a method scores units whole).
     `value_baseline`, `residual` (value_input − value_baseline − Σ scores − special), `scale` and
     `scale_rule` are None for methods without one. `numeric_error` is what more evaluations could
-    still move, `error` a sampling method's standard error. `path` holds the integration interval
-    edges, so that a replay repeats and never re-decides. `exhausted`: the budget ended refinement.
+    still move, `error` a sampling method's standard error. `path` holds the integration intervals
+    as (start, end, nodes), so that a replay repeats and never re-decides. `exhausted`: the budget
+    ended the refinement.
     """
 
     method: str
@@ -177,7 +178,7 @@ class Attribution(Record):
     scale: float | None = None
     scale_rule: Literal["difference", "scores", "floor"] | None = None
     numeric_error: Float32[np.ndarray, "U"] | None = None
-    path: Float64[np.ndarray, "K"] | None = None
+    path: Float64[np.ndarray, "K 3"] | None = None
     error: Float32[np.ndarray, "U"] | None = None
     seed: int | None = None
     exhausted: bool = False

@@ -6,10 +6,11 @@ Sundararajan, Taly & Yan, "Axiomatic Attribution for Deep Networks", ICML 2017. 
 tokens add up to f(x) − f(x') (completeness), if the integral is right. With a fixed number of steps it
 often is not: the path crosses sharp turns. So the integral is refined where it needs to be.
 
-On each interval of the path, a 7-point Kronrod rule with its embedded 3-point Gauss rule gives two
-answers. The sum of the scores is known exactly from the function's values at the interval's ends, so
-the rule's error in the sum is known, not estimated; the difference between the two rules bounds the
-error of each word. Intervals are halved, worst first, until both are small or the budget is spent.
+On each interval of the path a rule with a smaller one inside it gives two answers. The sum of the
+scores is known exactly from the function's values at the interval's ends, so the error in the sum is
+known, not estimated; the difference of the two answers stands for the error of each word, scaled up
+where the words' errors would add up to less than the error known. The worst intervals get a better rule
+that reuses their nodes, then are halved, until the errors are small or the budget is spent.
 
 It misleads when the baseline itself means something, and it says nothing about deleting words.
 """
@@ -24,18 +25,11 @@ from jaxtyping import Float64
 
 from explain.case import Ask, Case, Steps, residual_scale
 from explain.methods import method
+from explain.methods._quadrature import COARSE, FINE, GAUSS, KRONROD, NODES, PATTERSON
 from explain.plugins import choice, number
 from explain.records import Attribution
 
-# Gauss (3 points) and Kronrod (7 points) rules on [−1, 1]: Kronrod 1965; QUADPACK, Piessens et al. 1983.
-NODES = np.array([0.9604912687080203, 0.7745966692414834, 0.43424374934680255])
-KRONROD = np.array([0.10465622602646727, 0.26848808986833344, 0.40139741477596222])
-GAUSS = np.array([0.0, 5 / 9, 0.0])
-NODES = np.concatenate([-NODES, [0.0], NODES[::-1]])  # (7,)
-KRONROD = np.concatenate([KRONROD, [0.45091653865847414], KRONROD[::-1]])  # (7,)
-GAUSS = np.concatenate([GAUSS, [8 / 9], GAUSS[::-1]])  # (7,)
-
-START = (0.0, 0.5, 1.0)
+START = (0.0, 1 / 3, 2 / 3, 1.0)
 """Edges of the first intervals."""
 
 
@@ -48,15 +42,21 @@ class Params:
     word_tolerance: float = number(0.05, 1e-6, 1.0, help="largest error of one word, as a share of the largest score")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Interval:
-    """A piece of the path, integrated: token scores by Kronrod, unit-wise |Kronrod − Gauss|, error of the sum."""
+    """A piece of the path. `slopes` are at the 15 nodes, NaN where not evaluated; `error` is of the sum of scores."""
 
     start: float
     end: float
+    slopes: Float64[np.ndarray, "15 T"]
     scores: Float64[np.ndarray, "T"]
     word_error: Float64[np.ndarray, "U"]
     error: float
+
+    @property
+    def fine(self) -> bool:
+        """Whether all 15 nodes were evaluated."""
+        return not np.isnan(self.slopes[0, 0])
 
 
 @method(
@@ -65,7 +65,7 @@ class Interval:
     cite="Sundararajan, Taly & Yan 2017, arXiv:1703.01365",
     misleads="The scores compare with a baseline text; they do not say what happens if a word is deleted.",
     axioms=("complete", "dummy"),
-    cost=lambda units: (3, 28),
+    cost=lambda units: (4, 29),
 )
 def integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
     """Divides the change from a neutral text to this one among the words; the parts add up to the change."""
@@ -75,39 +75,44 @@ def integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
     value = {0.0: float(ends.values[0]), 1.0: float(ends.values[1])}
     difference = value[1.0] - value[0.0]
 
-    def integrate(pieces: list[tuple[float, float]]) -> Steps[list[Interval]]:
-        edges = sorted({edge for piece in pieces for edge in piece} - value.keys())
+    def integrate(pieces: list[tuple[float, float, Interval | None]]) -> Steps[list[Interval]]:
+        """Coarse intervals for new pieces, fine ones for pieces that have been coarse."""
+        edges = sorted({edge for a, b, _ in pieces for edge in (a, b)} - value.keys())
         if edges:
             found = yield Ask([case.point(start, alpha) for alpha in edges])
             value.update(zip(edges, map(float, found.values), strict=True))
-        alphas = [(a + b) / 2 + (b - a) / 2 * x for a, b in pieces for x in NODES]
-        answer = yield Ask([case.point(start, float(alpha)) for alpha in alphas], gradients=True)
-        slopes = np.array([(g.astype(np.float64) * delta).sum(1) for g in answer.gradients])  # (P·7, T)
+        places = [COARSE if old is None else FINE for _, _, old in pieces]
+        alphas = [(a + b) / 2 + (b - a) / 2 * NODES[p] for (a, b, _), p in zip(pieces, places, strict=True)]
+        answer = yield Ask([case.point(start, float(x)) for some in alphas for x in some], gradients=True)
+        slopes = iter([(g.astype(np.float64) * delta).sum(1) for g in answer.gradients])  # (T,) each
         done = []
-        for (a, b), s in zip(pieces, slopes.reshape(len(pieces), 7, -1), strict=True):
-            kronrod, gauss = (b - a) / 2 * (KRONROD @ s), (b - a) / 2 * (GAUSS @ s)  # (T,)
-            exact = value[b] - value[a]
-            done.append(Interval(a, b, kronrod, np.abs(case.per_unit(kronrod - gauss)), abs(exact - kronrod.sum())))
+        for (a, b, old), place in zip(pieces, places, strict=True):
+            table = np.full((15, len(delta)), np.nan) if old is None else old.slopes.copy()
+            for i in place:
+                table[i] = next(slopes)
+            done.append(_measured(case, a, b, table, value[b] - value[a]))
         return done
 
-    intervals = yield from integrate(list(pairwise(START)))
+    intervals = yield from integrate([(a, b, None) for a, b in pairwise(START)])
     spent, exhausted = 7 * len(intervals), False
     while True:
         scores = np.sum([i.scores for i in intervals], axis=0)  # (T,)
         unit_scores = case.per_unit(scores)  # (U,)
         scale, _ = residual_scale(difference, unit_scores)
-        worst = _to_split(
+        worst = _to_refine(
             intervals, params.tolerance * scale, params.word_tolerance * np.abs(unit_scores).max(initial=0)
         )
-        affordable = (case.budget - spent) // 14
-        exhausted = bool(worst) and affordable < 1
-        if not worst or exhausted:
+        chosen = _affordable(worst, case.budget - spent)
+        exhausted = bool(worst) and not chosen
+        if not chosen:
             break
-        worst = worst[:affordable]
-        halves = [piece for i in worst for piece in ((i.start, (i.start + i.end) / 2), ((i.start + i.end) / 2, i.end))]
-        fresh = yield from integrate(halves)
-        spent += 7 * len(fresh)
-        intervals = [i for i in intervals if i not in worst] + fresh
+        pieces: list[tuple[float, float, Interval | None]] = []
+        for i in chosen:
+            middle = (i.start + i.end) / 2
+            pieces += [(i.start, middle, None), (middle, i.end, None)] if i.fine else [(i.start, i.end, i)]
+        fresh = yield from integrate(pieces)
+        spent += sum(_price(i) for i in chosen)
+        intervals = [i for i in intervals if i not in chosen] + fresh
 
     return case.attribution(
         unit_scores=unit_scores,
@@ -117,12 +122,36 @@ def integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
         baseline=name,
         value_baseline=value[0.0],
         numeric_error=np.sum([i.word_error for i in intervals], axis=0).astype(np.float32),
-        path=np.array(sorted({edge for i in intervals for edge in (i.start, i.end)})),
+        path=np.array(sorted((i.start, i.end, 15.0 if i.fine else 7.0) for i in intervals)),
         exhausted=exhausted,
     )
 
 
-def _to_split(intervals: list[Interval], tolerance: float, word_tolerance: float) -> list[Interval]:
+def _measured(case: Case, start: float, end: float, slopes: Float64[np.ndarray, "15 T"], change: float) -> Interval:
+    """Integrate one interval with the best rule that its slopes allow; the next smaller rule gives the errors."""
+    half, fine = (end - start) / 2, not np.isnan(slopes[0, 0])
+    best, inner = (PATTERSON, KRONROD) if fine else (KRONROD, GAUSS)
+    known = slopes if fine else np.nan_to_num(slopes)  # unevaluated nodes weigh nothing
+    scores = half * (best @ known)  # (T,)
+    word_error = np.abs(case.per_unit(scores - half * (inner @ known)))  # (U,)
+    error, stated = abs(change - float(scores.sum())), float(word_error.sum())
+    if 0 < stated < error:  # the words' errors cannot add up to less than the error of their sum
+        word_error *= error / stated
+    return Interval(start, end, slopes, scores, word_error, error)
+
+
+def _price(interval: Interval) -> int:
+    """Gradient evaluations that refining costs: two new halves, or the nodes that the better rule adds."""
+    return 14 if interval.fine else 8
+
+
+def _affordable(worst: list[Interval], budget: int) -> list[Interval]:
+    """As many of the worst, in order, as the budget pays for."""
+    spent = np.cumsum([_price(i) for i in worst])
+    return worst[: int((spent <= budget).sum())]
+
+
+def _to_refine(intervals: list[Interval], tolerance: float, word_tolerance: float) -> list[Interval]:
     """The fewest intervals, worst first, whose removal leaves errors within both tolerances; [] if they are already."""
     tiny = np.finfo(float).tiny
 

@@ -9,7 +9,7 @@ from captum.attr import IntegratedGradients
 
 from explain.engine import Model
 from explain.errors import MethodError
-from explain.methods.integrated_gradients import GAUSS, KRONROD, NODES
+from explain.methods._quadrature import COARSE, FINE, GAUSS, KRONROD, NODES, PATTERSON
 from explain.records import Attribution
 from tests.tiny import word_piece
 from tests.toys import Sum, toy
@@ -22,14 +22,16 @@ def integrated(model: Model, text: str | tuple[str, str] = TEXT, **options: obje
     return model.explain(text, checks=(), **options).attributions[0]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("weights", "degree"), [(KRONROD, 11), (GAUSS, 5)])
+@pytest.mark.parametrize(("weights", "degree"), [(PATTERSON, 23), (KRONROD, 11), (GAUSS, 5)])
 def test_the_rules_are_exact_up_to_their_degree(weights: np.ndarray, degree: int) -> None:
     for power in range(degree + 3):
         exact = 2 / (power + 1) if power % 2 == 0 else 0.0
         error = abs(float(weights @ NODES**power) - exact)
-        assert error < 1e-14 if power <= degree else power % 2 or error > 1e-6
+        assert error < 1e-14 if power <= degree else power % 2 or error > 1e-11
     assert (np.diff(NODES) > 0).all()
     assert np.abs(NODES).max() < 1
+    assert set(np.flatnonzero(GAUSS)) < set(np.flatnonzero(KRONROD)) == set(COARSE)
+    assert sorted([*COARSE, *FINE]) == list(range(15))
 
 
 @pytest.mark.parametrize("steep", [0.5, 4.0, 20.0, 60.0])
@@ -97,23 +99,22 @@ def test_the_path_is_stored_and_the_cost_counted(tiny: Model) -> None:
     easy, hard = integrated(tiny), integrated(tiny, params=TIGHT, budget=5000)
     for found in (easy, hard):
         assert found.path is not None
-        assert found.path[0] == 0.0
-        assert found.path[-1] == 1.0
-        assert (np.diff(found.path) > 0).all()
-        intervals = len(found.path) - 1
-        assert found.evaluations.backward >= 7 * intervals
-        assert found.evaluations.backward % 7 == 0
-        splits = (found.evaluations.backward // 7 - 2) // 2  # a split evaluates two halves, and one new end
-        assert found.evaluations.forward == 2 + 1 + splits
-        assert intervals == 2 + splits
+        start, end, nodes = found.path.T
+        assert start[0] == 0.0
+        assert end[-1] == 1.0
+        assert (start[1:] == end[:-1]).all()
+        assert set(nodes) <= {7.0, 15.0}
+        halvings = len(found.path) - 3  # each gives up 15 nodes, and needs one value at its middle
+        assert found.evaluations.backward == nodes.sum() + 15 * halvings
+        assert found.evaluations.forward == 2 + 2 + halvings
     assert len(hard.path) > len(easy.path)  # type: ignore[arg-type]
 
 
 def test_an_exhausted_budget_is_said(tiny: Model) -> None:
-    result = tiny.explain(TEXT, params=TIGHT, budget=14)
+    result = tiny.explain(TEXT, params=TIGHT, budget=28)
     found = result.attributions[0]
     assert found.exhausted
-    assert found.evaluations.backward == 14
+    assert found.evaluations.backward == 21
     check = next(c for c in result.checks if c.name == "completeness")
     assert check.status == "fail"
     assert "budget ended" in check.sentence
