@@ -1,9 +1,11 @@
 """Picture frame of the dashboard: `streamlit run app.py` serves it."""
 
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import streamlit as st
 
+from explain import dashboard
 from explain.service import service
 from explain.settings import settings
 
@@ -15,4 +17,4 @@ async def lifespan(_app):
     yield {}
 
 
-app = st.App("explain/dashboard/main.py", lifespan=lifespan)
+app = st.App(Path(dashboard.__file__).with_name("main.py"), lifespan=lifespan)

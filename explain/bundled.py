@@ -17,15 +17,15 @@ from explain.errors import ModelError
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def folder(kind: str) -> Path:
-    """`models` or `assets`: inside the package when installed from a wheel, beside it in a checkout."""
-    inside = _PACKAGE / "_bundled" / kind
-    return inside if inside.exists() else _PACKAGE.parent / kind
+def shipped(name: str) -> Path:
+    """`models`, `assets`, `app.py` or `.streamlit`: in the package when installed from a wheel, else beside it."""
+    inside = _PACKAGE / "_bundled" / name
+    return inside if inside.exists() else _PACKAGE.parent / name
 
 
 def names() -> list[str]:
     """Names of the bundled models, sorted."""
-    root = folder("models")
+    root = shipped("models")
     return sorted(p.parent.name for p in root.glob("*/recipe.toml")) if root.is_dir() else []
 
 
@@ -36,12 +36,12 @@ def is_bundled(name: str) -> bool:
 
 def recipe(name: str) -> dict[str, Any]:
     """The training recipe of a bundled model, which also names its base."""
-    return tomllib.loads((folder("models") / name / "recipe.toml").read_text("utf-8"))
+    return tomllib.loads((shipped("models") / name / "recipe.toml").read_text("utf-8"))
 
 
 def card(name: str) -> ModelCard:
     """What the model card of a bundled model says in its front matter."""
-    text = (folder("models") / name / "card.md").read_text("utf-8")
+    text = (shipped("models") / name / "card.md").read_text("utf-8")
     front = yaml.safe_load(text.split("---", 2)[1])
     return ModelCard(
         name=name,
@@ -59,7 +59,7 @@ def verified(name: str) -> Path:
     Raises:
         ModelError: a file is missing or differs.
     """
-    root = folder("models") / name
+    root = shipped("models") / name
     for line in (root / "SHA256SUMS").read_text("utf-8").splitlines():
         expected, _, file = line.partition("  ")
         _check(root / file, expected, f"models/{name}/{file}")

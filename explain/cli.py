@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -130,8 +132,9 @@ def dashboard(port: Annotated[int, typer.Option(min=1, max=65535)] = 8501) -> No
 
     from explain import bundled
 
-    page = bundled.folder("app") / "app.py"
-    sys.argv = ["streamlit", "run", str(page), "--server.port", str(port)]
+    config = tomllib.loads((bundled.shipped(".streamlit") / "config.toml").read_text("utf-8"))
+    flags = [f"--{name}={value}" for name, value in _flat(config) if name != "server.port"]
+    sys.argv = ["streamlit", "run", str(bundled.shipped("app.py")), f"--server.port={port}", *flags]
     streamlit.main()
 
 
@@ -163,6 +166,15 @@ def _value(text: str) -> Any:
     except ValueError:
         return text
     return value if isinstance(value, (int, float, bool)) else text
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Options of nested TOML tables by their dotted names: Streamlit takes each as a flag, in any folder."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value).lower() if isinstance(value, bool) else value
 
 
 def _layers(wish: str | None, n_layers: int) -> bool | list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from explain.records import Attribution, Check
 
@@ -22,34 +23,45 @@ class Standouts:
 
 
 def standouts(attribution: Attribution, checks: Sequence[Check], index: int = 0) -> Standouts:
-    """Words whose score is clearly larger than what could be numerical error, and robust to the baseline.
+    """The leading words, if they lead by more than what could be numerical error, and under a second baseline too.
 
-    Nothing is named where the baseline check did not run or moved the top word, where a check that the
-    scores are computed correctly failed, or for methods without a sign.
+    A group is named only whole: with another baseline its words may change places among themselves, but no
+    word outside may overtake one inside. Nothing is named before the scores are checked, where a check that
+    they are computed correctly failed, or for methods without a sign.
     """
     mine = {c.name: c for c in checks if c.attribution == index}
-    moved = "baseline" in mine and mine["baseline"].status != "n/a" and not mine["baseline"].details["same_top"]
-    wrong = "completeness" in mine and mine["completeness"].status == "fail"
-    if not attribution.signed or moved or wrong or not {"baseline", "completeness"} <= mine.keys():
+    if not attribution.signed or not {"baseline", "completeness"} <= mine.keys():
+        return Standouts()
+    if mine["completeness"].status == "fail":
         return Standouts()
     scores = attribution.scores.astype(float)
     error = attribution.numeric_error if attribution.numeric_error is not None else attribution.error
     slack = np.zeros_like(scores) if error is None else error.astype(float)
-    order = np.argsort(-scores, kind="stable").tolist()
-    best = float(scores.max(initial=0))
-    flipped = set(mine["baseline"].details.get("flips", ()))
+    second = np.array(mine["baseline"].details.get("second_scores", scores), dtype=float)
+    order = np.argsort(-scores, kind="stable")
+    best, strongest = float(scores.max(initial=0)), float(np.abs(scores).max(initial=0))
 
-    supporting: list[int] = []
-    for place, unit in enumerate(order[:NAMED]):
-        rival = order[place + 1] if place + 1 < len(order) else None
-        clear = scores[unit] > slack[unit] and scores[unit] >= SHARE * best > 0 and unit not in flipped
-        if not clear:
+    supporting: tuple[int, ...] = ()
+    for size in range(1, min(NAMED, len(order)) + 1):
+        group, rest = order[:size], order[size:]
+        if not (scores[group] > slack[group]).all() or scores[group[-1]] < SHARE * best:
             break
-        if rival is None or scores[unit] - scores[rival] > slack[unit] + slack[rival]:
-            supporting = order[: place + 1]  # what is named ends where there is a real gap
-    opposing = [
+        if _leads(scores, slack, group, rest) and _leads(second, slack, group, rest) and (second[group] > 0).all():
+            supporting = tuple(group.tolist())
+    opposing = tuple(
         u
-        for u in order[::-1][:2]
-        if scores[u] < -slack[u] and u not in flipped and -scores[u] >= 0.25 * max(best, -float(scores.min(initial=0)))
-    ]
-    return Standouts(tuple(supporting), tuple(opposing))
+        for u in order[::-1][:2].tolist()
+        if scores[u] < -slack[u] and second[u] < 0 and -scores[u] >= 0.25 * strongest
+    )
+    return Standouts(supporting, opposing)
+
+
+def _leads(
+    scores: Float64[np.ndarray, "U"],
+    slack: Float64[np.ndarray, "U"],
+    group: Int64[np.ndarray, "G"],
+    rest: Int64[np.ndarray, "R"],
+) -> bool:
+    """Does every word of the group score clearly above every other word?"""
+    last = (scores - slack)[group].min()
+    return bool(last > (scores + slack)[rest].max(initial=-np.inf))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,14 @@ def payload(
     low, high = palette.sides(explanation, attribution)
     return {
         "segments": [
-            [
-                {"unit": p.unit, "kind": p.kind, "parts": [{"t": t, "code": code} for t, code in p.parts]}
-                for p in pieces(explanation.tokens, attribution, segment)
-            ]
-            for segment in range(len(explanation.tokens.texts))
+            {
+                "direction": direction(text),
+                "pieces": [
+                    {"unit": p.unit, "kind": p.kind, "parts": [{"t": t, "code": code} for t, code in p.parts]}
+                    for p in pieces(explanation.tokens, attribution, segment)
+                ],
+            }
+            for segment, text in enumerate(explanation.tokens.texts)
         ],
         "words": [
             _row(explanation, attribution, u, w, turn / limit, ranks.count(w.rank) > 1) for u, w in enumerate(words)
@@ -55,6 +59,12 @@ def payload(
         "hasError": attribution.numeric_error is not None or attribution.error is not None,
         "failed": failed,
     }
+
+
+def direction(text: str) -> str:
+    """'rtl' or 'ltr', by the first letter that has a direction (UAX #9, rules P2 and P3)."""
+    first = next((c for c in map(unicodedata.bidirectional, text) if c in ("L", "R", "AL")), "L")
+    return "ltr" if first == "L" else "rtl"
 
 
 def _row(

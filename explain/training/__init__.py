@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoTokenizer, BertForSequenceClassification
 
 from explain.errors import ModelError
+from explain.model.quiet import quiet
 from explain.training.fitting import (
     HEAD,
     Ids,
@@ -81,7 +82,8 @@ class Base:
         config = AutoConfig.from_pretrained(self.path, id2label=LABELS, label2id={v: k for k, v in LABELS.items()})
         config.problem_type = "single_label_classification"
         options = {"config": config, "dtype": torch.float32, "attn_implementation": "eager"}
-        return BertForSequenceClassification.from_pretrained(self.path, **options)
+        with quiet():
+            return BertForSequenceClassification.from_pretrained(self.path, **options)
 
 
 def prepare(base: Base, plan: Plan, rows: Sequence[Rated]) -> Material:

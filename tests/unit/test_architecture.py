@@ -32,6 +32,7 @@ LAYERS = [
     ["render"],
     ["dashboard"],
     ["cli"],
+    ["__main__"],
 ]
 FORBIDDEN = {
     "records": {"torch", "transformers", "streamlit", "plotly", "pydantic", "matplotlib", "captum"},

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 import sysconfig
+import time
 import tomllib
+import urllib.request
 import venv
 from itertools import chain
 from pathlib import Path
@@ -48,12 +52,34 @@ def test_wheel_explains_from_another_folder(installed: Path, tmp_path: Path) -> 
 def test_wheel_lists_models_and_has_the_assets(installed: Path, tmp_path: Path) -> None:
     code = (
         "import json; from explain import bundled, list_models;"
-        "print(json.dumps([[m.name for m in list_models()], (bundled.folder('assets') / 'theme.css').is_file()]))"
+        "print(json.dumps([[m.name for m in list_models()], (bundled.shipped('assets') / 'theme.css').is_file()]))"
     )
     out = subprocess.run(
         [str(installed / "python"), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert json.loads(out.stdout) == [["sentiment"], True]
+
+
+def test_wheel_serves_the_dashboard_from_another_folder(installed: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(installed / "python"), "-m", "explain", "dashboard", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://localhost:{port}/_stcore/health") as ok:
+                assert ok.status == 200
+                break
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.1)
+        with urllib.request.urlopen(f"http://localhost:{port}/") as page:
+            assert page.status == 200
+    finally:
+        process.terminate()
+        said = process.communicate(timeout=20)[0]
+    assert "localhost" in said, "loopback only, as .streamlit/config.toml says"
+    assert "External URL" not in said
 
 
 def test_version_ranges_not_pins() -> None:

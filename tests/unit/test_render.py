@@ -57,6 +57,14 @@ def test_payload_is_plain_and_adds_up(result: Explanation) -> None:
         assert abs(word["tint"]) <= 1
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a film", "ltr"), ("הסרט good", "rtl"), ("«فيلم» good", "rtl"), ("12 good فيلم", "ltr"), ("…", "ltr")],
+)
+def test_direction_follows_the_first_letter(text: str, expected: str) -> None:
+    assert reasons.direction(text) == expected
+
+
 def test_fixed_scale_widens_only_when_exceeded(result: Explanation) -> None:
     attribution = result.attributions[0]
     small = replace(attribution, scores=attribution.scores * 1e-3)

@@ -27,7 +27,7 @@ def with_scores(result: Explanation, scores: list[float], error: float = 0.0, **
     attribution = replace(
         result.attributions[0], scores=padded, numeric_error=np.full(units, error, dtype=np.float32), error=None
     )
-    details = {"same_top": True, "flips": []} | check
+    details = {"second_scores": padded.tolist()} | check
     checks = (
         Check("completeness", 0, "computed correctly", "pass", "fine"),
         Check("baseline", 0, "robust", "pass", "fine", details=details),
@@ -67,9 +67,17 @@ def test_no_word_is_named_within_the_numeric_error(result: Explanation) -> None:
     assert names(with_scores(result, [2.0, 1.99, 0.9, 0.1], error=0.02)) == ((0, 1), ())
 
 
-def test_no_word_is_named_when_the_baseline_moves_the_top(result: Explanation) -> None:
-    assert names(with_scores(result, [2.0, 0.1], same_top=False)) == ((), ())
-    assert names(with_scores(result, [2.0, 0.1], flips=[0])) == ((), ())
+def test_no_word_is_named_that_another_baseline_dethrones(result: Explanation) -> None:
+    units = len(result.attributions[0].scores)
+
+    def second(*scores: float) -> list[float]:
+        return [*scores, *[0.0] * (units - len(scores))]
+
+    assert names(with_scores(result, [2.0, 0.1], second_scores=second(0.1, 2.0))) == ((), ())
+    assert names(with_scores(result, [2.0, 0.1], second_scores=second(-2.0, 0.1))) == ((), ())
+    assert names(with_scores(result, [2.0, 1.5, 0.1], second_scores=second(1.5, 2.0, 0.1))) == ((0, 1), ())
+    assert names(with_scores(result, [2.0, 1.5, 0.1], second_scores=second(2.0, 0.1, 1.5))) == ((0,), ())
+    assert names(with_scores(result, [2.0, 0.1, -1.9], second_scores=second(2.0, 0.1, 0.5))) == ((0,), ())
 
 
 def test_no_word_is_named_when_completeness_failed_or_did_not_run(result: Explanation) -> None:

@@ -30,8 +30,9 @@ function describe(word, data) {
 
 function text(data, select) {
   const nodes = [];
-  const paragraphs = data.segments.map((pieces, number) => {
-    const paragraph = el("p", { class: "words", dir: "auto" });
+  // The direction is given: dir="auto" would not look into the <bdi> of a word.
+  const paragraphs = data.segments.map(({ direction, pieces }, number) => {
+    const paragraph = el("p", { class: "words", dir: direction });
     if (data.segments.length > 1) paragraph.append(el("span", { class: "part" }, `Text ${number + 1}`));
     for (const piece of pieces) {
       const inner = piece.parts.map((part) => (part.code ? el("code", { class: "code" }, part.t) : part.t));
