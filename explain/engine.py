@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from explain.catalog import Request, TargetKind
+from explain.checks import chosen
 from explain.errors import InputError
 from explain.methods import find
 from explain.model.loading import load_runner
@@ -128,11 +129,14 @@ class Model(Runner):
         ]
 
     def forecast(self, request: Request) -> float | None:  # type: ignore[override]
-        """Seconds that the methods of a request will take on this machine; None before anything was measured."""
+        """Seconds that a request will take on this machine; None before anything was measured."""
         encoding = self.encode(request.texts, truncate=True)
         units = int(units_for(encoding, request.granularity).of_token.max(initial=0)) + 1
-        costs = [find(name).cost(units) for name in request.methods]
-        return super().forecast(len(encoding.tokens.ids), sum(c[0] for c in costs), sum(c[1] for c in costs))
+        methods = [find(name).cost(units) for name in request.methods]
+        checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in methods]
+        words = [(units + 1, 0)] if methods else []  # each word's measured effect
+        forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, strict=True))
+        return super().forecast(len(encoding.tokens.ids), forward, backward)
 
 
 def load(name: str = "sentiment", **options: Any) -> Model:

@@ -18,26 +18,35 @@ from explain.errors import MethodError
 from explain.records import Attribution, Check, Effects
 
 Function = Callable[[Case, Attribution, Effects | None], Steps[tuple[Check, ...]]]
+Passes = tuple[int, int]
+Cost = Callable[[int, int, Passes], Passes]
 
 
 @dataclass(frozen=True, eq=False)
 class Checker:
-    """A check: its name, the stage shown while it runs, and its function."""
+    """A check: its name, the stage shown while it runs, its place in the order, its function, and what it costs.
+
+    `cost(units, orders, method)` forecasts (forward, forward-and-backward) passes, from the number of words,
+    the random orders that are drawn, and what the method itself costs.
+    """
 
     name: str
     stage: str
     order: int
     fn: Function
+    cost: Cost
 
 
 _registered: dict[str, Checker] = {}
 
 
-def check(*, stage: str, order: int = 100) -> Callable[[Function], Function]:
+def check(
+    *, stage: str, order: int = 100, cost: Cost = lambda units, orders, method: (0, 0)
+) -> Callable[[Function], Function]:
     """Register a generator function as a check; low `order` runs first."""
 
     def register(fn: Function) -> Function:
-        _registered[fn.__name__] = Checker(fn.__name__, stage, order, fn)
+        _registered[fn.__name__] = Checker(fn.__name__, stage, order, fn, cost)
         return fn
 
     return register

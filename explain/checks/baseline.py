@@ -18,7 +18,7 @@ from explain.methods import find
 from explain.records import Attribution, Check, Effects, Status
 
 
-@check(stage="Trying a second baseline", order=10)
+@check(stage="Trying a second baseline", order=10, cost=lambda units, orders, method: method)
 def baseline(case: Case, attribution: Attribution, effects: Effects | None) -> Steps[tuple[Check, ...]]:
     """Same top word, and same signs among the top three, under a second baseline?"""
     method = find(attribution.method)

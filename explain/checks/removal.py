@@ -29,7 +29,12 @@ PASS, FAIL = 0.95, 0.5
 HOW = ("mask", "remove")
 
 
-@check(stage="Taking words out", order=20)
+def _cost(units: int, orders: int, method: tuple[int, int]) -> tuple[int, int]:
+    """Each order is followed at every point, with words taken out and kept, in each way."""
+    return (2 * len(HOW) * (orders + 2) * max(0, min(POINTS, units - 1)), 0)
+
+
+@check(stage="Taking words out", order=20, cost=_cost)
 def removal(case: Case, attribution: Attribution, effects: Effects | None) -> Steps[tuple[Check, ...]]:
     """Comprehensiveness and sufficiency, as percentiles among random orders."""
     if case.n_units <= 2:

@@ -14,6 +14,9 @@ T = TypeVar("T")
 Padding = Literal["pad", "equal", "single"]
 """What a model tolerates in one batch: rows of any length, of equal length only, or one row at a time."""
 
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+"""What CUDA, HIP, MPS and XPU say, the CPU's allocator on Linux and on Windows, and cuBLAS."""
+
 
 def chunks(rows: Sequence[Row], budget: int, padding: Padding) -> Iterator[list[int]]:
     """Indices of `rows`, shortest first, in groups of at most `budget` padded tokens (at least one row)."""
@@ -40,7 +43,7 @@ def halving(
     """
     try:
         return [(group, run(group))]
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         if len(group) == 1:
@@ -57,7 +60,7 @@ def halving(
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, on whatever device said so."""
-    text = str(error).lower()
-    return (
-        isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "out of memory" in text or "can't allocate" in text
+    said = str(error).lower()
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and any(words in said for words in _OUT_OF_MEMORY)
     )

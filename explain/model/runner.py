@@ -98,7 +98,7 @@ class Runner:
 
     def embed(self, ids: Int64[np.ndarray, "T"]) -> Float32[np.ndarray, "T D"]:
         """The vectors that the model looks up for `ids`."""
-        with self.lock, torch.no_grad():
+        with self.lock, self._in_our_words(), torch.no_grad():
             found = lookup(self.module, self._tensor(ids[None]))  # (1, T, D)
         return found[0].float().cpu().numpy()
 
@@ -158,13 +158,13 @@ class Runner:
             meter.halved += 1
 
         def one(group: list[int]) -> Any:
-            meter.check()
-            began = time.perf_counter()
-            with self.lock, self._in_our_words():
-                self._require_eval()
-                result = run([rows[i] for i in group])
             tokens = len(group) * max(len(rows[i]) for i in group)
-            self.rates.learn(time.perf_counter() - began, tokens, backward)
+            with self.lock, self._in_our_words():
+                meter.check()  # only now: the wait for the lock may have been long
+                self._require_eval()
+                began = time.perf_counter()
+                result = run([rows[i] for i in group])
+                self.rates.learn(time.perf_counter() - began, tokens, backward)
             meter.advance(len(group))
             return result
 
@@ -172,7 +172,7 @@ class Runner:
             yield from halving(one, group, on_halved)
 
     def _raw(self, rows: list[Row]) -> Float32[np.ndarray, "N ..."]:
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: what a model caches then could never be differentiated
             return _finite(self.task.read(self._call(rows)).float()).cpu().numpy()
 
     def _values(self, rows: list[Row]) -> Float32[np.ndarray, "N"]:
@@ -258,7 +258,7 @@ class Runner:
             raise ModelError(f"{self.info.architecture} cannot be run on this: {said}", code="run_failed") from error
 
     def _require_eval(self) -> None:
-        if self.module.training:
+        if any(part.training for part in self.module.modules()):
             raise ModelError(
                 "The model is in training mode, where dropout makes every answer different. Call model.module.eval().",
                 code="training_mode",
@@ -266,10 +266,7 @@ class Runner:
 
     def _probe_padding(self) -> Padding:
         """Find out by trying what the model tolerates in a batch: some ignore the mask, some refuse to pad."""
-        ids = [
-            np.array(self.tokenizer("one two three four")["input_ids"]),
-            np.array(self.tokenizer("one")["input_ids"]),
-        ]
+        long, short = (np.array(self.tokenizer(text)["input_ids"]) for text in ("one two three four", "one"))
         names = [n for n in self.tokenizer("one") if n in ("input_ids", "token_type_ids")]
         blank = Target(kind="value", index=None, name="", unit="")
 
@@ -277,12 +274,12 @@ class Runner:
             return Row({n: tokens if n == "input_ids" else np.zeros_like(tokens) for n in names}, blank)
 
         with self.lock, contextlib.suppress(Exception):  # a model that refuses here will say why when it is asked
-            alone = self._raw([row(ids[1])])[0]
+            alone = self._raw([row(short)])[0]
             scale = max(1.0, float(np.abs(alone).max()))
-            for padding, other in (("pad", ids[0]), ("equal", ids[1])):
+            for other in (long, short) if len(long) > len(short) else (short,):
                 with contextlib.suppress(Exception):
-                    if np.abs(self._raw([row(other), row(ids[1])])[1] - alone).max() <= 1e-4 * scale:
-                        return padding  # type: ignore[return-value]
+                    if np.abs(self._raw([row(other), row(short)])[1] - alone).max() <= 1e-4 * scale:
+                        return "pad" if other is long else "equal"
         return "single"
 
 

@@ -78,7 +78,7 @@ def find(name: str, revision: str | None, token: str | None, allow_download: boo
         adapter = bundled.verified(name)
         base = bundled.recipe(name)["base"]
         folder = bundled.base_folder(base["package"], base["sha256"])
-        revision = digest_of([p for p in adapter.iterdir() if p.is_file()])
+        revision = digest_of([p for p in adapter.iterdir() if p.suffix in (".safetensors", ".json")])
         return Source(name, "bundled", revision, folder, adapter, bundled.card(name).licence)
     if (path := Path(name)).is_dir():
         files = [p for p in path.iterdir() if p.is_file()]

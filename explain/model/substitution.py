@@ -150,6 +150,9 @@ def _reads_columns(module: nn.Module, tables: list[nn.Module], ids: Tensor) -> b
     shapes: list[torch.Size] = []
     with ExitStack() as hooks, torch.no_grad():
         for table in tables:
-            hooks.callback(table.register_forward_pre_hook(lambda _, args: shapes.append(args[0].shape)).remove)
+            hook = table.register_forward_pre_hook(
+                lambda _, args, kwargs: shapes.append((*args, *kwargs.values())[0].shape), with_kwargs=True
+            )
+            hooks.callback(hook.remove)
         module(input_ids=ids[:1])
     return bool(shapes) and shapes[0] == (ids.shape[1], 1)

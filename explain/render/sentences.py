@@ -18,7 +18,7 @@ _TITLES: dict[Question, str] = {
     "reacts as the scores say": "Does the model react as the scores say?",
     "robust": "Robust?",
 }
-_COUNT = {1: "it", 2: "those two words", 3: "those three words"}
+_COUNT = {2: "those two words", 3: "those three words"}
 _LIMITS = (
     "They do not say what happens if a word is deleted (see ‘without it’), nor that the decision is right.",
     "They do not add up to the decision, and they do not say that it is right.",
@@ -81,7 +81,8 @@ def without(explanation: Explanation) -> str | None:
     effects = explanation.effects
     if effects is None or effects.without_named is None:
         return None
-    what = f"Without {_COUNT.get(len(effects.named), 'those words')}"
+    count = len(effects.named)
+    what = f"Without {_COUNT[count]}" if count > 1 else f"Without {_words(explanation, 0, effects.named)[0]}"
     if effects.prob_named is not None:
         return f"{what}: {explanation.target.name} {percent(effects.prob_named)}."
     unit = explanation.target.unit

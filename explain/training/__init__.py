@@ -113,7 +113,8 @@ def study(base: Base, plan: Plan, material: Material, progress: Progress) -> Any
     progress("Student: a LoRA adapter, taught by ratings and teacher.")
     rank, linear = plan["student"]["rank"], r".*encoder.*\.(query|key|value|dense)"
     lora = LoraConfig(r=rank, lora_alpha=rank, target_modules=linear, modules_to_save=HEAD.copy(), task_type="SEQ_CLS")
-    student = get_peft_model(base.classifier(), lora)
+    with quiet():
+        student = get_peft_model(base.classifier(), lora)
     fit(student, material, plan["student"], plan["seed"], progress)
     return student
 
@@ -169,7 +170,7 @@ def fold(model: Any, temperature: float) -> None:
 
 
 def save(model: Any, out: Path, base: str) -> None:
-    """Write adapter, adapter and model configuration, and SHA256SUMS of every file in the folder."""
+    """Write adapter, adapter and model configuration, and their SHA256SUMS."""
     out.mkdir(parents=True, exist_ok=True)
     state = {name: w.detach().half().contiguous() for name, w in get_peft_model_state_dict(model).items()}
     save_file(state, out / "adapter_model.safetensors", metadata={"format": "pt"})
@@ -184,8 +185,8 @@ def save(model: Any, out: Path, base: str) -> None:
 
 
 def write_checksums(folder: Path) -> None:
-    """Write SHA256SUMS of every other file in the folder, in the format of `sha256sum`."""
-    files = sorted(f for f in folder.iterdir() if f.is_file() and f.name != "SHA256SUMS")
+    """Write SHA256SUMS of the files that are loaded (weights and configuration), in the format of `sha256sum`."""
+    files = sorted(f for f in folder.iterdir() if f.suffix in (".safetensors", ".json"))
     (folder / "SHA256SUMS").write_text("".join(f"{_sha256(f)}  {f.name}\n" for f in files), encoding="utf-8")
 
 

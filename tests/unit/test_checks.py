@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from explain.case import Case, residual_scale
+from explain.catalog import Request
 from explain.checks import checkers, chosen
 from explain.checks.baseline import baseline
 from explain.checks.completeness import completeness
@@ -17,6 +18,8 @@ from explain.checks.removal import _percentile, _wilson, removal
 from explain.effects import measure, probability
 from explain.engine import Model
 from explain.errors import MethodError
+from explain.model.rows import Row
+from explain.model.runner import Meter, Runner
 from explain.records import Attribution, Check
 from tests.cases import case_of, run
 from tests.toys import Sum, toy
@@ -214,3 +217,26 @@ def test_every_check_speaks_to_non_experts(tiny: Model) -> None:
     for check in found:
         assert check.sentence.endswith(".")
         assert not {"AOPC", "epsilon", "tensor", "IG"} & set(check.sentence.split())
+
+
+@pytest.mark.parametrize("name", ["integrated_gradients", "occlusion"])
+def test_the_forecast_covers_what_the_work_asks_for(tiny: Model, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"values": 0, "gradients": 0}
+    for kind in asked:
+        real = getattr(Runner, kind)
+
+        def counted(self: Runner, rows: list[Row], meter: Meter, kind: str = kind, real: object = real) -> object:
+            asked[kind] += len(rows)
+            return real(self, rows, meter)  # type: ignore[operator]
+
+        monkeypatch.setattr(Runner, kind, counted)
+    forecast: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        Runner, "forecast", lambda self, tokens, forward, backward: forecast.append((forward, backward))
+    )
+    request = Request(texts=(LONG,), methods=(name,))
+    tiny.answer([request])
+    tiny.forecast(request)
+    ((forward, backward),) = forecast
+    assert asked["values"] / 2 <= forward <= 2 * asked["values"]
+    assert asked["gradients"] / 2 <= backward <= 2 * asked["gradients"]

@@ -116,7 +116,7 @@ def test_what_the_model_says_without_the_named_words(result: Explanation) -> Non
     none = replace(effects, named=(), without_named=None, prob_named=None)
     assert sentences.without(replace(result, effects=none)) is None
     plain: Effects = replace(effects, named=(1,), without_named=-0.5, prob_named=None, value_input=1.25)
-    assert sentences.without(replace(result, effects=plain)) == "Without it: −0.50 instead of +1.25 (log-odds)."
+    assert sentences.without(replace(result, effects=plain)) == ("Without “good”: −0.50 instead of +1.25 (log-odds).")
 
 
 @pytest.mark.parametrize(

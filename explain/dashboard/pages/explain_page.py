@@ -42,9 +42,9 @@ def _progress(job: Job) -> None:
         return
     began = st.session_state.setdefault(f"began-{job.id}", time.monotonic())
     spent = time.monotonic() - began
-    share = min(0.95, spent / (2 * job.forecast + 1)) if job.forecast else min(0.9, spent / 20)
+    share = min(0.95, spent / (job.forecast + 1)) if job.forecast else min(0.9, spent / 20)
     done = f" · {job.progress.done:,} passes" if job.progress.done else ""
-    about = f" · about {job.forecast:.1f} s for the scores" if job.forecast else ""
+    about = f" · about {job.forecast:.0f} s in all" if job.forecast and job.forecast >= 1 else ""
     bar, stop = st.columns([4, 1], vertical_alignment="center")
     bar.progress(share, text=f"{job.progress.stage}{done}{about}")
     if stop.button("Cancel", width="stretch", key="cancel"):
