@@ -60,9 +60,12 @@ def verified(name: str) -> Path:
         ModelError: a file is missing or differs.
     """
     root = shipped("models") / name
-    for line in (root / "SHA256SUMS").read_text("utf-8").splitlines():
-        expected, _, file = line.partition("  ")
-        _check(root / file, expected, f"models/{name}/{file}")
+    sums = root / "SHA256SUMS"
+    lines = sums.read_text("utf-8").splitlines() if sums.is_file() else []
+    expected = {file: digest for digest, _, file in (line.partition("  ") for line in lines)}
+    loaded = {p.name for p in root.iterdir() if p.suffix in (".safetensors", ".json")}
+    for file in sorted(loaded | expected.keys()):
+        _check(root / file, expected.get(file, "none"), f"models/{name}/{file}")
     return root
 
 
@@ -86,13 +89,13 @@ def base_folder(package: str, sums: dict[str, str]) -> Path:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits; remembered while size and time stay the same."""
+    """SHA-256 of a file, as 64 hexadecimal digits; remembered while size and times stay the same."""
     stat = path.stat()
-    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+    return _sha256(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @cache
-def _sha256(path: Path, _size: int, _mtime: int) -> str:
+def _sha256(path: Path, *_version: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

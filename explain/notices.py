@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
 import regex
+from jaxtyping import Bool
 
 from explain.records import ModelInfo, Notice, Prediction, Target, Tokens
 from explain.units import word_spans
@@ -16,6 +16,21 @@ SMALL_MARGIN = 0.1
 UNKNOWN_SHARE = 0.3
 _SCRIPTS = ("Latin", "Cyrillic", "Greek", "Armenian", "Hebrew", "Arabic", "Cherokee", "Georgian", "Coptic")
 _SCRIPT = {name: regex.compile(rf"\p{{Script={name}}}") for name in _SCRIPTS}
+_UNSEEN = regex.compile(
+    r"[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Default_Ignorable_Code_Point}--[\t\n\p{Prepended_Concatenation_Mark}]]",
+    flags=regex.VERSION1,
+)
+_SPELLING = regex.compile(
+    r"\r(?=\n)"
+    r"|(?<=\p{Emoji})[\uFE0E\uFE0F]"
+    r"|(?<=\p{Ideographic})[\uFE00-\uFE02\U000E0100-\U000E01EF]"
+    r"|(?<=[\p{Extended_Pictographic}\p{Emoji_Modifier}\uFE0F])\u200D(?=\p{Extended_Pictographic})"
+    r"|(?<=\U0001F3F4)(?:"  # the flags of England, Scotland and Wales are a black flag and a name in tags
+    + "|".join("".join(chr(0xE0000 + ord(c)) for c in name) for name in ("gbeng", "gbsct", "gbwls"))
+    + r")\U000E007F"
+    r"|(?<=\p{Indic_Syllabic_Category=Virama})[\u200C\u200D]"  # this and the next: RFC 5892, appendix A
+    r"|(?<=[\p{Joining_Type=D}\p{Joining_Type=L}]\p{M}{0,3})\u200C(?=\p{M}{0,3}[\p{Joining_Type=D}\p{Joining_Type=R}])"
+)
 
 
 def notices(
@@ -44,11 +59,10 @@ def notices(
     return tuple(found)
 
 
-def is_invisible(character: str) -> bool:
-    """Whether a character leaves no mark but may change what the model reads (format and control characters)."""
-    return character in BIDI or (
-        unicodedata.category(character) in ("Cf", "Cc", "Co", "Cn") and character not in "\t\n\r"
-    )
+def unseen(text: str) -> list[int]:
+    """Where characters leave no mark but may change what the model reads; not where they spell an emoji or a word."""
+    spelling = {i for m in _SPELLING.finditer(text) for i in range(*m.span())}
+    return [m.start() for m in _UNSEEN.finditer(text) if m.start() not in spelling]
 
 
 def _truncated(tokens: Tokens) -> Iterator[Notice]:
@@ -65,37 +79,50 @@ def _truncated(tokens: Tokens) -> Iterator[Notice]:
 
 
 def _unknown(tokens: Tokens, unknown_id: int | None) -> Iterator[Notice]:
-    unknown = (tokens.ids == unknown_id) & ~tokens.special if unknown_id is not None else np.zeros(0, dtype=bool)
-    if not unknown.any():
+    if unknown_id is None:
         return
-    share = float(unknown.sum() / max(1, (~tokens.special).sum()))
-    spans = tuple((int(a), int(b)) for a, b in tokens.offsets[unknown])
-    severe = share >= UNKNOWN_SHARE
-    yield Notice(
-        "mostly_unknown" if severe else "unknown_tokens",
-        f"{share:.0%} of the tokens are unknown to the model: it sees the same placeholder for each of them."
-        + (" Its decision is about very little of this text." if severe else ""),
-        int(tokens.segment[unknown][0]),
-        spans,
-    )
+    for segment, mine in _segments(tokens):
+        unknown = mine & (tokens.ids == unknown_id)
+        if unknown.any():
+            share = float(unknown.sum() / mine.sum())
+            severe = share >= UNKNOWN_SHARE
+            yield Notice(
+                "mostly_unknown" if severe else "unknown_tokens",
+                f"{share:.0%} of the tokens are unknown to the model: it sees the same placeholder for each of them."
+                + (" Its decision is about very little of this text." if severe else ""),
+                segment,
+                _spans(tokens, unknown),
+            )
 
 
 def _typed_specials(tokens: Tokens, special: set[int]) -> Iterator[Notice]:
-    typed = np.isin(tokens.ids, list(special)) & ~tokens.special
-    if typed.any():
-        names = ", ".join(dict.fromkeys(tokens.strings[t] for t in np.flatnonzero(typed)))
-        yield Notice(
-            "typed_special_tokens",
-            f"The text itself contains {names}, which the model reads as a control token, not as words.",
-            int(tokens.segment[typed][0]),
-            tuple((int(a), int(b)) for a, b in tokens.offsets[typed]),
-        )
+    for segment, mine in _segments(tokens):
+        typed = mine & np.isin(tokens.ids, list(special))
+        if typed.any():
+            names = ", ".join(dict.fromkeys(tokens.strings[t] for t in np.flatnonzero(typed)))
+            yield Notice(
+                "typed_special_tokens",
+                f"The text itself contains {names}, which the model reads as a control token, not as words.",
+                segment,
+                _spans(tokens, typed),
+            )
+
+
+def _segments(tokens: Tokens) -> Iterator[tuple[int, Bool[np.ndarray, "T"]]]:
+    """Each text with its tokens."""
+    for segment in range(len(tokens.texts)):
+        yield segment, (tokens.segment == segment) & ~tokens.special
+
+
+def _spans(tokens: Tokens, chosen: Bool[np.ndarray, "T"]) -> tuple[tuple[int, int], ...]:
+    return tuple((int(a), int(b)) for a, b in tokens.offsets[chosen])
 
 
 def _hidden_characters(tokens: Tokens) -> Iterator[Notice]:
     for segment, text in enumerate(tokens.texts):
-        bidi = [i for i, c in enumerate(text) if c in BIDI]
-        hidden = [i for i, c in enumerate(text) if c not in BIDI and is_invisible(c) and not _joins_emoji(text, i)]
+        found = unseen(text)
+        bidi = [i for i in found if text[i] in BIDI]
+        hidden = [i for i in found if text[i] not in BIDI]
         if bidi:
             names = ", ".join(dict.fromkeys(f"U+{ord(text[i]):04X}" for i in bidi))
             yield Notice(
@@ -114,11 +141,6 @@ def _hidden_characters(tokens: Tokens) -> Iterator[Notice]:
                 segment,
                 tuple((i, i + 1) for i in hidden),
             )
-
-
-def _joins_emoji(text: str, i: int) -> bool:
-    """A zero-width joiner between two emoji is how families and flags are written."""
-    return text[i] == "\u200d" and 0 < i < len(text) - 1 and ord(text[i + 1]) > 0x2000
 
 
 def _mixed_scripts(tokens: Tokens) -> Iterator[Notice]:

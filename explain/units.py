@@ -7,6 +7,7 @@ for text belongs to exactly one unit, and sums over units are sums over tokens.
 
 from __future__ import annotations
 
+from bisect import bisect, bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,6 +19,8 @@ from explain.records import Granularity
 
 WORD_RULE = "Unicode word boundaries (UAX #29)"
 _BOUNDARY = regex.compile(r"\b", flags=regex.WORD | regex.VERSION1)
+_CHARACTER = regex.compile(r"\X")
+_FLAG = regex.compile(r"\p{Regional_Indicator}([\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*+)\p{Regional_Indicator}")
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,17 @@ class Units:
 
 def word_spans(text: str) -> list[tuple[int, int]]:
     """Character spans of the words of `text`, punctuation included, white space left out."""
-    edges = sorted({0, len(text), *(m.start() for m in _BOUNDARY.finditer(text))})
+    edges = sorted({0, len(text), *(m.start() for m in _BOUNDARY.finditer(_without_flags(text)))})
     spans = pairwise(edges)
     return [_trim(text, a, b) for a, b in spans if text[a:b].strip()]
+
+
+def _without_flags(text: str) -> str:
+    """`text` with a block and a mark for the two letters of each flag: plainer characters, the same boundaries.
+
+    At each such letter `regex` counts back to the first of the row, so that 20,000 flags would take minutes.
+    """
+    return _FLAG.sub("\u2588\\1\u0308", text)
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
@@ -51,9 +62,10 @@ def units_of(
 ) -> Units:
     """Group tokens into units.
 
-    Token granularity still joins tokens that share characters (bytes of one letter). A token of
-    white space only is a unit of its own; one without characters joins the next token of its text,
-    or the previous one; if its text has no other token it counts as special.
+    Token granularity still joins tokens that share what people see as one character (bytes of a
+    letter, members of an emoji family). A token of white space only is a unit of its own; one without
+    characters joins the next token of its text, or the previous one; if its text has no other token
+    it counts as special.
     """
     spans: list[tuple[int, int]] = []
     segments: list[int] = []
@@ -61,19 +73,18 @@ def units_of(
     for index, text in enumerate(texts):
         mine = [int(t) for t in np.flatnonzero((segment == index) & ~special)]
         visible = [t for t in mine if offsets[t, 1] > offsets[t, 0]]
-        pieces = [_visible_span(text, *offsets[t].tolist()) for t in visible]
-        words = word_spans(text) if granularity == "word" else []
-        groups = _merge(pieces + words)
-        used = sorted({_group(groups, a) for a, _ in pieces})
+        if not visible:
+            continue
+        pieces = _whole_characters(text, [_visible_span(text, *offsets[t].tolist()) for t in visible])
+        groups = _merge(pieces + (word_spans(text) if granularity == "word" else []))
+        starts = [a for a, _ in groups]
+        group_of = [bisect(starts, a) - 1 for a, _ in pieces]
+        used = sorted(set(group_of))
         number = {group: len(spans) + i for i, group in enumerate(used)}
-        spans += [_covered(groups[g], pieces) if granularity == "token" else groups[g] for g in used]
+        spans += [groups[g] for g in used]
         segments += [index] * len(used)
-        for token, (start, _) in zip(visible, pieces, strict=True):
-            of_token[token] = number[_group(groups, start)]
         for token in mine:
-            if of_token[token] < 0 and visible:
-                neighbour = next((t for t in visible if t > token), visible[-1])
-                of_token[token] = of_token[neighbour]
+            of_token[token] = number[group_of[min(bisect_left(visible, token), len(visible) - 1)]]
     return Units(
         spans=np.array(spans, dtype=np.int32).reshape(-1, 2),
         segment=np.array(segments, dtype=np.int32),
@@ -86,9 +97,10 @@ def _visible_span(text: str, start: int, end: int) -> tuple[int, int]:
     return _trim(text, start, end) if text[start:end].strip() else (start, end)
 
 
-def _covered(group: tuple[int, int], pieces: list[tuple[int, int]]) -> tuple[int, int]:
-    inside = [p for p in pieces if group[0] <= p[0] < group[1]]
-    return min(a for a, _ in inside), max(b for _, b in inside)
+def _whole_characters(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans widened to the characters that people see (grapheme clusters), so that none is torn apart."""
+    edges = [*(m.start() for m in _CHARACTER.finditer(_without_flags(text))), len(text)]
+    return [_visible_span(text, edges[bisect(edges, a) - 1], edges[bisect_left(edges, b)]) for a, b in spans]
 
 
 def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -100,8 +112,3 @@ def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             merged.append((start, end))
     return merged
-
-
-def _group(groups: list[tuple[int, int]], start: int) -> int:
-    """Index of the group that holds character `start`."""
-    return int(np.searchsorted([a for a, _ in groups], start, side="right")) - 1

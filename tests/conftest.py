@@ -1,8 +1,12 @@
-"""What all tests share: quiet libraries, no network, and tiny models made once a process."""
+"""What all tests share: quiet libraries, no network, tiny models made once a process, and the faces on top of them."""
 
 from __future__ import annotations
 
+import io
 import os
+import re
+import sys
+import time
 
 os.environ.setdefault("HF_HUB_OFFLINE", "0")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -12,10 +16,15 @@ os.environ["EXPLAIN_ALLOW_DOWNLOAD"] = "false"
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 from transformers.utils import logging
 
+from explain import cli
 from explain.engine import Model, load
+from explain.service import Service
 from tests.tiny import bert_folder
+
+MAIN = Path(__file__).resolve().parents[1] / "explain" / "dashboard" / "main.py"
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -37,3 +46,49 @@ def tiny(tiny_folder: Path) -> Model:
 def sentiment() -> Model:
     """The bundled model."""
     return load("sentiment")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Call the command line in this process: (exit code, standard output, standard error)."""
+
+    def call(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["explain", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        monkeypatch.setattr(cli, "_out", cli.Console(width=160))
+        monkeypatch.setattr(cli, "_err", cli.Console(stderr=True, width=160))
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def undated(text: str) -> str:
+    """JSON without clock times."""
+    return re.sub(r'"created":"[^"]*"|"seconds":[0-9.e-]+', "", text)
+
+
+@pytest.fixture
+def app(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The dashboard on a tiny model, with a service of its own."""
+    own = Service()
+    monkeypatch.setattr("explain.dashboard.jobs.service", lambda: own)
+    found = AppTest.from_file(str(MAIN), default_timeout=60)
+    found.query_params["model"] = str(tiny_folder)
+    return found
+
+
+def finish(app: AppTest) -> AppTest:
+    """Run until the job is over and the page shows it."""
+    app.run()
+    job = app.session_state["job"]
+    assert job.wait(60)
+    time.sleep(0.05)
+    return app.run()
+
+
+def html_of(app: AppTest) -> str:
+    """All HTML on the page."""
+    return "\n".join(e.proto.body for e in app.get("html"))

@@ -65,11 +65,7 @@ def encode(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, truncate: bo
             "cut (truncate=True).",
             code="too_long",
         )
-    enc = (
-        tokenizer(*texts, return_offsets_mapping=True, verbose=False, truncation=True, max_length=max_tokens)
-        if cut
-        else full
-    )
+    enc = _cut(tokenizer, texts, max_tokens, full) if cut else full
     segment = np.array([-1 if s is None else s for s in enc.sequence_ids()], dtype=np.int32)  # (T,)
     special = segment < 0
     if special.all():
@@ -96,3 +92,26 @@ def encode(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, truncate: bo
     )
     names = [n for n in enc if n not in ("offset_mapping", "attention_mask", "special_tokens_mask")]
     return Encoding(tokens, {n: np.array(enc[n], dtype=np.int64) for n in names})
+
+
+def _cut(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, full: Any) -> Any:
+    """Read as much of the last text as there is room for, from its start: `truncated_at` can say nothing else.
+
+    Left to themselves, tokenizers also cut the first text of a pair, and some cut at the front.
+    """
+    last = len(texts) - 1
+    if sum(s != last for s in full.sequence_ids()) >= max_tokens:
+        raise InputError(
+            f"The first text alone fills the {max_tokens:,} tokens that this model reads. Shorten it.", code="too_long"
+        )
+    side, tokenizer.truncation_side = tokenizer.truncation_side, "right"
+    try:
+        return tokenizer(
+            *texts,
+            return_offsets_mapping=True,
+            verbose=False,
+            truncation="only_second" if last else "only_first",
+            max_length=max_tokens,
+        )
+    finally:
+        tokenizer.truncation_side = side

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import safetensors
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoTokenizer
 
-from explain.errors import InputError, ModelError
+from explain.errors import ExplainError, InputError, ModelError
 from explain.model.quiet import quiet
 from explain.model.runner import Runner
 from explain.model.sources import Source, config_of, find
@@ -18,6 +21,7 @@ from explain.tasks import Task, tasks
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+_LEADING_FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:)?(?:[\\/][^\s\\/'\"]+)+[\\/]")
 
 
 def load_runner(
@@ -52,8 +56,9 @@ def load_runner(
     chosen = _task_for(config_dict, task)
     place, precision = _device(device), _dtype(dtype)
     with quiet():
+        config = _config(source)
         tokenizer = _tokenizer(source)
-        module = _module(source, chosen, precision)
+        module = _module(source, config, chosen, precision)
     _match(module, tokenizer)
     module.to(place)
     problem = chosen.problem(module.config, task)
@@ -83,51 +88,68 @@ def _task_for(config: dict[str, Any], wish: str) -> Task:
     known = tasks()
     variants = {p: t for t in known.values() for p in t.problems}
     if wish != "auto" and wish not in known and wish not in variants:
-        raise InputError(f"There is no task '{wish}'. There are: {', '.join([*known, *variants])}.", code="bad_task")
-    named = config.get("architectures") or []
+        raise InputError(
+            f"There is no task '{wish[:40]}'. There are: {', '.join([*known, *variants])}.", code="bad_task"
+        )
+    kind, listed = config["model_type"], config.get("architectures")
+    named = [str(name) for name in listed] if isinstance(listed, list) else []
     for task in known.values():
         classes = task.architectures()
-        if config["model_type"] in classes and (
-            wish in (task.name, *task.problems) or classes[config["model_type"]] in named
-        ):
+        if kind in classes and (wish in (task.name, *task.problems) or classes[kind] in named):
             return task
-    if any(config["model_type"] in task.architectures() for task in known.values()):
+    if any(kind in task.architectures() for task in known.values()):
         raise ModelError(
-            f"This checkpoint is a {', '.join(map(str, named)) or config['model_type']}, which has no trained head "
+            f"This checkpoint is a {(', '.join(named) or kind)[:80]}, which has no trained head "
             f"for: {', '.join(known)}. Choose a checkpoint fine-tuned for one of these.",
             code="no_trained_head",
         )
+    if "auto_map" in config:
+        raise ModelError(
+            f"The architecture '{kind[:80]}' is code that comes with the model, which Whyboard never runs. Choose a "
+            "model that transformers knows.",
+            code="remote_code",
+        )
     raise ModelError(
-        f"The architecture '{config['model_type'][:80]}' is not supported. Supported are the "
+        f"The architecture '{kind[:80]}' is not supported. Supported are the "
         f"{sum(len(t.architectures()) for t in known.values())} that transformers offers for: {', '.join(known)}.",
         code="unsupported_architecture",
     )
 
 
-def _module(source: Source, task: Task, dtype: torch.dtype) -> Any:
+@contextmanager
+def _in_our_words(sentence: str, code: str) -> Iterator[None]:
+    """Turn whatever a dozen libraries raise over bad files into one sentence, without the folders of this machine."""
     try:
-        config = AutoConfig.from_pretrained(source.config_folder, **_LOCAL)
-        module, report = task.auto_class().from_pretrained(
-            source.folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **_LOCAL
-        )
+        yield
+    except (ExplainError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic in Rust is no Exception
+        said = _LEADING_FOLDERS.sub("", " ".join(str(error).split()))[:200].rstrip(". ")
+        if isinstance(error, SafetensorError):
+            raise ModelError(f"The weights file is damaged: {said}. Fetch it again.", code="corrupt_model") from None
+        raise ModelError(f"{sentence}: {said} ({type(error).__name__}).", code=code) from None
+
+
+def _config(source: Source) -> Any:
+    with _in_our_words("transformers cannot use config.json", "bad_config"):
+        return AutoConfig.from_pretrained(source.config_folder, **_LOCAL)
+
+
+def _module(source: Source, config: Any, task: Task, dtype: torch.dtype) -> Any:
+    with _in_our_words("The model cannot be loaded", "load_failed"):
+        try:
+            module, report = task.auto_class().from_pretrained(
+                source.folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **_LOCAL
+            )
+        except RuntimeError:
+            if misfits := _misfits(source, config, task):
+                raise ModelError(
+                    f"Weights do not fit config.json: {'; '.join(misfits[:3])}.", code="shape_mismatch"
+                ) from None
+            raise
         missing = sorted(report["missing_keys"])
         if source.adapter is not None:
             module, missing = _with_adapter(module, source, missing), []
-    except safetensors.SafetensorError as error:
-        raise ModelError(f"The weights file is damaged: {error}. Fetch it again.", code="corrupt_model") from None
-    except ModelError:
-        raise
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, ImportError) as error:
-        text = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        code = (
-            "shape_mismatch"
-            if "size mismatch" in str(error) or "ignore_mismatched_sizes" in str(error)
-            else "load_failed"
-        )
-        raise ModelError(f"The model cannot be loaded: {text}", code=code) from None
-    if report.get("mismatched_keys"):
-        names = ", ".join(str(k[0] if isinstance(k, tuple) else k) for k in list(report["mismatched_keys"])[:3])
-        raise ModelError(f"Weights do not fit the configuration: {names}.", code="shape_mismatch")
     if missing:
         raise ModelError(
             f"The checkpoint holds no weights for: {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}. Without "
@@ -135,6 +157,22 @@ def _module(source: Source, task: Task, dtype: torch.dtype) -> Any:
             code="missing_keys",
         )
     return module
+
+
+def _misfits(source: Source, config: Any, task: Task) -> list[str]:
+    """The weights whose shape in the files is not the one that config.json asks for, each with both shapes."""
+    with torch.device("meta"):  # shapes without memory: config.json may ask for terabytes
+        expected = task.auto_class().from_config(config, trust_remote_code=False).state_dict()
+    found = []
+    for file in source.weights():
+        with safe_open(file, framework="pt") as weights:
+            shapes = {name: list(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+        found += [
+            f"{name} is {shape}, not {list(expected[name].shape)}"
+            for name, shape in shapes.items()
+            if name in expected and shape != list(expected[name].shape)
+        ]
+    return found
 
 
 def _with_adapter(module: Any, source: Source, missing: list[str]) -> Any:
@@ -148,16 +186,19 @@ def _with_adapter(module: Any, source: Source, missing: list[str]) -> Any:
 
 
 def _tokenizer(source: Source) -> Any:
-    try:
+    with _in_our_words("The tokenizer cannot be loaded", "no_tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(source.folder, use_fast=True, **_LOCAL)
-    except Exception as error:  # any of a dozen libraries may fail here; the sentence is the same
-        text = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise ModelError(f"The tokenizer cannot be loaded: {text}", code="no_tokenizer") from None
+        tokenizer("one two")  # some damage shows only in use
     if not tokenizer.is_fast:
         raise ModelError(
             "The tokenizer is a slow one and cannot say which characters a token stands for. Convert it to a fast "
             "tokenizer (tokenizer.json).",
             code="slow_tokenizer",
+        )
+    if not source.has_vocabulary():  # transformers makes a tokenizer without words of it
+        raise ModelError(
+            "The folder has no vocabulary: expected tokenizer.json, vocab.txt or a SentencePiece model.",
+            code="no_tokenizer",
         )
     return tokenizer
 
@@ -187,10 +228,10 @@ def _device(wish: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(wish)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
+        torch.zeros(1, device=device).item()  # the device 'meta' exists and computes nothing
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
         raise ModelError(
-            f"The device '{wish[:40]}' is not available here. Use 'auto' or 'cpu'.", code="no_device"
+            f"The device '{str(wish)[:40]}' is not available here. Use 'auto' or 'cpu'.", code="no_device"
         ) from None
     return device
 
@@ -198,9 +239,9 @@ def _device(wish: str) -> torch.device:
 def _dtype(wish: str) -> torch.dtype:
     if wish == "auto":
         return torch.float32
-    if wish not in DTYPES:
-        raise InputError(f"There is no dtype '{wish[:40]}'. Use auto, {', '.join(DTYPES)}.", code="bad_dtype")
-    return DTYPES[wish]
+    if str(wish) not in DTYPES:
+        raise InputError(f"There is no dtype '{str(wish)[:40]}'. Use auto, {', '.join(DTYPES)}.", code="bad_dtype")
+    return DTYPES[str(wish)]
 
 
 def _number(config: Any, *names: str) -> int:

@@ -6,10 +6,12 @@ else is changed, so joining `raw` of all pieces gives the text back.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from explain.notices import is_invisible
+from explain.notices import unseen
 from explain.records import Attribution, Tokens
 
 Kind = Literal["word", "gap", "unread"]
@@ -35,36 +37,37 @@ def pieces(tokens: Tokens, attribution: Attribution, segment: int) -> list[Piece
         for u, (a, b) in enumerate(attribution.units.tolist())
         if attribution.unit_segment[u] == segment
     )
+    hidden = unseen(text)
     found: list[Piece] = []
     at = 0
+
+    def add(end: int, kind: Kind, unit: int | None = None) -> None:
+        nonlocal at
+        if end > at:
+            found.append(Piece(text[at:end], kind, unit, _parts(text, hidden, at, end)))
+            at = end
+
     for start, end, unit in units:
-        if start > at:
-            found.append(_piece(text[at:start], "gap"))
-        found.append(_piece(text[start:end], "word", unit))
-        at = end
-    if stop > at:
-        found.append(_piece(text[at:stop], "gap"))
-    if len(text) > max(stop, at):
-        found.append(_piece(text[max(stop, at) :], "unread"))
+        add(start, "gap")
+        add(min(end, stop), "word", unit)
+    add(stop, "gap")
+    add(len(text), "unread")
     return found
 
 
 def visible(text: str) -> str:
     """`text` with characters that act unseen written as codes."""
-    return "".join(part for part, _ in _parts(text))
+    return "".join(part for part, _ in _parts(text, unseen(text), 0, len(text)))
 
 
-def _piece(raw: str, kind: Kind, unit: int | None = None) -> Piece:
-    return Piece(raw, kind, unit, _parts(raw))
-
-
-def _parts(text: str) -> tuple[tuple[str, bool], ...]:
+def _parts(text: str, hidden: Sequence[int], start: int, end: int) -> tuple[tuple[str, bool], ...]:
     parts: list[tuple[str, bool]] = []
-    for character in text:
-        code = is_invisible(character) and character != "\u200d" and not "\ufe00" <= character <= "\ufe0f"
-        shown = f"U+{ord(character):04X}" if code else character
-        if parts and not code and not parts[-1][1]:
-            parts[-1] = (parts[-1][0] + shown, False)
-        else:
-            parts.append((shown, code))
+    at = start
+    for i in hidden[bisect_left(hidden, start) : bisect_left(hidden, end)]:
+        if i > at:
+            parts.append((text[at:i], False))
+        parts.append((f"U+{ord(text[i]):04X}", True))
+        at = i + 1
+    if end > at:
+        parts.append((text[at:end], False))
     return tuple(parts)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,30 +13,9 @@ import explain
 from explain import cli
 from explain.engine import Model
 from explain.errors import MethodError
+from tests.conftest import undated
 
 TEXT = "a good movie, but never very funny"
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """Call the command line in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["explain", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        monkeypatch.setattr(cli, "_out", cli.Console(width=160))
-        monkeypatch.setattr(cli, "_err", cli.Console(stderr=True, width=160))
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
-
-    return call
-
-
-def undated(text: str) -> str:
-    """JSON without clock times."""
-    return re.sub(r'"created":"[^"]*"|"seconds":[0-9.e-]+', "", text)
 
 
 def test_json_equals_python(run, tiny: Model, tiny_folder: Path) -> None:  # type: ignore[no-untyped-def]

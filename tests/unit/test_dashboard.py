@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -12,32 +9,7 @@ from streamlit.testing.v1 import AppTest
 from explain import list_methods
 from explain.dashboard.examples import EXAMPLES, FIRST
 from explain.service import Service
-
-MAIN = Path(__file__).resolve().parents[2] / "explain" / "dashboard" / "main.py"
-
-
-@pytest.fixture
-def app(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    """The dashboard on a tiny model, with a service of its own."""
-    own = Service()
-    monkeypatch.setattr("explain.dashboard.jobs.service", lambda: own)
-    found = AppTest.from_file(str(MAIN), default_timeout=60)
-    found.query_params["model"] = str(tiny_folder)
-    return found
-
-
-def finish(app: AppTest) -> AppTest:
-    """Run until the job is over and the page shows it."""
-    app.run()
-    job = app.session_state["job"]
-    assert job.wait(60)
-    time.sleep(0.05)
-    return app.run()
-
-
-def html_of(app: AppTest) -> str:
-    """All HTML on the page."""
-    return "\n".join(e.proto.body for e in app.get("html"))
+from tests.conftest import MAIN, finish, html_of
 
 
 def linked(app: AppTest, name: str) -> str:
