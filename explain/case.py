@@ -27,21 +27,50 @@ Replacement = Literal["mask", "pad", "unk", "remove"]
 
 @dataclass(frozen=True, eq=False)
 class Ask:
-    """Rows to evaluate: their values, and with `gradients` also d value / d embeddings."""
+    """Rows to evaluate: their values, and what else is asked for.
+
+    `gradients`: also d value / d embeddings. With `layer`, the output of that block is returned too, and
+    gradients are taken with respect to it. With `attention`, every layer's weights are returned, and
+    gradients are taken with respect to them.
+    """
 
     rows: Sequence[Row]
     gradients: bool = False
+    layer: int | None = None
+    attention: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """`values` of the rows, in their order; `gradients` one (T, D) array a row, empty if not asked for."""
+    """`values` of the rows, in their order, and one array a row of what was asked for; empty if it was not.
+
+    `gradients` (T, D), or (L, H, T, T) with attention; `states` (T, D): the block's output;
+    `attention` (L, H, T, T).
+    """
 
     values: Float32[np.ndarray, "N"]
-    gradients: Sequence[Float32[np.ndarray, "T D"]] = ()
+    gradients: Sequence[Float32[np.ndarray, "..."]] = ()
+    states: Sequence[Float32[np.ndarray, "T D"]] = ()
+    attention: Sequence[Float32[np.ndarray, "L H T T"]] = ()
+
+    def part(self, start: int, stop: int) -> Answer:
+        """The answer to the rows from `start` to `stop`."""
+        return Answer(
+            self.values[start:stop],
+            self.gradients[start:stop],
+            self.states[start:stop],
+            self.attention[start:stop],
+        )
 
 
-Steps = Generator[Ask, Answer, T]
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A first answer that may be shown while the method refines it; yielded like an Ask, answered by nothing."""
+
+    attribution: Attribution
+
+
+Steps = Generator[Ask | Draft, Answer, T]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +93,7 @@ class Case:
     seed: int
     budget: int
     orders: int
+    enough: Callable[[], bool] = lambda: False
 
     @cached_property
     def embeds(self) -> Float32[np.ndarray, "T D"]:

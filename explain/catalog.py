@@ -17,7 +17,7 @@ class ParamInfo(Record):
     """One parameter of a method: all that a face needs to offer it. Bounds are None where there is none."""
 
     name: str
-    kind: Literal["choice", "integer", "number", "boolean"]
+    kind: Literal["choice", "integer", "number", "boolean", "text"]
     default: Any
     help: str
     low: float | None = None

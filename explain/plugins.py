@@ -13,6 +13,9 @@ from typing import Any
 from explain.catalog import ParamInfo
 from explain.errors import MethodError
 
+LONGEST = 10_000
+"""Characters in a text that is a parameter."""
+
 
 def modules(package: ModuleType, group: str) -> Iterator[ModuleType]:
     """Modules of our package (names without a leading underscore), then those of third parties' entry points."""
@@ -34,6 +37,11 @@ def number(default: float, low: float, high: float, *, help: str) -> Any:
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "help": help})
 
 
+def words(default: str, *, help: str) -> Any:
+    """A parameter that is a text of the person's."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
 def describe(params: type) -> tuple[ParamInfo, ...]:
     """The parameters of a Params dataclass, as data."""
     return tuple(_describe(f) for f in dataclasses.fields(params))
@@ -41,7 +49,7 @@ def describe(params: type) -> tuple[ParamInfo, ...]:
 
 def _describe(f: dataclasses.Field[Any]) -> ParamInfo:
     choices = tuple(f.metadata.get("choices", ()))
-    kinds = {bool: "boolean", int: "integer", float: "number"}
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "text"}
     return ParamInfo(
         name=f.name,
         kind="choice" if choices else kinds[type(f.default)],  # type: ignore[arg-type]
@@ -76,6 +84,10 @@ def _valid(info: ParamInfo, value: Any, owner: str) -> Any:
         if isinstance(value, bool):
             return value
         allowed = "true or false"
+    elif info.kind == "text":
+        if isinstance(value, str) and len(value) <= LONGEST:
+            return value
+        allowed = f"a text of at most {LONGEST:,} characters"
     else:
         whole = info.kind == "integer"
         fits = isinstance(value, (int, float)) and not isinstance(value, bool)

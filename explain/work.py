@@ -20,8 +20,9 @@ import torch
 from explain import checks as checking
 from explain import effects as measuring
 from explain.attention.capture import attention_maps
-from explain.case import Answer, Ask, Case, Steps
+from explain.case import Case, Steps
 from explain.catalog import Progress, Request
+from explain.drive import answer, drive
 from explain.errors import MethodError
 from explain.methods import find
 from explain.model.encoding import Encoding
@@ -75,7 +76,7 @@ class Work:
             if request.attention:
                 self._enter("Recording attention")
                 self.meter.check()
-                result.attention = attention_maps(self.model, result.case.encoding, request.attention)
+                result.attention = attention_maps(result.case, request.attention)
         return [self._explanation(r) for r in results]
 
     def _case(self, request: Request, encoding: Encoding, prediction: Prediction) -> Case:
@@ -92,7 +93,7 @@ class Work:
             units=units_for(encoding, request.granularity),
             special_ids={name: i for name, i in named.items() if i is not None},
             embed=model.embed,
-            evaluate=lambda ask: _answer(model, ask, self.meter),
+            evaluate=lambda ask: answer(model, ask, self.meter),
             seed=request.seed,
             budget=request.budget,
             orders=request.orders,
@@ -197,44 +198,6 @@ class _Result:
         self.effects: Effects | None = None
         self.checks: list[Check] = []
         self.attention: Any = None
-
-
-def drive(runner: Runner, steps: Sequence[Steps[T]], meter: Meter) -> list[tuple[T, Evaluations]]:
-    """Run generators side by side until all have returned; rows asked for in one round are evaluated together.
-
-    Returns each generator's result and the passes that its rows cost.
-    """
-    results: list[T | None] = [None] * len(steps)
-    spent = [[0, 0] for _ in steps]
-    asks: dict[int, Ask] = {}
-
-    def advance(i: int, answer: Answer | None) -> None:
-        try:
-            asks[i] = steps[i].send(cast(Answer, answer))
-        except StopIteration as stop:
-            asks.pop(i, None)
-            results[i] = stop.value
-
-    for i in range(len(steps)):
-        advance(i, None)
-    while asks:
-        for gradients in (False, True):
-            waiting = [i for i, ask in asks.items() if ask.gradients is gradients]
-            together = Ask([row for i in waiting for row in asks[i].rows], gradients)
-            answer, at = _answer(runner, together, meter), 0
-            for i in waiting:
-                n = len(asks[i].rows)
-                spent[i][gradients] += n
-                part = Answer(answer.values[at : at + n], answer.gradients[at : at + n])
-                at += n
-                advance(i, part)
-    return [(cast(T, r), Evaluations(*cost)) for r, cost in zip(results, spent, strict=True)]
-
-
-def _answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
-    if ask.gradients:
-        return Answer(*runner.gradients(ask.rows, meter))
-    return Answer(runner.values(ask.rows, meter))
 
 
 def units_for(encoding: Encoding, granularity: Granularity) -> Units:

@@ -6,9 +6,10 @@ from typing import Any
 
 from explain.case import Case, Steps
 from explain.catalog import Request
+from explain.drive import drive
 from explain.engine import Model
 from explain.model.runner import Meter
-from explain.work import Work, drive
+from explain.work import Work
 
 
 def case_of(model: Model, text: str | tuple[str, str], **options: Any) -> Case:

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from explain.case import Ask, Case, Steps
+from explain.case import Case, Steps
 from explain.checks import check
+from explain.coalitions import coalition_values
 from explain.effects import has_probability, probability
 from explain.records import Attribution, Check, Effects, Status
 
@@ -104,12 +105,11 @@ def _orders(case: Case, attribution: Attribution) -> tuple[Int64[np.ndarray, "R 
 def _evaluate(
     case: Case, removed: Bool[np.ndarray, "R K U"], how: Any
 ) -> Steps[tuple[float, Float64[np.ndarray, "R K"], Float64[np.ndarray, "R K"]]]:
-    """Target of the text, with the removed words gone, and with only them kept; each distinct set once."""
-    sets = np.concatenate([removed, ~removed]).reshape(-1, case.n_units)  # (2·R·K, U)
-    distinct, index = np.unique(sets, axis=0, return_inverse=True)
-    answer = yield Ask([case.row(), *(case.without(units, how) for units in distinct)])
-    values = answer.values.astype(np.float64)[1:][index.reshape(-1)].reshape(2, *removed.shape[:2])
-    return float(answer.values[0]), values[0], values[1]
+    """Target of the text, with the removed words gone, and with only them kept."""
+    sets = np.concatenate([np.zeros((1, case.n_units), dtype=bool), *removed, *~removed])  # (1 + 2·R·K, U)
+    values = yield from coalition_values(case, ~sets, how)
+    first, kept = values[1:].reshape(2, *removed.shape[:2])
+    return float(values[0]), first, kept
 
 
 def _percentile(ours: float, random: Float64[np.ndarray, "R"]) -> float:

@@ -17,7 +17,9 @@ class Row:
     the one that is explained.
 
     Without `start` the model looks its embeddings up. With it, they are the point
-    start + alpha · (end − start) of a straight path; rows of one path share both arrays.
+    start + alpha · (end − start) of a straight path; rows of one path share both arrays. With `layer`
+    that point stands in place of the output of this block instead. `muted` is a token whose value vector
+    is zero in the attention of the block that is asked about.
     """
 
     inputs: Mapping[str, Int64[np.ndarray, "K"]]
@@ -25,6 +27,8 @@ class Row:
     start: Float32[np.ndarray, "T D"] | None = None
     end: Float32[np.ndarray, "T D"] | None = None
     alpha: float = 1.0
+    layer: int | None = None
+    muted: int | None = None
 
     @property
     def ids(self) -> Int64[np.ndarray, "T"]:

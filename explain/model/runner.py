@@ -99,7 +99,7 @@ class Runner:
     def embed(self, ids: Int64[np.ndarray, "T"]) -> Float32[np.ndarray, "T D"]:
         """The vectors that the model looks up for `ids`."""
         with self.lock, self._in_our_words(), torch.no_grad():
-            found = lookup(self.module, self._tensor(ids[None]))  # (1, T, D)
+            found = lookup(self.module, self.tensor(ids[None]))  # (1, T, D)
         return found[0].float().cpu().numpy()
 
     def predict(self, text: str | tuple[str, str], *, truncate: bool = False) -> Prediction:
@@ -118,7 +118,7 @@ class Runner:
         blank = Target(kind="value", index=None, name="", unit="")
         rows = [Row(e.inputs, blank) for e in encodings]
         outputs: list[np.ndarray] = [np.empty(0)] * len(rows)
-        for group, raw in self._forward(rows, meter or Meter(), self._raw):
+        for group, raw in self.chunked(rows, meter or Meter(), self._raw):
             for i, output in zip(group, raw, strict=True):
                 outputs[i] = output
         return [self.task.prediction(o, self.info.labels, self.info.problem) for o in outputs]
@@ -126,7 +126,7 @@ class Runner:
     def values(self, rows: Sequence[Row], meter: Meter | None = None) -> Float32[np.ndarray, "N"]:
         """The target's value for every row, without gradient."""
         values = np.zeros(len(rows), dtype=np.float32)
-        for group, found in self._forward(rows, meter or Meter(), self._values):
+        for group, found in self.chunked(rows, meter or Meter(), self._values):
             values[group] = found
         return values
 
@@ -136,7 +136,7 @@ class Runner:
         """The target's value for every row, and its gradient with respect to the row's embeddings."""
         values = np.zeros(len(rows), dtype=np.float32)
         gradients: list[np.ndarray] = [np.empty(0, dtype=np.float32)] * len(rows)
-        for group, (found, slopes) in self._forward(rows, meter or Meter(), self._gradients, backward=True):
+        for group, (found, slopes) in self.chunked(rows, meter or Meter(), self._gradients, backward=True):
             values[group] = found
             for i, slope in zip(group, slopes, strict=True):
                 gradients[i] = slope[: len(rows[i])]
@@ -151,9 +151,11 @@ class Runner:
 
     # From here on down: one chunk at a time, under the lock.
 
-    def _forward(
+    def chunked(
         self, rows: Sequence[Row], meter: Meter, run: Callable[[list[Row]], Any], backward: bool = False
     ) -> Iterator[tuple[list[int], Any]]:
+        """Run chunks of rows under the lock: (indices of the rows, what `run` returned) for each."""
+
         def on_halved(size: int) -> None:
             meter.halved += 1
 
@@ -173,24 +175,25 @@ class Runner:
 
     def _raw(self, rows: list[Row]) -> Float32[np.ndarray, "N ..."]:
         with torch.no_grad():  # not inference_mode: what a model caches then could never be differentiated
-            return _finite(self.task.read(self._call(rows)).float()).cpu().numpy()
+            return _finite(self.task.read(self.call(rows)).float()).cpu().numpy()
 
     def _values(self, rows: list[Row]) -> Float32[np.ndarray, "N"]:
         with torch.no_grad():
             if all(row.start is None for row in rows):
-                return self._score(self._call(rows), rows).cpu().numpy()
-            return self._score(self._call(rows, self._embeddings(rows)), rows).cpu().numpy()
+                return self.score(self.call(rows), rows).cpu().numpy()
+            return self.score(self.call(rows, self.embeddings(rows)), rows).cpu().numpy()
 
     def _gradients(self, rows: list[Row]) -> tuple[Float32[np.ndarray, "N"], Float32[np.ndarray, "N T D"]]:
         with torch.no_grad():
-            embeds = self._embeddings(rows)
+            embeds = self.embeddings(rows)
         with torch.enable_grad():
             embeds = embeds.detach().requires_grad_(True)  # (N, T, D)
-            values = self._score(self._call(rows, embeds), rows)  # (N,)
+            values = self.score(self.call(rows, embeds), rows)  # (N,)
             (slopes,) = torch.autograd.grad(values.sum(), embeds)
         return values.detach().cpu().numpy(), _finite(slopes).float().cpu().numpy()
 
-    def _call(self, rows: list[Row], embeds: Tensor | None = None) -> Any:
+    def call(self, rows: list[Row], embeds: Tensor | None = None, **options: Any) -> Any:
+        """The module's outputs for one chunk; `embeds` (N, T, D) stand in for what the table would return."""
         inputs = {name: self._padded(name, [row.inputs[name] for row in rows]) for name in rows[0].inputs}
         lengths = torch.tensor([len(row) for row in rows], device=self.device)
         width = inputs["input_ids"].shape[1]
@@ -200,9 +203,9 @@ class Runner:
         )
         with casting:
             if embeds is None:
-                return self.module(**inputs)
+                return self.module(**inputs, **options)
             with substituted(self.module, inputs["input_ids"], embeds) as seen:
-                outputs = self.module(**inputs)
+                outputs = self.module(**inputs, **options)
         if not seen.used:
             raise ModelError(
                 f"{self.info.architecture} does not look its words up in a table that can be intercepted, so "
@@ -211,7 +214,8 @@ class Runner:
             )
         return outputs
 
-    def _score(self, outputs: Any, rows: list[Row]) -> Tensor:
+    def score(self, outputs: Any, rows: list[Row]) -> Tensor:
+        """The target's value for each row of one chunk: (N,), differentiable."""
         raw = _finite(self.task.read(outputs).float())  # (N, …)
         values = raw.new_zeros(len(rows))
         groups: dict[int, tuple[Target, list[int]]] = {}
@@ -222,12 +226,12 @@ class Runner:
             values = values.index_put((at,), self.task.score(raw[at], target, self.info.problem))
         return values
 
-    def _embeddings(self, rows: list[Row]) -> Tensor:
+    def embeddings(self, rows: list[Row]) -> Tensor:
         """Embeddings of every row (N, T, D), padding and rows without a path looked up."""
         embeds = lookup(self.module, self._padded("input_ids", [row.ids for row in rows])).clone()
         for i, row in enumerate(rows):
             if row.start is not None and row.end is not None:
-                start, end = self._tensor(row.start), self._tensor(row.end)
+                start, end = self.tensor(row.start), self.tensor(row.end)
                 embeds[i, : len(row)] = (start + row.alpha * (end - start)).to(embeds.dtype)
         return embeds
 
@@ -236,9 +240,10 @@ class Runner:
         table = np.full((len(arrays), max(map(len, arrays))), pad or 0, dtype=np.int64)
         for i, array in enumerate(arrays):
             table[i, : len(array)] = array
-        return self._tensor(table)
+        return self.tensor(table)
 
-    def _tensor(self, array: np.ndarray) -> Tensor:
+    def tensor(self, array: np.ndarray) -> Tensor:
+        """An array on the model's device."""
         tensor = torch.from_numpy(np.array(array))  # a copy: records are read-only and torch is not told
         if self.device.type == "cuda":
             return tensor.pin_memory().to(self.device, non_blocking=True)

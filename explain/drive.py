@@ -1,0 +1,69 @@
+"""Run methods and checks side by side, so that the rows of all texts are evaluated together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
+
+from explain.case import Answer, Ask, Draft, Steps
+from explain.model.inside import look
+from explain.model.runner import Meter, Runner
+from explain.records import Attribution, Evaluations
+
+T = TypeVar("T")
+
+
+def drive(
+    runner: Runner,
+    steps: Sequence[Steps[T]],
+    meter: Meter,
+    on_draft: Callable[[int, Attribution], None] = lambda index, attribution: None,
+) -> list[tuple[T, Evaluations]]:
+    """Run generators until all have returned; rows asked for in one round are evaluated together.
+
+    `on_draft` hears of first answers that are still being refined. Returns each generator's result and the
+    passes that its rows cost.
+    """
+    results: list[T | None] = [None] * len(steps)
+    spent = [[0, 0] for _ in steps]
+    asks: dict[int, Ask] = {}
+
+    def advance(i: int, found: Answer | None) -> None:
+        try:
+            said = steps[i].send(cast(Answer, found))
+            while isinstance(said, Draft):
+                on_draft(i, said.attribution)
+                said = steps[i].send(cast(Answer, None))
+            asks[i] = said
+        except StopIteration as stop:
+            asks.pop(i, None)
+            results[i] = stop.value
+
+    for i in range(len(steps)):
+        advance(i, None)
+    while asks:
+        for kind in sorted({_kind(ask) for ask in asks.values()}):
+            waiting = [i for i, ask in asks.items() if _kind(ask) == kind]
+            first = asks[waiting[0]]
+            rows = [row for i in waiting for row in asks[i].rows]
+            found, at = answer(runner, Ask(rows, first.gradients, first.layer, first.attention), meter), 0
+            for i in waiting:
+                n = len(asks[i].rows)
+                spent[i][first.gradients] += n
+                at += n
+                advance(i, found.part(at - n, at))
+    return [(cast(T, r), Evaluations(*cost)) for r, cost in zip(results, spent, strict=True)]
+
+
+def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
+    """Evaluate the rows of one Ask."""
+    if ask.layer is not None or ask.attention:
+        return Answer(*look(runner, ask.rows, meter, gradients=ask.gradients, layer=ask.layer))
+    if ask.gradients:
+        return Answer(*runner.gradients(ask.rows, meter))
+    return Answer(runner.values(ask.rows, meter))
+
+
+def _kind(ask: Ask) -> tuple[bool, int, bool]:
+    """Asks of one kind can be evaluated together; the cheap ones first."""
+    return ask.gradients, -1 if ask.layer is None else ask.layer, ask.attention
