@@ -127,17 +127,21 @@ class Case:
         MethodError when the tokenizer has no such token.
         """
         keep = self.tokens.special[:, None]  # (T, 1)
-        chosen = next((n for n in ("mask", "pad") if n in self.special_ids), "zero") if name == "auto" else name
-        if chosen != "zero" and chosen not in self.special_ids:
+        if name == "zero" or (name == "auto" and not {"mask", "pad"} & self.special_ids.keys()):
+            return "zero", np.where(keep, self.embeds, np.float32(0))
+        chosen, ids = self.baseline_ids(name)
+        return chosen, np.where(keep, self.embeds, self.embed(ids))
+
+    def baseline_ids(self, name: str) -> tuple[str, Int64[np.ndarray, "T"]]:
+        """As `baseline`, as token ids: for methods that need a text, so that there is no zero."""
+        chosen = next((n for n in ("mask", "pad") if n in self.special_ids), "pad") if name == "auto" else name
+        if chosen not in self.special_ids:
             raise MethodError(
                 f"This model's tokenizer has no {chosen} token to compare with. Use one of: "
                 f"auto, {', '.join(self.special_ids)}, zero.",
                 code="no_baseline",
             )
-        if chosen == "zero":
-            return "zero", np.where(keep, self.embeds, np.float32(0))
-        ids = np.where(self.tokens.special, self.tokens.ids, self.special_ids[chosen])
-        return chosen, np.where(keep, self.embeds, self.embed(ids))
+        return chosen, np.where(self.tokens.special, self.tokens.ids, self.special_ids[chosen])
 
     def without(self, units: Bool[np.ndarray, "U"], how: Replacement, target: Target | None = None) -> Row:
         """The text with the marked units replaced by a token, or removed."""
@@ -153,6 +157,21 @@ class Case:
         else:
             inputs["input_ids"] = np.where(gone, filler, inputs["input_ids"])
         return Row(inputs, target or self.target)
+
+    def stands_in(self, how: str) -> str:
+        """What really stands in a removed word's place: 'remove', or the name of the token that the tokenizer has."""
+        return how if how == "remove" else self.filler(how)[0]
+
+    def settled(self, scores: Float[np.ndarray, "U"], error: Float[np.ndarray, "U"], tolerance: float) -> bool:
+        """Is half of every word's 95 % interval within `tolerance` of the largest score?"""
+        return bool(1.96 * error.max(initial=0) <= tolerance * np.abs(scores).max(initial=0))
+
+    def over(self, spent: int, following: int) -> bool:
+        """Must a sampling method stop: is its answer enough, or would the next round exceed the budget?
+
+        A forward pass costs about a quarter of a gradient evaluation, in which the budget is counted.
+        """
+        return self.enough() or spent + following > 4 * self.budget
 
     def filler(self, how: str) -> tuple[str, int]:
         """Name and id of the token that stands in; the first of mask, pad, unk if the wished one is missing."""

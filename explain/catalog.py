@@ -30,7 +30,7 @@ class MethodInfo(Record):
     """A method as faces see it.
 
     `summary` says what it measures, `misleads` when not to believe it. `axioms` names what it
-    claims: complete, dummy, symmetric. `cite` is the paper.
+    claims: complete, dummy, symmetric. `cite` is the paper. `limit` is the most words it takes, None for any number.
     """
 
     name: str
@@ -43,6 +43,7 @@ class MethodInfo(Record):
     axioms: tuple[str, ...]
     signed: bool
     stochastic: bool
+    limit: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

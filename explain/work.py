@@ -102,6 +102,13 @@ class Work:
     def _attribute(self, results: list[_Result], place: int) -> None:
         method = find(self.requests[0].methods[place])
         self._enter(method.info.title)
+        limit, most = method.info.limit, max(r.case.n_units for r in results)
+        if limit is not None and most > limit:
+            raise MethodError(
+                f"{method.info.title}: the text may have at most {limit} words, and it has {most}. Use a method that "
+                "samples, or explain a shorter text.",
+                code="too_many_words",
+            )
         configured = [method.configured(r.params.get(method.info.name, {})) for r in self.requests]
         steps = [method.fn(r.case, p) for r, p in zip(results, configured, strict=True)]
         for result, params, (found, cost) in zip(results, configured, self._drive(steps), strict=True):

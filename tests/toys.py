@@ -6,15 +6,19 @@ curved: the same sum through a steep sigmoid, so a fixed number of steps misses 
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import BertConfig, BertForSequenceClassification
 
 from explain.engine import Model
+from explain.methods import find
 from explain.records import ModelInfo
 from explain.tasks import tasks
+from explain.tasks.sequence_classification import SequenceClassification
 from tests.tiny import word_piece
 
 WIDTH = 8
@@ -47,11 +51,45 @@ class Sum(nn.Module):
         return SimpleNamespace(logits=logits)
 
 
+class Shifted(SequenceClassification):
+    """Reads the same head, with one function of the text added to every logit: no probability changes."""
+
+    def read(self, outputs: Any) -> torch.Tensor:
+        logits = outputs.logits
+        return logits + torch.sin(3 * logits.sum(1, keepdim=True))  # type: ignore[no-any-return]
+
+
+def fitting(name: str, *, problem: str = "single-label", labels: tuple[str, ...] = ("N", "P"), **rest: Any) -> Model:
+    """A curved toy to which the method applies: the sum, or a tiny Transformer where layers are needed."""
+    outputs = 1 if problem in ("binary", "regression") else len(labels)
+    plain = toy(Sum(outputs, steep=2.0, vocabulary=len(rest.get("tokenizer") or word_piece())), problem, labels, **rest)
+    if find(name).why_not(plain.info) is None:
+        return plain
+    torch.manual_seed(0)
+    tokenizer = rest.get("tokenizer") or word_piece()
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        num_labels=outputs,
+        max_position_embeddings=128,
+    )
+    module = BertForSequenceClassification(config)
+    for parameter in module.parameters():
+        if parameter.ndim == 2:
+            torch.nn.init.normal_(parameter, std=0.4)
+    info = dataclasses.replace(plain.info, n_layers=2, n_heads=2, d_model=16)
+    return Model(module, tokenizer, rest.get("task") or tasks()["text-classification"], info)
+
+
 def toy(
     module: nn.Module | None = None,
     problem: str = "single-label",
     labels: tuple[str, ...] = ("N", "P"),
     tokenizer: Any = None,
+    task: Any = None,
 ) -> Model:
     """A Model around a toy module, with the tiny WordPiece tokenizer unless another is given."""
     tokenizer = tokenizer or word_piece()
@@ -76,4 +114,4 @@ def toy(
         licence="",
         source="test",
     )
-    return Model(module, tokenizer, tasks()["text-classification"], info)
+    return Model(module, tokenizer, task or tasks()["text-classification"], info)

@@ -54,6 +54,7 @@ def method(
     axioms: tuple[str, ...] = (),
     signed: bool = True,
     stochastic: bool = False,
+    limit: int | None = None,
     why_not: Callable[[ModelInfo], str | None] = lambda info: None,
 ) -> Callable[[Function], Function]:
     """Register a generator function as a method; its name is the method's, its docstring's first line the summary."""
@@ -72,6 +73,7 @@ def method(
             axioms=axioms,
             signed=signed,
             stochastic=stochastic,
+            limit=limit,
         )
         _registered[fn.__name__] = Method(info, params, fn, why_not, cost)
         return fn

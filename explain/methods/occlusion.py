@@ -37,7 +37,6 @@ class Params:
 def occlusion(case: Case, params: Params) -> Steps[Attribution]:
     """Takes each word out in turn and measures how far the decision moves."""
     alone = np.eye(case.n_units, dtype=bool)  # (U, U)
-    how = params.replacement if params.replacement == "remove" else case.filler(params.replacement)[0]
     answer = yield Ask([case.row(), *(case.without(unit, params.replacement) for unit in alone)])  # type: ignore[arg-type]
     value, without = float(answer.values[0]), answer.values[1:].astype(np.float64)
-    return case.attribution(unit_scores=value - without, value_input=value, baseline=how)
+    return case.attribution(unit_scores=value - without, value_input=value, baseline=case.stands_in(params.replacement))

@@ -14,10 +14,12 @@ from explain.engine import Model
 from explain.errors import Cancelled, MethodError
 from explain.methods import find, methods
 from explain.records import Attribution
+from tests.cases import case_of
 from tests.tokenizers import KINDS, SAMPLES, trained
-from tests.toys import Sum, toy
+from tests.toys import Shifted, Sum, fitting, toy
 
 NAMES = sorted(methods())
+COMPLETE = [n for n in NAMES if "complete" in find(n).info.axioms]
 PROBLEMS = {
     "single-label": ("A", "B", "C"),
     "binary": ("NO", "YES"),
@@ -43,9 +45,14 @@ def close(a: Attribution, b: Attribution, share: float = 1e-5) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 def test_shape_and_finiteness(name: str, problem: str, kind: str) -> None:
     tokenizer = trained(kind)
-    model = toy(problem=problem, labels=PROBLEMS[problem], tokenizer=tokenizer)
+    model = fitting(name, problem=problem, labels=PROBLEMS[problem], tokenizer=tokenizer)
     for text in (SAMPLES["Latin"], SAMPLES["Arabic"], SAMPLES["Emoji"], (SAMPLES["Han"], SAMPLES["Thai"])):
         for granularity in ("word", "token"):
+            limit, units = find(name).info.limit, case_of(model, text, granularity=granularity).n_units
+            if limit is not None and units > limit:
+                with pytest.raises(MethodError, match=f"at most {limit} words"):
+                    model.explain(text, methods=[name], granularity=granularity, checks=())  # type: ignore[arg-type]
+                continue
             result = model.explain(text, methods=[name], granularity=granularity, checks=())  # type: ignore[arg-type]
             found, tokens = result.attributions[0], result.tokens
             assert len(found.scores) == len(found.units) == len(found.unit_segment)
@@ -72,15 +79,22 @@ def test_equal_seeds_give_equal_numbers(name: str, tiny: Model) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_order_of_labels_does_not_matter(name: str) -> None:
-    module, turned = Sum(3, steep=2.0), Sum(3, steep=2.0)
     order = [2, 0, 1]
-    turned.weight.data, turned.bias.data = module.weight.data[order], module.bias.data[order]
-    a = one(toy(module, labels=("A", "B", "C")), name, target="A")
-    b = one(toy(turned, labels=("C", "A", "B")), name, target="A")
-    assert close(a, b)
+    plain, turned = fitting(name, labels=("A", "B", "C")), fitting(name, labels=("C", "A", "B"))
+    head = turned.module if isinstance(turned.module, Sum) else turned.module.classifier
+    for parameter in (head.weight, head.bias):
+        parameter.data = parameter.data[order]  # type: ignore[union-attr,index]
+    assert close(one(plain, name, target="A"), one(turned, name, target="A"))
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if "complete" in find(n).info.axioms])
+@pytest.mark.parametrize("name", [n for n in COMPLETE if find(n).why_not(toy().info) is not None])
+def test_completeness_where_layers_are_needed(name: str) -> None:
+    found = one(fitting(name), name, params={"tolerance": 0.001}, budget=4000)
+    assert found.relative_residual is not None
+    assert found.relative_residual <= 0.001
+
+
+@pytest.mark.parametrize("name", [n for n in COMPLETE if find(n).why_not(toy().info) is None])
 @pytest.mark.parametrize("problem", sorted(PROBLEMS))
 def test_completeness_is_exact_on_a_linear_model(name: str, problem: str) -> None:
     model = toy(problem=problem, labels=PROBLEMS[problem][:2])
@@ -197,19 +211,13 @@ def test_a_method_says_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_adding_a_function_of_the_text_to_all_logits_changes_nothing(name: str) -> None:
-    class Shifted(Sum):
-        def forward(self, input_ids, attention_mask=None, **rest):  # type: ignore[no-untyped-def]
-            outputs = super().forward(input_ids, attention_mask, **rest)
-            same = torch.sin(3 * self.table(input_ids).sum((1, 2)))  # (N,)
-            outputs.logits = outputs.logits + same[:, None]
-            return outputs
-
-    plain, shifted = toy(Sum(3, steep=2.0), labels=("A", "B", "C")), toy(Shifted(3, steep=2.0), labels=("A", "B", "C"))
+    plain, shifted = (fitting(name, labels=("A", "B", "C"), task=task) for task in (None, Shifted()))
     assert np.allclose(plain.predict(TEXT).probs, shifted.predict(TEXT).probs, atol=1e-6)
     assert not np.allclose(plain.predict(TEXT).logits, shifted.predict(TEXT).logits, atol=1e-2)
     assert close(one(plain, name), one(shifted, name), 1e-3)
     raw = one(plain, name, quantity="logit"), one(shifted, name, quantity="logit")
-    assert not close(*raw, 1e-2)
+    if find(name).info.family != "attention" or name == "attention_gradient":  # value zeroing has no target
+        assert not close(*raw, 1e-2)
 
 
 def test_unknown_methods_are_listed() -> None:
