@@ -17,7 +17,7 @@ def has_probability(target: Target) -> bool:
 
 def probability(log_odds: float | np.ndarray) -> np.ndarray:
     """Probability of an outcome from its log-odds."""
-    return np.asarray(0.5 * (1 + np.tanh(np.asarray(log_odds, dtype=np.float64) / 2)))
+    return np.asarray(np.exp(-np.logaddexp(0, -np.asarray(log_odds, dtype=np.float64))))  # exact on both sides
 
 
 def measure(case: Case) -> Steps[Effects]:

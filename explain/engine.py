@@ -55,7 +55,8 @@ class Model(Runner):
             attention: True for the attention maps of all layers, or a list of layers.
             checks: names of checks; None for all of them, () for none.
             truncate: cut a text that is too long instead of refusing it.
-            budget: gradient evaluations that one method may spend.
+            budget: gradient evaluations that one method may spend (a forward pass counts a quarter); its first
+                answer is always computed.
             orders: random orders that the removal checks draw (200 for a verdict).
             seed: for everything that draws at random.
             progress: called with a Progress and, from the prediction on, what is known so far.
@@ -96,7 +97,7 @@ class Model(Runner):
         cancel: threading.Event | None = None,
         **rest: Any,
     ) -> list[Explanation]:
-        """Explain many decisions together: same order, same numbers as one by one. Arguments as `explain`."""
+        """Explain many decisions together, in order; numbers as one by one, up to float32's rounding in a batch."""
         limit = settings().max_texts
         if len(texts) > limit:
             raise InputError(f"Expected at most {limit:,} texts in one call, got {len(texts):,}.", code="too_many")

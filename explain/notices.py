@@ -172,7 +172,13 @@ def _labels(info: ModelInfo) -> Iterator[Notice]:
 
 def _margin(prediction: Prediction) -> Iterator[Notice]:
     margin = prediction.margin
-    if margin is not None and margin < SMALL_MARGIN and len(prediction.labels) > 1:
+    if margin is not None and margin < SMALL_MARGIN and prediction.activation == "sigmoid":
+        yield Notice(
+            "small_margin",
+            f"A close call: a probability lies only {margin * 50:.1f} points from the threshold. "
+            "Small changes may flip it.",
+        )
+    elif margin is not None and margin < SMALL_MARGIN and len(prediction.labels) > 1:
         yield Notice(
             "small_margin",
             f"A close call: only {margin * 100:.1f} points separate the decision from another. "

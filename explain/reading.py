@@ -6,20 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from explain.records import Attribution, Check
 
-NAMED, SHARE = 3, 0.5
-"""At most three words are named for the target, each with at least half the score of the first."""
+NAMED, SHARE, NOTABLE = 3, 0.5, 0.25
+"""At most three words are named for the target, each with at least half the score of the first; a word against it is
+notable from a quarter of the largest score on."""
 
 
 @dataclass(frozen=True)
 class Standouts:
-    """Unit indices that a headline may name, largest first. Both empty: no single word stands out."""
+    """Unit indices that a headline may name, largest first. Both empty: no single word stands out.
+
+    `unopposed`: no word speaks against the target to any notable degree, under neither baseline.
+    """
 
     supporting: tuple[int, ...] = ()
     opposing: tuple[int, ...] = ()
+    unopposed: bool = False
 
 
 def standouts(attribution: Attribution, checks: Sequence[Check], index: int = 0) -> Standouts:
@@ -35,25 +40,29 @@ def standouts(attribution: Attribution, checks: Sequence[Check], index: int = 0)
     if mine["completeness"].status == "fail":
         return Standouts()
     scores = attribution.scores.astype(float)
-    error = attribution.numeric_error if attribution.numeric_error is not None else attribution.error
-    slack = np.zeros_like(scores) if error is None else error.astype(float)
-    second = np.array(mine["baseline"].details.get("second_scores", scores), dtype=float)
+    slack, details = attribution.uncertainty, mine["baseline"].details
+    second = np.array(details.get("second_scores", scores), dtype=float)
+    second_slack = np.array(details.get("second_error", slack), dtype=float)
     order = np.argsort(-scores, kind="stable")
-    best, strongest = float(scores.max(initial=0)), float(np.abs(scores).max(initial=0))
+    best = float(scores.max(initial=0))
 
     supporting: tuple[int, ...] = ()
     for size in range(1, min(NAMED, len(order)) + 1):
         group, rest = order[:size], order[size:]
         if not (scores[group] > slack[group]).all() or scores[group[-1]] < SHARE * best:
             break
-        if _leads(scores, slack, group, rest) and _leads(second, slack, group, rest) and (second[group] > 0).all():
+        both = _leads(scores, slack, group, rest) and _leads(second, second_slack, group, rest)
+        if both and (second[group] > second_slack[group]).all():
             supporting = tuple(group.tolist())
-    opposing = tuple(
-        u
-        for u in order[::-1][:2].tolist()
-        if scores[u] < -slack[u] and second[u] < 0 and -scores[u] >= 0.25 * strongest
-    )
-    return Standouts(supporting, opposing)
+    first_against, second_against = _against(scores), _against(second)
+    sure = first_against & second_against & (scores < -slack) & (second < -second_slack)
+    opposing = tuple(u for u in order[::-1].tolist() if sure[u])[:NAMED]
+    return Standouts(supporting, opposing, not (first_against | second_against).any())
+
+
+def _against(scores: Float64[np.ndarray, "U"]) -> Bool[np.ndarray, "U"]:
+    """Words with a notable score against the target."""
+    return -scores >= NOTABLE * max(float(np.abs(scores).max(initial=0)), 1e-12)
 
 
 def _leads(

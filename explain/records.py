@@ -185,6 +185,13 @@ class Attribution(Record):
     evaluations: Evaluations = field(default_factory=Evaluations)
 
     @property
+    def uncertainty(self) -> Float64[np.ndarray, "U"]:
+        """How far each score may be off: its numeric error, two standard errors of a sampling method, or zero."""
+        if self.numeric_error is not None:
+            return self.numeric_error.astype(np.float64)
+        return np.zeros(len(self.scores)) if self.error is None else 2 * self.error.astype(np.float64)
+
+    @property
     def relative_residual(self) -> float | None:
         """|residual| / scale: how far the scores are from adding up. None without a baseline."""
         if self.residual is None or self.scale is None:

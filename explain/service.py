@@ -12,6 +12,7 @@ import queue
 import threading
 import uuid
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -32,9 +33,9 @@ _log = logging.getLogger(__name__)
 class Job:
     """One request on its way. Read `state`, `progress` and `partial` at any time; call `cancel` from any thread."""
 
-    def __init__(self, request: Request | None, model: str) -> None:
+    def __init__(self, request: Request | None, model: str, alive: Callable[[], bool] = lambda: True) -> None:
         self.id = uuid.uuid4().hex
-        self.request, self.model = request, model
+        self.request, self.model, self.alive = request, model, alive
         self.state: State = "queued"
         self.progress = Progress("Waiting", 0)
         self.partial: Explanation | None = None
@@ -53,8 +54,10 @@ class Job:
         return self.partial if self.state == "done" else None
 
     def cancel(self) -> None:
-        """Ask the job to stop before its next pass through the model."""
+        """End the job if it waits; else ask it to stop before its next pass through the model."""
         self._cancel.set()
+        if self.state == "queued":
+            self._end("cancelled", Cancelled("The explanation was cancelled."))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the job is over; False if `timeout` seconds pass first."""
@@ -63,6 +66,8 @@ class Job:
     def _listen(self, progress: Progress, partial: Explanation | None) -> None:
         self.progress = progress
         self.partial = partial or self.partial
+        if not self.alive():
+            self._cancel.set()
 
     def _end(self, state: State, error: ExplainError | None = None) -> None:
         self.state, self.error = state, error
@@ -78,9 +83,12 @@ class Service:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def submit(self, request: Request, model: str) -> Job:
-        """Queue a request; raises BusyError when too many wait already."""
-        return self._put(Job(request, model))
+    def submit(self, request: Request, model: str, alive: Callable[[], bool] = lambda: True) -> Job:
+        """Queue a request; raises BusyError when too many wait already.
+
+        `alive` says whether anybody still waits for the answer; when nobody does, the job is cancelled.
+        """
+        return self._put(Job(request, model, alive))
 
     def warm(self, model: str) -> Job:
         """Load a model ahead of the first request."""
@@ -92,14 +100,28 @@ class Service:
                 self._thread = threading.Thread(target=self._work, name="explain-service", daemon=True)
                 self._thread.start()
         try:
+            if self._queue.full():
+                self._forget_the_dead()
             self._queue.put_nowait(job)
         except queue.Full:
             raise BusyError(f"{QUEUE} requests are waiting already. Try again in a minute.", retry_after=60) from None
         return job
 
+    def _forget_the_dead(self) -> None:
+        """Take jobs out of the queue that are over, or that nobody waits for."""
+        with self._lock:
+            waiting = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+            for job in waiting:
+                if not job.over and not job.alive():
+                    job.cancel()
+                if not job.over:
+                    self._queue.put_nowait(job)
+
     def _work(self) -> None:
         while True:
             job = self._queue.get()
+            if job.over:
+                continue
             try:
                 self._run(job)
             except Cancelled as error:
@@ -115,7 +137,7 @@ class Service:
 
     def _run(self, job: Job) -> None:
         job.state = "running"
-        if job._cancel.is_set():
+        if job._cancel.is_set() or not job.alive():
             raise Cancelled("The explanation was cancelled.")
         job.progress = Progress("Loading the model", 0)
         model = self._load(job.model)

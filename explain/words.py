@@ -18,10 +18,10 @@ class Word(Record):
     """One scored unit, for people.
 
     `gross` is Σ|pieces| over its tokens (None where a method scores words whole), `cancels` marks
-    |score| < half of it. `share` is |score| over all words and specials. `rank` counts from 1 by
-    |score|; words closer than their numeric error share a rank. `without` and `prob_without` are
-    measured with the word removed (None: not measured); `contradicts` marks that the measured
-    change has the other sign than the score.
+    |score| < half of it. `share` is |score| over all words and specials. `error` is a sampling method's
+    standard error. `rank` counts from 1 by |score|; words closer than what they may be off share a rank.
+    `without` and `prob_without` are measured with the word removed (None: not measured); `contradicts`
+    marks that the measured change has the other sign than the score.
     """
 
     text: str
@@ -34,6 +34,7 @@ class Word(Record):
     gross: float | None = None
     cancels: bool = False
     numeric_error: float | None = None
+    error: float | None = None
     without: float | None = None
     prob_without: float | None = None
     contradicts: bool = False
@@ -65,6 +66,7 @@ def words_of(explanation: Explanation, attribution: Attribution) -> list[Word]:
                 gross=gross,
                 cancels=gross is not None and abs(float(scores[u])) < 0.5 * gross,
                 numeric_error=None if attribution.numeric_error is None else float(attribution.numeric_error[u]),
+                error=None if attribution.error is None else float(attribution.error[u]),
                 without=without,
                 prob_without=None if effects is None or effects.probs is None else float(effects.probs[u]),
                 contradicts=attribution.signed and drop * float(scores[u]) < 0,
@@ -74,13 +76,14 @@ def words_of(explanation: Explanation, attribution: Attribution) -> list[Word]:
 
 
 def tied_ranks(attribution: Attribution) -> list[int]:
-    """Rank of each unit by |score|, from 1; neighbours within their joint numeric error share a rank."""
-    size = np.abs(attribution.scores.astype(np.float64))
-    error = np.zeros_like(size) if attribution.numeric_error is None else attribution.numeric_error.astype(np.float64)
+    """Rank of each unit by |score|, from 1; a unit that may tie with any of the rank just above shares it."""
+    size, slack = np.abs(attribution.scores.astype(np.float64)), attribution.uncertainty
     order = np.argsort(-size, kind="stable")
     ranks = [0] * len(order)
+    first = 0
     for place, unit in enumerate(order):
-        before = order[place - 1]
-        tied = place > 0 and size[before] - size[unit] <= error[before] + error[unit]
-        ranks[unit] = ranks[before] if tied else place + 1
+        group = order[first:place]
+        if not (size[group] - size[unit] <= slack[group] + slack[unit]).any():
+            first = place
+        ranks[unit] = first + 1
     return ranks

@@ -23,7 +23,7 @@ from explain.attention.capture import attention_maps
 from explain.case import Case, Steps
 from explain.catalog import Progress, Request
 from explain.drive import answer, drive
-from explain.errors import MethodError
+from explain.errors import InputError, MethodError
 from explain.methods import find
 from explain.model.encoding import Encoding
 from explain.model.runner import Meter, Runner
@@ -50,6 +50,7 @@ class Work:
 
     def run(self) -> list[Explanation]:
         for request in self.requests:
+            _check_numbers(request)
             for name in request.methods:
                 method = find(name)
                 if reason := method.why_not(self.model.info):
@@ -205,6 +206,15 @@ class _Result:
         self.effects: Effects | None = None
         self.checks: list[Check] = []
         self.attention: Any = None
+
+
+def _check_numbers(request: Request) -> None:
+    for name, low, high in (("seed", 0, 2**53 - 1), ("budget", 1, 10**7), ("orders", 2, 10**5)):
+        value = getattr(request, name)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise InputError(
+                f"{name} must be a whole number from {low} to {high}, got {value!r:.40}.", code=f"bad_{name}"
+            )
 
 
 def units_for(encoding: Encoding, granularity: Granularity) -> Units:

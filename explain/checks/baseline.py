@@ -8,7 +8,6 @@ says about the baseline itself is shown too.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -30,20 +29,23 @@ def baseline(case: Case, attribution: Attribution, effects: Effects | None) -> S
     second = yield from method.fn(case, params)
 
     first_scores, second_scores = attribution.scores.astype(float), second.scores.astype(float)
-    slack = _error(attribution) + _error(second)  # (U,)
+    first_slack, second_slack = attribution.uncertainty, second.uncertainty  # (U,)
     order = np.argsort(-np.abs(first_scores), kind="stable")
     top, rival = int(order[0]), int(np.argmax(np.abs(second_scores)))
-    lead = abs(second_scores[rival]) - abs(second_scores[top])
-    same_top = bool(top == rival or lead <= slack[top] + slack[rival])
-    flips = [
-        int(u) for u in order[:3] if first_scores[u] * second_scores[u] < 0 and abs(second_scores[u]) > slack[u]
-    ] if method.info.signed else []  # fmt: skip
+    same_top = not (_leads(first_scores, first_slack, top, rival) and _leads(second_scores, second_slack, rival, top))
+    sure = (np.abs(first_scores) > first_slack) & (np.abs(second_scores) > second_slack)
+    turned = sure & (first_scores * second_scores < 0) & method.info.signed
+    flips = [int(u) for u in order[:3] if turned[u]]
     status: Status = "pass" if same_top and not flips else "warn" if same_top or not flips else "fail"
+    if second.exhausted:
+        status = "not checked"
 
     text = case.tokens.texts
     names = [f"“{text[case.units.segment[u]][slice(*case.units.spans[u])]}”" for u in (top, rival)]
     sentence = f"Compared with {_called(other)} instead of {_called(used)}, "
-    if status == "pass":
+    if second.exhausted:
+        sentence += "the computing budget ended before the scores were exact."
+    elif status == "pass":
         sentence += "the largest score belongs to the same word and the three largest keep their signs."
     elif same_top:
         sentence += f"{_words(len(flips))} of the three largest scores change sign."
@@ -64,6 +66,8 @@ def baseline(case: Case, attribution: Attribution, effects: Effects | None) -> S
                 "second": other,
                 "second_value": second.value_baseline,
                 "second_scores": second_scores.tolist(),
+                "second_error": second_slack.tolist(),
+                "second_exhausted": second.exhausted,
                 "same_top": same_top,
                 "flips": flips,
             },
@@ -71,9 +75,9 @@ def baseline(case: Case, attribution: Attribution, effects: Effects | None) -> S
     )
 
 
-def _error(attribution: Attribution) -> Any:
-    found = attribution.numeric_error if attribution.numeric_error is not None else attribution.error
-    return np.zeros(len(attribution.scores)) if found is None else found.astype(float)
+def _leads(scores: np.ndarray, slack: np.ndarray, a: int, b: int) -> bool:
+    """Is |score| of `a` larger than that of `b` by more than both may be off?"""
+    return bool(abs(scores[a]) - abs(scores[b]) > slack[a] + slack[b])
 
 
 def _called(name: str | None) -> str:

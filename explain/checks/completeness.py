@@ -33,7 +33,7 @@ def completeness(case: Case, attribution: Attribution, effects: Effects | None) 
     status: Status = "pass" if relative <= PASS else "fail" if relative > FAIL else "warn"
     sentence = f"The scores add up to the change they explain, to within {relative:.2%}"
     sentence += (
-        f"; no word's score is off by more than about {word:.2g}." if attribution.numeric_error is not None else "."
+        f"; a word's score is off by at most about {word:.2g}." if attribution.numeric_error is not None else "."
     )
     if attribution.exhausted:
         status = "fail"

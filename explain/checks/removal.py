@@ -3,9 +3,10 @@
 Comprehensiveness: taking out the words with the highest scores first should move the target more than
 taking words out in random orders does. Sufficiency: keeping only them should move it less (DeYoung et
 al. 2020, ERASER). Both are averaged over the curve (AOPC), on log-odds and on probability, with words
-replaced by the mask token and deleted: four measurements, of which the weakest counts. The yardstick is
-random orders, since raw values can look better on stranger texts (Chrysostomou & Aletras 2022); the
-order by leave-one-out is a second yardstick.
+replaced by the mask token and deleted: four measurements (two where there is no probability), of which the
+weakest counts. Both checks share one sample: sufficiency of an order is comprehensiveness of its reverse.
+The yardstick is random orders, since raw values can look better on stranger texts (Chrysostomou & Aletras
+2022); the order by leave-one-out is a second yardstick.
 
 Few words: up to 2 there is nothing to order; up to 6 all orders are compared exactly; beyond that, at
 least 200 random orders are drawn before the check may pass.
@@ -78,7 +79,7 @@ def removal(case: Case, attribution: Attribution, effects: Effects | None) -> St
             )
         worst = min(rows, key=lambda row: row["percentile"])
         share, n = float(worst["percentile"]), len(orders) - 1 - (loo is not None)
-        status, sentence = _judge(share, n, exact, claim)
+        status, sentence = _judge(share, n, exact, f"{claim} than", f"in the weakest of {len(rows)} measurements")
         low, high = (share, share) if exact else _wilson(share, n)
         details: dict[str, Any] = {"orders": n, "exact": exact, "removed": ks.tolist(), "measurements": rows}
         return Check(
@@ -126,9 +127,9 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _judge(share: float, n: int, exact: bool, claim: str) -> tuple[Status, str]:
-    kind = "of all other orders do" if exact else f"of {n} random orders do"
-    sentence = f"{claim} than {100 * share:.0f} % {kind}, in the weakest of four measurements."
+def _judge(share: float, n: int, exact: bool, claim: str, where: str) -> tuple[Status, str]:
+    kind = f"of the {n} other orders do" if exact else f"of {n} random orders do"
+    sentence = f"{claim} {100 * share:.0f} % {kind}, {where}."
     if exact or n >= ENOUGH:
         return ("pass" if share >= PASS else "fail" if share <= FAIL else "warn"), sentence
     if _wilson(share, n)[1] < FAIL:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import streamlit as st
+from streamlit.runtime import exists, get_instance
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from explain.catalog import Request
 from explain.errors import ExplainError
@@ -12,6 +15,15 @@ from explain.service import Job, service
 
 KEPT = 4
 """Finished side jobs (attention of a layer) that a session remembers."""
+
+
+def _alive() -> Callable[[], bool]:
+    """Whether this session's browser is still there, asked from any thread."""
+    context = get_script_run_ctx()
+    if context is None or not exists():
+        return lambda: True
+    session, runtime = context.session_id, get_instance()
+    return lambda: runtime.is_active_session(session)
 
 
 def current(request: Request, model: str, *, again: bool) -> Job | ExplainError:
@@ -24,7 +36,7 @@ def current(request: Request, model: str, *, again: bool) -> Job | ExplainError:
     if job is not None and not job.over:
         job.cancel()
     try:
-        st.session_state.job = service().submit(request, model)
+        st.session_state.job = service().submit(request, model, _alive())
     except ExplainError as error:
         st.session_state.job = None
         return error
@@ -32,13 +44,16 @@ def current(request: Request, model: str, *, again: bool) -> Job | ExplainError:
     return st.session_state.job  # type: ignore[no-any-return]
 
 
-def aside(request: Request, model: str, timeout: float = 60) -> Job:
-    """Answer a small question at once, remembered for the session; waits for it."""
+def aside(request: Request, model: str, timeout: float = 5) -> Job | ExplainError:
+    """Answer a small question at once, remembered for the session; waits for it, but not for long."""
     kept: OrderedDict[tuple[str, str], Job] = st.session_state.setdefault("asides", OrderedDict())
     key = (model, request.digest)
     if key not in kept or (kept[key].over and kept[key].state != "done"):
-        kept[key] = service().submit(request, model)
+        try:
+            kept[key] = service().submit(request, model, _alive())
+        except ExplainError as error:
+            return error
         while len(kept) > KEPT:
-            kept.popitem(last=False)
+            kept.popitem(last=False)[1].cancel()
     kept[key].wait(timeout)
     return kept[key]

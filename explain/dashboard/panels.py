@@ -13,6 +13,7 @@ from explain.dashboard.view.reasons import reasons
 from explain.records import Check, Explanation
 from explain.render import figures, html, sentences, spreadsheet
 from explain.render import reasons as render_reasons
+from explain.render.pieces import visible
 
 CAVEAT = "Where it looks, not why it decided: attention is not an explanation (Jain & Wallace 2019)."
 
@@ -41,8 +42,8 @@ def words(explanation: Explanation, *, fixed_scale: bool, running: bool) -> int 
     data = render_reasons.payload(explanation, fixed_scale=fixed_scale, failed=bool(failed))
     data |= {
         "id": explanation.tokens.digest,
-        "caption": sentences.verdict(explanation),
-        "strip": " · ".join([state_of(running), *(f"{k} {v}" for k, v in sentences.how(explanation))]),
+        "caption": visible(sentences.verdict(explanation)),
+        "strip": visible(" · ".join([state_of(running), *(f"{k} {v}" for k, v in sentences.how(explanation))])),
         "fileName": f"whyboard-{explanation.digest[:12]}.png",
     }
     st.html(html.heading("Why: the score of each word", sentences.meaning(explanation)))
@@ -114,8 +115,9 @@ def attention(explanation: Explanation, request: Request, model: str, selected: 
     head = two.slider("Head", 0, info.n_heads - 1, key="head") if info.n_heads > 1 else 0
     question = replace(request, methods=(), params={}, checks=(), attention=(layer,), orders=20)
     job = jobs.aside(question, model)
-    if job.error is not None or job.result is None or not job.result.attention:
-        st.info(str(job.error or "The model is busy. Try again in a moment."))
+    error = job if isinstance(job, errors.ExplainError) else job.error
+    if isinstance(job, errors.ExplainError) or job.result is None or not job.result.attention:
+        st.info(html.markdown(str(error or "The model is busy. Move a slider to try again.")))
         return
     maps = job.result.attention[0]
     if head >= len(maps.heads):

@@ -1,10 +1,10 @@
 """GradientSHAP (expected gradients): integrated gradients by random sampling, with noise on the text.
 
-    score_i = E[(x_i − b_i) · ∂f(b + α (x + ε − b)) / ∂x_i],   α ~ U(0, 1),  ε ~ N(0, σ²)
+    score_i = E[(x_i + ε_i − b_i) · ∂f(b + α (x + ε − b)) / ∂x_i],   α ~ U(0, 1),  ε ~ N(0, σ²)
 
 Lundberg & Lee 2017; Erion et al. 2021. Computed by Captum's GradientShap, in independent groups whose
-scatter gives the standard errors. It adds up to the change only in expectation. It misleads when
-differences smaller than the standard error are read.
+scatter gives the standard errors. On average it adds up to E f(x + ε) − f(b): to the change that is explained
+only without noise, which is the default. It misleads when differences smaller than the standard error are read.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from explain.methods import method
 from explain.plugins import choice, number
 from explain.records import Attribution, Evaluations
 
-GROUPS = 8
+GROUPS = 16
 _captum_draws = threading.Lock()  # Captum draws from the global generators; one caller at a time
 
 
 @dataclass(frozen=True)
 class Params:
-    """`samples` gradient evaluations in 8 groups; `stdev` is relative to the spread of the text's embeddings."""
+    """`samples` gradient evaluations in 16 groups; `stdev` is relative to the spread of the text's embeddings."""
 
     baseline: str = choice("auto", "auto", "mask", "pad", "unk", "zero", help="what every word is compared with")
     samples: int = number(64, 16, 2000, help="random points along the path")
-    stdev: float = number(0.1, 0.0, 2.0, help="noise on the text's embeddings, relative to their spread")
+    stdev: float = number(0.0, 0.0, 2.0, help="noise on the embeddings, relative to their spread; it biases the sum")
 
 
 @method(
@@ -42,7 +42,7 @@ class Params:
     cost=lambda units: (2, 64),
 )
 def gradient_shap(case: Case, params: Params) -> Steps[Attribution]:
-    """Averages slopes at random points between a neutral text and this one, with a little noise."""
+    """Averages slopes at random points between a neutral text and this one."""
     name, start = case.baseline(params.baseline)
     ends = yield Ask([case.point(start, 0.0), case.point(start, 1.0)])
     spread = float(case.embeds.std()) * params.stdev

@@ -138,7 +138,8 @@ def merged(explanation: Explanation, weights: Float[np.ndarray, "T T"]) -> tuple
 
 def _label(text: str) -> str:
     """Text as an axis label: Plotly reads a little HTML and $LaTeX$ in labels, so their signs are replaced."""
-    short = text if len(text) <= 24 else text[:23] + "…"
+    shown = visible(text)
+    short = shown if len(shown) <= 24 else shown[:23] + "…"
     return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;")
 
 

@@ -8,6 +8,7 @@ from html import escape
 from explain.records import Check, Explanation, Notice, Status
 from explain.render import palette
 from explain.render.pieces import visible
+from explain.render.sentences import percent
 
 MARKDOWN = frozenset("\\`*_{}[]()<>#+-.!|~$:^&@")
 CLASSES = 8
@@ -36,7 +37,7 @@ def classes(explanation: Explanation) -> str:
         f'<div class="wb-class{" wb-decided" if name in decided else ""}">'
         f'<span class="wb-name"><bdi>{text(name[:80])}</bdi></span>'
         f'<span class="wb-track"><span style="width:{100 * share:.1f}%"></span></span>'
-        f'<span class="wb-share">{100 * share:.1f} %</span></div>'
+        f'<span class="wb-share">{percent(share)}</span></div>'
         for name, share in ranked[:CLASSES]
     )
     more = f'<p class="wb-more">and {len(ranked) - CLASSES} more outcomes</p>' if len(ranked) > CLASSES else ""

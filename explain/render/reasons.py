@@ -10,6 +10,7 @@ import numpy as np
 from explain.records import Attribution, Explanation
 from explain.render import palette
 from explain.render.pieces import pieces, visible
+from explain.render.sentences import percent
 from explain.words import Word
 
 
@@ -70,7 +71,6 @@ def direction(text: str) -> str:
 def _row(
     explanation: Explanation, attribution: Attribution, unit: int, word: Word, factor: float, tied: bool
 ) -> dict[str, Any]:
-    error = attribution.error if attribution.numeric_error is None else attribution.numeric_error
     mine = np.flatnonzero(attribution.unit_of == unit).tolist()
     return {
         "text": visible(word.text),
@@ -78,15 +78,15 @@ def _row(
         "value": word.score,
         "tint": max(-1.0, min(1.0, word.score * factor)),
         "bar": max(-1.0, min(1.0, word.score * factor)),
-        "error": "" if error is None else f"± {float(error[unit]):.1g}",
+        "error": f"± {float(attribution.uncertainty[unit]):.1g}" if attribution.uncertainty.any() else "",
         "share": f"{word.share * 100:.0f} %",
         "rank": word.rank,
         "tied": tied,
         "cancels": word.cancels,
         "without": "" if word.without is None else _signed(word.without),
-        "probWithout": "" if word.prob_without is None else f"{word.prob_without * 100:.1f} %",
+        "probWithout": "" if word.prob_without is None else percent(word.prob_without),
         "contradicts": word.contradicts,
-        "tokens": " ".join(f"{explanation.tokens.strings[t]} ({explanation.tokens.ids[t]})" for t in mine),
+        "tokens": visible(" ".join(f"{explanation.tokens.strings[t]} ({explanation.tokens.ids[t]})" for t in mine)),
     }
 
 

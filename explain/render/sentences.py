@@ -27,9 +27,9 @@ _LIMITS = (
 
 def percent(share: float) -> str:
     """A share as people read it; never rounded to a certainty that is not there."""
-    if 0 < share < 0.0005:
+    if share < 0.0005:
         return "under 0.1 %"
-    if 0.9995 <= share < 1:
+    if share >= 0.9995:
         return "over 99.9 %"
     return f"{100 * share:.1f} %"
 
@@ -40,16 +40,25 @@ def signed(value: float, digits: int = 2) -> str:
     return shown[1:] if not float(shown) else shown.replace("-", "−")
 
 
+def short(label: str) -> str:
+    """A label in a sentence: authors may write as much as they like, sentences do not."""
+    return label if len(label) <= 80 else f"{label[:79]}…"
+
+
 def verdict(explanation: Explanation) -> str:
     """What the model decided, in one sentence."""
     prediction = explanation.prediction
     if prediction.probs is None:
-        return f"The model answers {prediction.label.replace('-', '−')} ({prediction.labels[0]})."
-    shares = [f"{prediction.labels[i]} ({percent(float(prediction.probs[i]))})" for i in prediction.decision]
+        numbers = [
+            f"{signed(v, 4).lstrip('+')} ({short(n)})"
+            for n, v in zip(prediction.labels, prediction.logits, strict=True)
+        ]
+        return f"The model answers {_list(numbers)}."
+    shares = [f"{short(prediction.labels[i])} ({percent(float(prediction.probs[i]))})" for i in prediction.decision]
     if explanation.model.problem == "multi-label":
         if shares:
             return f"The model finds {_list(shares)}."
-        nearest = f"{prediction.labels[prediction.top]} with {percent(float(prediction.probs.max()))}"
+        nearest = f"{short(prediction.labels[prediction.top])} with {percent(float(prediction.probs.max()))}"
         return f"The model finds none of its {len(prediction.labels)} labels; the nearest is {nearest}."
     return f"The model reads this as {_list(shares)}."
 
@@ -73,7 +82,7 @@ def reasons(explanation: Explanation, index: int = 0) -> str | None:
         start = f"{first[0]} has the largest score for {target}."
     else:
         start = f"Largest scores for {target}: {', '.join(first)}."
-    return start + _against(explanation, index, named, empty=" Against: nothing notable.")
+    return start + _against(explanation, index, named, empty=" Nothing notable against it." if named.unopposed else "")
 
 
 def without(explanation: Explanation) -> str | None:

@@ -92,7 +92,8 @@ def _table(found: Explanation, index: int) -> Table:
 
 def _numbers(word: Word, *, signed: bool) -> tuple[str, ...]:
     score = sentences.signed(word.score) if signed else f"{word.score:.3g}"
-    error = "" if word.numeric_error is None else f"{word.numeric_error:.1g}"
+    off = word.numeric_error if word.error is None else 2 * word.error
+    error = "" if off is None else f"{off:.1g}"
     if word.prob_without is not None:
         gone = sentences.percent(word.prob_without)
     else:

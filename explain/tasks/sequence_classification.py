@@ -42,6 +42,10 @@ class SequenceClassification:
 
     def problem(self, config: Any, wish: str) -> str:
         if wish in self.problems:
+            if (wish == BINARY and config.num_labels > 2) or (wish == SINGLE and config.num_labels == 1):
+                raise InputError(
+                    f"This head has {config.num_labels} output(s), so it cannot be read as {wish}.", code="bad_task"
+                )
             return wish
         declared = getattr(config, "problem_type", None)
         if config.num_labels == 1:
@@ -90,7 +94,13 @@ class SequenceClassification:
         quantity: TargetKind,
     ) -> Target:
         labels = prediction.labels
-        index = prediction.top if wish is None else _index(labels, wish)
+        default = 0 if problem == REGRESSION else prediction.top  # several numbers have no largest that means something
+        index = default if wish is None else _index(labels, wish)
+        if quantity == "margin" and problem in (BINARY, MULTI):
+            raise InputError(
+                f"A margin needs labels that exclude each other; this head is {problem}. Use log_odds.",
+                code="bad_target",
+            )
         if problem == REGRESSION:
             if contrast is not None:
                 raise InputError("A regression has one output, so there is nothing to contrast it with.")
@@ -145,8 +155,10 @@ def _index(labels: tuple[str, ...], wish: str | int) -> int:
 
 
 def _named(labels: tuple[str, ...], index: int) -> str:
-    """The label, with its index where several share the name."""
-    return labels[index] if labels.count(labels[index]) == 1 else f"{labels[index]} (#{index})"
+    """The label, cut to what a sentence can hold, with its index where several share the name."""
+    label = labels[index]
+    cut = label if len(label) <= 80 else f"{label[:79]}…"
+    return cut if labels.count(label) == 1 else f"{cut} (#{index})"
 
 
 TASK = SequenceClassification()
