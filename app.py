@@ -4,8 +4,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import streamlit as st
+from starlette.middleware import Middleware
 
 from explain import dashboard
+from explain.dashboard.guard import LOCAL, LoopbackOnly
 from explain.service import service
 from explain.settings import settings
 
@@ -13,8 +15,10 @@ from explain.settings import settings
 @asynccontextmanager
 async def lifespan(_app):
     """Load the first model while the first browser is still on its way."""
+    if (address := st.get_option("server.address")) not in LOCAL:
+        raise SystemExit(f"Without keys the dashboard serves this machine only; server.address is {address!r}.")
     service().warm(settings().model)
     yield {}
 
 
-app = st.App(Path(dashboard.__file__).with_name("main.py"), lifespan=lifespan)
+app = st.App(Path(dashboard.__file__).with_name("main.py"), lifespan=lifespan, middleware=[Middleware(LoopbackOnly)])

@@ -7,6 +7,7 @@ It imports torch only once there is something to compute, so that `--help` is qu
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import explain
 from explain.errors import ExplainError, InputError, MethodError
 from explain.records import Explanation
 from explain.render import terminal
+from explain.render.pieces import visible
 
 app = typer.Typer(
     help="See what a Transformer decided and why.",
@@ -51,8 +53,8 @@ def run(
     attention: Annotated[str | None, typer.Option(help="Keep attention of layers: all, or 0,3,5.")] = None,
     checks: Annotated[bool, typer.Option(help="Check whether the picture can be believed.")] = True,
     orders: Annotated[int, typer.Option(min=2, max=2000, help="Random orders for the removal checks.")] = 20,
-    budget: Annotated[int, typer.Option(min=14, help="Gradient evaluations that a method may spend.")] = 512,
-    seed: Annotated[int, typer.Option(min=0, help="For everything drawn at random.")] = 0,
+    budget: Annotated[int, typer.Option(min=1, max=10**7, help="Gradient evaluations that a method may spend.")] = 512,
+    seed: Annotated[int, typer.Option(min=0, max=2**53 - 1, help="For everything drawn at random.")] = 0,
     truncate: Annotated[bool, typer.Option("--truncate", help="Cut a text that is too long.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (float32), float64, bfloat16, float16.")] = "auto",
@@ -147,7 +149,10 @@ def parameters(given: list[str]) -> dict[str, Any]:
             raise MethodError(f"Expected a parameter as name=value, got '{item[:80]}'.", code="bad_parameter")
         owner, dot, inner = name.partition(".")
         if dot:
-            found.setdefault(owner, {})[inner] = _value(value)
+            mine = found.setdefault(owner, {})
+            if not isinstance(mine, dict):
+                raise MethodError(f"'{owner[:80]}' is given both as a value and as a method.", code="bad_parameter")
+            mine[inner] = _value(value)
         else:
             found[name] = _value(value)
     return found
@@ -163,7 +168,7 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
 def _value(text: str) -> Any:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value if isinstance(value, (int, float, bool)) else text
 
@@ -174,14 +179,15 @@ def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", str(value).lower() if isinstance(value, bool) else value
+            for item in value if isinstance(value, list) else [value]:
+                yield f"{prefix}{name}", str(item).lower() if isinstance(item, bool) else item
 
 
 def _layers(wish: str | None, n_layers: int) -> bool | list[int]:
     if wish is None or wish == "all":
         return wish is not None
     parts = wish.split(",")
-    if not all(p.strip().isdecimal() and int(p) < n_layers for p in parts):
+    if not all(len(p) < 9 and p.strip().isdecimal() and int(p) < n_layers for p in parts):
         raise InputError(f"Expected layers from 0 to {n_layers - 1}, such as 0,2 or all; got '{wish[:40]}'.")
     return [int(p) for p in parts]
 
@@ -204,8 +210,14 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except ExplainError as error:
-        _err.print(Text(str(error), style="red"), soft_wrap=True)
+        _err.print(Text(visible(str(error)), style="red"), soft_wrap=True)
         raise SystemExit(error.exit_code) from None
+    except Exception as error:
+        if "EXPLAIN_DEBUG" in os.environ:
+            raise
+        said = f"Whyboard failed in a way it does not know ({type(error).__name__}). EXPLAIN_DEBUG=1 shows where."
+        _err.print(Text(said, style="red"), soft_wrap=True)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         _err.print(Text("Stopped."))
         raise SystemExit(130) from None

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from explain.catalog import Request, TargetKind
 from explain.checks import chosen
-from explain.errors import InputError
+from explain.errors import InputError, MethodError
 from explain.methods import find
 from explain.model.loading import load_runner
 from explain.model.runner import Runner
@@ -150,4 +150,6 @@ def _spread(params: Mapping[str, Any], methods: Sequence[str]) -> dict[str, dict
     common = {k: v for k, v in params.items() if not isinstance(v, Mapping)}
     for name in params.keys() - common.keys():
         find(name)
+    for name in common.keys() & set(methods):
+        raise MethodError(f"Expected the parameters of {name} as names and values, got {str(common[name])[:40]!r}.")
     return {m: {**common, **params.get(m, {})} for m in methods if common or m in params}

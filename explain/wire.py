@@ -20,12 +20,15 @@ from jaxtyping import AbstractArray
 from pydantic import AfterValidator, ConfigDict, PlainValidator, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from explain import canonical
 from explain.catalog import Request
 from explain.errors import InputError
 from explain.record import Record
 from explain.records import SCHEMA, Explanation
 
 R = TypeVar("R", bound=Record)
+LARGEST = 256 * 2**20
+"""Bytes of the largest file that is read."""
 
 
 def read(source: str | bytes | Path) -> Explanation:
@@ -45,9 +48,9 @@ def read_request(source: str | bytes | Path) -> Request:
 def decode(record: type[R], text: str | bytes) -> R:
     """Turn JSON text into a record of the given type; raises InputError with the first fault found."""
     try:
-        data = json.loads(text, parse_constant=_refuse)
-    except ValueError as error:
-        raise InputError(f"Expected JSON, got something else: {error}.", code="invalid_json") from None
+        data = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"Expected JSON, got something else: {str(error)[:200]}.", code="invalid_json") from None
     if record is Explanation and isinstance(data, dict) and data.get("schema") != SCHEMA:
         got = str(data.get("schema"))[:40]
         raise InputError(
@@ -55,13 +58,41 @@ def decode(record: type[R], text: str | bytes) -> R:
             code="unknown_schema",
         )
     try:
-        return _adapter(cast(Hashable, record)).validate_python(data)  # type: ignore[no-any-return]
+        found: R = _adapter(cast(Hashable, record)).validate_python(data)
+        canonical.encode(found)  # what cannot be written again was no record
+        if isinstance(found, Explanation):
+            _fits(found)
+        return found
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"Not a valid {record.__name__}: at '{where}', {first['msg'].lower()}.", code="invalid_record"
-        ) from None
+        fault = f"at '{where[:80]}', {first['msg'][:200].lower()}"
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, MemoryError) as error:
+        fault = str(error)[:200] or type(error).__name__
+    raise InputError(f"Not a valid {record.__name__}: {fault}.", code="invalid_record")
+
+
+def _fits(found: Explanation) -> None:
+    """Do the parts belong together? Raises ValueError."""
+    t, c = len(found.tokens.ids), len(found.prediction.labels)
+    arrays = [
+        found.tokens.segment,
+        found.tokens.strings,
+        found.tokens.offsets,
+        found.tokens.special,
+        found.tokens.words,
+    ]
+    if any(len(a) != t for a in arrays) or len(found.prediction.logits) != c or not c:
+        raise ValueError("tokens or labels of different lengths")
+    if not set(found.prediction.decision) <= set(range(c)) or not set(found.tokens.segment.tolist()) <= {-1, 0, 1}:
+        raise ValueError("a decision or a segment that does not exist")
+    for a in found.attributions:
+        u = len(a.scores)
+        parallel = (a.units, a.unit_segment, a.gross, a.numeric_error, a.error)
+        if any(x is not None and len(x) != u for x in parallel) or len(a.unit_of) != t:
+            raise ValueError("an attribution whose arrays differ in length")
+        if not set(a.unit_segment.tolist()) <= set(range(len(found.tokens.texts))):
+            raise ValueError("a unit in a text that does not exist")
 
 
 def json_schema(record: type[Record]) -> dict[str, Any]:
@@ -70,15 +101,24 @@ def json_schema(record: type[Record]) -> dict[str, Any]:
 
 
 def _text(source: str | bytes | Path) -> str | bytes:
-    if isinstance(source, (str, Path)) and not str(source).lstrip().startswith("{"):
+    if isinstance(source, Path) or (isinstance(source, str) and not source.lstrip().startswith("{")):
         path = Path(source)
         try:
+            if not path.is_file() or path.stat().st_size > LARGEST:
+                raise OSError
             return path.read_bytes()
         except (OSError, ValueError):
             raise InputError(
                 f"Expected JSON text or a readable file, got '{str(source)[:80]}'.", code="unreadable"
             ) from None
-    return source if isinstance(source, (str, bytes)) else source.read_bytes()
+    return source
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
 
 
 def _refuse(name: str) -> Any:
@@ -129,14 +169,19 @@ def _array_reader(hint: Any) -> Callable[[Any], np.ndarray]:
         if isinstance(data, dict):
             if data.get("dtype") != dtype.name:
                 raise ValueError(f"expected an array of {dtype.name}, got {data.get('dtype')}")
-            raw = np.frombuffer(base64.b64decode(data["base64"], validate=True), dtype=dtype.newbyteorder("<"))
-            array = raw.astype(dtype).reshape(data["shape"])
+            shape = data.get("shape")
+            if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+                raise ValueError("expected a shape of whole numbers")
+            raw = np.frombuffer(base64.b64decode(str(data.get("base64")), validate=True), dtype.newbyteorder("<"))
+            array = raw.astype(dtype).reshape(shape)
         else:
             loose = np.asarray(data)
             kinds = {"b": "b", "i": "iu", "f": "iuf"}[dtype.kind]
             if loose.size and loose.dtype.kind not in kinds:
                 raise ValueError(f"expected numbers of {dtype.name}")
             array = loose.astype(dtype)
+            if dtype.kind == "i" and not np.array_equal(array, loose):
+                raise ValueError(f"expected numbers that fit {dtype.name}")
             if array.size == 0 and array.ndim < dims:
                 array = array.reshape((0,) * (dims - 1) + ((2,) if hint.dim_str.endswith("2") else (0,)))
         if array.ndim != dims:

@@ -52,6 +52,7 @@ def load_runner(
         InputError: an option has a value that does not exist.
     """
     source = find(name, revision, token, allow_download)
+    before = source.weights_sha256()
     config_dict = config_of(source.config_folder)
     chosen = _task_for(config_dict, task)
     place, precision = _device(device), _dtype(dtype)
@@ -61,6 +62,9 @@ def load_runner(
         module = _module(source, config, chosen, precision)
     _match(module, tokenizer)
     module.to(place)
+    _own(module)
+    if source.weights_sha256() != before:
+        raise ModelError("The weights changed while they were loaded. Load the model again.", code="changed")
     problem = chosen.problem(module.config, task)
     info = ModelInfo(
         id=source.id,
@@ -76,7 +80,7 @@ def load_runner(
         dtype=str(precision).removeprefix("torch."),
         device=str(place),
         kernel=str(getattr(module.config, "_attn_implementation", None) or "eager"),
-        weights_sha256=source.weights_sha256(),
+        weights_sha256=before,
         tokenizer_sha256=source.tokenizer_sha256(),
         licence=source.licence,
         source=source.kind,
@@ -201,6 +205,13 @@ def _tokenizer(source: Source) -> Any:
             code="no_tokenizer",
         )
     return tokenizer
+
+
+def _own(module: torch.nn.Module) -> None:
+    """Copy what still lies in the file: whoever overwrote it later would change, or kill, a loaded model."""
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):  # tied tensors are one object, and come once
+            tensor.data = tensor.data.clone()
 
 
 def _match(module: Any, tokenizer: Any) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from typing import Any
 
 from explain.records import Explanation
 
+DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\0")
+"""First characters that start a formula, also in their full-width forms."""
 COLUMNS = (
     "segment", "start", "end", "text", "score", "numeric_error", "share", "rank", "without", "prob_without",
 )  # fmt: skip
@@ -27,5 +30,5 @@ def words_csv(explanation: Explanation, index: int = 0) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, str):
-        return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r", "\0") else value
+        return f"'{value}" if unicodedata.normalize("NFKC", value[:1]) in DANGEROUS else value
     return "" if value is None else repr(value)

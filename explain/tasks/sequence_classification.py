@@ -50,7 +50,7 @@ class SequenceClassification:
         declared = getattr(config, "problem_type", None)
         if config.num_labels == 1:
             return REGRESSION if declared in (None, "regression") else BINARY
-        return {"multi_label_classification": MULTI, "regression": REGRESSION}.get(declared or "", SINGLE)
+        return {"multi_label_classification": MULTI, "regression": REGRESSION}.get(str(declared), SINGLE)
 
     def labels(self, config: Any, problem: str) -> tuple[str, ...]:
         named = config.id2label or {}
@@ -141,7 +141,7 @@ def _index(labels: tuple[str, ...], wish: str | int) -> int:
     if isinstance(wish, bool) or not isinstance(wish, (str, int)):
         raise InputError(f"Expected a label or a class index, got {wish!r}.", code="bad_target")
     found = [i for i, label in enumerate(labels) if label == wish]
-    if not found and str(wish).isdecimal() and int(wish) < len(labels):
+    if not found and len(str(wish)) < 9 and str(wish).isdecimal() and int(wish) < len(labels):
         return int(wish)
     if len(found) == 1:
         return found[0]

@@ -6,10 +6,13 @@ import time
 
 import streamlit as st
 
+from explain import bundled
 from explain.dashboard import jobs, panels
 from explain.dashboard.ask import Asked, ask
 from explain.errors import ExplainError
+from explain.render import html
 from explain.service import Job
+from explain.settings import settings
 
 POLL = 0.4  # seconds between looks at a running job
 
@@ -58,6 +61,11 @@ def labels() -> tuple[str, ...]:
 
 
 asked = ask(labels())
+if asked.pressed or asked.model in bundled.names() or asked.model == settings().model:
+    st.session_state.trusted = asked.model  # a link alone must not make this machine open a model
+if st.session_state.get("trusted") != asked.model:
+    st.info(html.markdown(f"Press Explain to load the model {asked.model[:80]}."))
+    st.stop()
 found = jobs.current(asked.request, asked.model, again=asked.pressed)
 if isinstance(found, ExplainError):
     panels.problem(found)

@@ -1,0 +1,56 @@
+"""Only pages that this machine served, under a name of this machine, reach the dashboard."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from explain.dashboard.guard import LoopbackOnly
+
+
+async def page(request: object) -> PlainTextResponse:
+    return PlainTextResponse("hello")
+
+
+async def stream(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.close()
+
+
+APP = Starlette(routes=[Route("/", page), WebSocketRoute("/stream", stream)], middleware=[Middleware(LoopbackOnly)])
+GOOD = [
+    {"host": "localhost:8501"},
+    {"host": "127.0.0.1:8501", "origin": "http://127.0.0.1:8501"},
+    {"host": "[::1]:8501", "origin": "http://[::1]:8501"},
+]
+BAD = [
+    {"host": "evil.example:8501"},
+    {"host": "evil.example:8501", "origin": "http://evil.example:8501"},
+    {"host": "localhost:8501", "origin": "http://evil.example"},
+    {"host": "localhost:8501", "origin": "http://localhost:9999"},
+    {"host": "localhost:8501", "origin": "null"},
+    {"host": "localhost.evil.example"},
+    {"host": "[oops"},
+    {"host": ""},
+]
+
+
+@pytest.mark.parametrize("headers", GOOD)
+def test_this_machine_is_let_in(headers: dict[str, str]) -> None:
+    client = TestClient(APP)
+    assert client.get("/", headers=headers).text == "hello"
+    with client.websocket_connect("/stream", headers=headers):
+        pass
+
+
+@pytest.mark.parametrize("headers", BAD)
+def test_others_are_not(headers: dict[str, str]) -> None:
+    client = TestClient(APP)
+    assert client.get("/", headers=headers).status_code == 403
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/stream", headers=headers):
+        pass
