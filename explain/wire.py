@@ -74,24 +74,18 @@ def decode(record: type[R], text: str | bytes) -> R:
 
 def _fits(found: Explanation) -> None:
     """Do the parts belong together? Raises ValueError."""
-    t, c = len(found.tokens.ids), len(found.prediction.labels)
-    arrays = [
-        found.tokens.segment,
-        found.tokens.strings,
-        found.tokens.offsets,
-        found.tokens.special,
-        found.tokens.words,
-    ]
+    tokens, t, c = found.tokens, len(found.tokens.ids), len(found.prediction.labels)
+    arrays: tuple[Any, ...] = (tokens.segment, tokens.strings, tokens.offsets, tokens.special, tokens.words)
     if any(len(a) != t for a in arrays) or len(found.prediction.logits) != c or not c:
         raise ValueError("tokens or labels of different lengths")
-    if not set(found.prediction.decision) <= set(range(c)) or not set(found.tokens.segment.tolist()) <= {-1, 0, 1}:
+    if not set(found.prediction.decision) <= set(range(c)) or not set(tokens.segment.tolist()) <= {-1, 0, 1}:
         raise ValueError("a decision or a segment that does not exist")
     for a in found.attributions:
         u = len(a.scores)
-        parallel = (a.units, a.unit_segment, a.gross, a.numeric_error, a.error)
+        parallel: tuple[Any, ...] = (a.units, a.unit_segment, a.gross, a.numeric_error, a.error)
         if any(x is not None and len(x) != u for x in parallel) or len(a.unit_of) != t:
             raise ValueError("an attribution whose arrays differ in length")
-        if not set(a.unit_segment.tolist()) <= set(range(len(found.tokens.texts))):
+        if not set(a.unit_segment.tolist()) <= set(range(len(tokens.texts))):
             raise ValueError("a unit in a text that does not exist")
 
 

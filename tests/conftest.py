@@ -77,6 +77,7 @@ def app(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setattr("explain.dashboard.jobs.service", lambda: own)
     found = AppTest.from_file(str(MAIN), default_timeout=60)
     found.query_params["model"] = str(tiny_folder)
+    found.session_state["trusted"] = str(tiny_folder)  # as if Explain had been pressed
     return found
 
 

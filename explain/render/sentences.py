@@ -49,11 +49,8 @@ def verdict(explanation: Explanation) -> str:
     """What the model decided, in one sentence."""
     prediction = explanation.prediction
     if prediction.probs is None:
-        numbers = [
-            f"{signed(v, 4).lstrip('+')} ({short(n)})"
-            for n, v in zip(prediction.labels, prediction.logits, strict=True)
-        ]
-        return f"The model answers {_list(numbers)}."
+        numbers = [f"{v:.4g} ({short(n)})" for n, v in zip(prediction.labels, prediction.logits, strict=True)]
+        return f"The model answers {_list(numbers)}.".replace("-", "−")
     shares = [f"{short(prediction.labels[i])} ({percent(float(prediction.probs[i]))})" for i in prediction.decision]
     if explanation.model.problem == "multi-label":
         if shares:

@@ -107,9 +107,21 @@ def test_what_cannot_be_read_gets_a_sentence(app: AppTest, text: str, sentence: 
 
 def test_an_unknown_model_gets_a_sentence(app: AppTest) -> None:
     app.query_params["model"] = "no such/model"
+    app.session_state["trusted"] = "no such/model"
     finish(app)
     assert not app.exception
     assert "no model" in app.warning[0].value.replace("\\", "")
+
+
+def test_a_link_alone_loads_no_model(app: AppTest, tmp_path: Path) -> None:
+    app.query_params["model"] = str(tmp_path)
+    app.run()
+    assert not app.exception
+    assert "Press Explain to load the model" in app.info[0].value.replace("\\", "")
+    assert "job" not in app.session_state
+    app.button[0].click()
+    finish(app)
+    assert app.session_state["job"].error.code == "no_config"
 
 
 def test_a_long_text_is_cut_and_says_so(app: AppTest) -> None:

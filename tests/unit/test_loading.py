@@ -676,3 +676,27 @@ def test_a_tokenizer_without_offsets_is_refused(folder: Path) -> None:
 def test_a_head_that_is_wished_for_is_not_made_up(folder: Path) -> None:
     both(config(architectures=["BertForMaskedLM"]), tensors(lambda t: t.pop(HEAD)))(folder)
     refused(folder, "missing_keys", HEAD, task="text-classification")
+
+
+def test_a_loaded_model_no_longer_depends_on_its_file(tmp_path: Path) -> None:
+    """safetensors maps the file into memory: what is overwritten there would change a model that is in use."""
+    model = load(str(bert_folder(tmp_path / "a")))
+    before = model.predict("a good film").logits
+    other = bert_folder(tmp_path / "b", seed=1) / "model.safetensors"
+    with (tmp_path / "a" / "model.safetensors").open("r+b") as file:
+        file.write(other.read_bytes())
+    assert (model.predict("a good film").logits == before).all()
+
+
+def test_weights_that_change_while_they_are_loaded_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, digests = bert_folder(tmp_path / "a"), iter("ab")
+    monkeypatch.setattr("explain.model.sources.Source.weights_sha256", lambda self: next(digests))
+    with pytest.raises(ModelError, match="changed while"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize(("labels", "task"), [(1, "single-label"), (3, "binary")])
+def test_a_head_cannot_be_read_as_what_it_is_not(tmp_path: Path, labels: int, task: str) -> None:
+    folder = bert_folder(tmp_path / "m", id2label={i: f"L{i}" for i in range(labels)}, label2id={})
+    with pytest.raises(InputError, match="cannot be read as"):
+        load(str(folder), task=task)

@@ -150,6 +150,33 @@ def test_the_schema_is_published() -> None:
     assert schema["additionalProperties"] is False
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda d: d["attributions"][0].__setitem__("units", [[0, 2**40]] * len(d["attributions"][0]["units"])),
+        lambda d: d["attributions"][0]["units"].pop(),
+        lambda d: d["attributions"][0].__setitem__("unit_segment", [9] * len(d["attributions"][0]["unit_segment"])),
+        lambda d: d["attributions"][0].__setitem__("scores", {"dtype": "float32", "shape": [-1], "base64": ""}),
+        lambda d: d["attributions"][0].__setitem__("scores", {"dtype": "float32"}),
+        lambda d: d["attributions"][0].__setitem__("special", 1e999),
+        lambda d: d["prediction"].__setitem__("decision", [99]),
+        lambda d: d["prediction"].__setitem__("labels", []),
+        lambda d: d["provenance"].__setitem__("seed", 2**60),
+        lambda d: d["tokens"].__setitem__("texts", ["\ud800"]),
+        lambda d: d["checks"][0].__setitem__(
+            "details", __import__("functools").reduce(lambda x, _: [x], range(900), 1)
+        ),
+        lambda d: d.__setitem__("x" * 10**6, 1),
+    ],
+)
+def test_records_that_cannot_be_are_refused(result: Explanation, spoil) -> None:  # type: ignore[no-untyped-def]
+    data = json.loads(result.to_json())
+    spoil(data)
+    with pytest.raises(InputError) as error:
+        explain.read(json.dumps(data))
+    assert len(str(error.value)) < 500
+
+
 def test_ties_share_a_rank(result: Explanation) -> None:
     attribution: Attribution = replace(
         result.attributions[0],

@@ -94,6 +94,30 @@ def test_full_queue_says_when_to_come_back(monkeypatch: pytest.MonkeyPatch) -> N
     assert error.value.retry_after > 0
 
 
+def test_cancelled_jobs_make_room_and_nobody_waits_for_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Service()
+    monkeypatch.setattr(Service, "_work", lambda self: None)
+    request = Request(texts=(TEXT,))
+    gone = [found.submit(request, "x", lambda: False) for _ in range(module.QUEUE // 2)]
+    waiting = [found.submit(request, "x") for _ in range(module.QUEUE // 2)]
+    waiting[0].cancel()
+    assert waiting[0].over
+    assert waiting[0].state == "cancelled"
+    found.submit(request, "x")
+    assert all(job.state == "cancelled" for job in gone)
+    assert not any(job.over for job in waiting[1:])
+
+
+def test_a_job_ends_when_its_page_is_closed(tiny_folder: Path) -> None:
+    here = [True]
+    job = Service().submit(Request(texts=(TEXT * 20,), truncate=True, orders=2000), str(tiny_folder), lambda: here[0])
+    while job.partial is None:
+        assert not job.wait(0.01)
+    here[0] = False
+    assert job.wait(20)
+    assert job.state == "cancelled"
+
+
 def test_models_are_evicted_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
     monkeypatch.setattr("explain.engine.load", lambda name: loaded.append(name) or name)
