@@ -89,6 +89,8 @@ class Case:
     units: Units
     special_ids: Mapping[str, int]
     embed: Callable[[Int64[np.ndarray, "T"]], Float32[np.ndarray, "T D"]]
+    mean_embedding: Callable[[], Float32[np.ndarray, "D"]]
+    tokenize: Callable[[str], Int64[np.ndarray, "K"]]
     evaluate: Callable[[Ask], Answer]
     seed: int
     budget: int
@@ -120,20 +122,24 @@ class Case:
         """The text with its embeddings at start + alpha · (end − start); `end` defaults to its own embeddings."""
         return Row(self.encoding.inputs, self.target, start, self.embeds if end is None else end, alpha)
 
-    def baseline(self, name: str) -> tuple[str, Float32[np.ndarray, "T D"]]:
+    def baseline(self, name: str, text: str = "") -> tuple[str, Float32[np.ndarray, "T D"]]:
         """Embeddings of the text with every non-special token replaced, and the name of what replaced them.
 
-        `name` is mask, pad, unk, zero or auto (the first of mask, pad, zero that exists); raises
-        MethodError when the tokenizer has no such token.
+        `name` is mask, pad, unk, zero, mean (of the vocabulary), text (the tokens of `text`, filled up) or auto
+        (the first of mask, pad, zero that exists); raises MethodError when the tokenizer has no such token.
         """
         keep = self.tokens.special[:, None]  # (T, 1)
         if name == "zero" or (name == "auto" and not {"mask", "pad"} & self.special_ids.keys()):
             return "zero", np.where(keep, self.embeds, np.float32(0))
-        chosen, ids = self.baseline_ids(name)
+        if name == "mean":
+            return "mean", np.where(keep, self.embeds, self.mean_embedding())
+        chosen, ids = self.baseline_ids(name, text)
         return chosen, np.where(keep, self.embeds, self.embed(ids))
 
-    def baseline_ids(self, name: str) -> tuple[str, Int64[np.ndarray, "T"]]:
-        """As `baseline`, as token ids: for methods that need a text, so that there is no zero."""
+    def baseline_ids(self, name: str, text: str = "") -> tuple[str, Int64[np.ndarray, "T"]]:
+        """As `baseline`, as token ids: for methods that need a text, so that there is no zero and no mean."""
+        if name == "text":
+            return "text", self._written_over(text)
         chosen = next((n for n in ("mask", "pad") if n in self.special_ids), "pad") if name == "auto" else name
         if chosen not in self.special_ids:
             raise MethodError(
@@ -142,6 +148,17 @@ class Case:
                 code="no_baseline",
             )
         return chosen, np.where(self.tokens.special, self.tokens.ids, self.special_ids[chosen])
+
+    def _written_over(self, text: str) -> Int64[np.ndarray, "T"]:
+        """The ids of another text in the places of this one's words: cut where it is longer, filled where shorter."""
+        content = np.flatnonzero(~self.tokens.special)
+        other = self.tokenize(text)[: len(content)]
+        if not len(other):
+            raise MethodError("The baseline 'text' needs a text to compare with (text=…).", code="no_baseline")
+        ids = self.tokens.ids.copy()
+        ids[content] = self.filler("mask")[1]
+        ids[content[: len(other)]] = other
+        return ids
 
     def without(self, units: Bool[np.ndarray, "U"], how: Replacement, target: Target | None = None) -> Row:
         """The text with the marked units replaced by a token, or removed."""

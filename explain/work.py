@@ -94,6 +94,8 @@ class Work:
             units=units_for(encoding, request.granularity),
             special_ids={name: i for name, i in named.items() if i is not None},
             embed=model.embed,
+            mean_embedding=lambda: model.mean_embedding,
+            tokenize=model.tokenize,
             evaluate=lambda ask: answer(model, ask, self.meter),
             seed=request.seed,
             budget=request.budget,

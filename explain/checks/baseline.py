@@ -81,6 +81,8 @@ def _leads(scores: np.ndarray, slack: np.ndarray, a: int, b: int) -> bool:
 
 
 def _called(name: str | None) -> str:
+    if name in ("mean", "text"):
+        return {"mean": "average vectors", "text": "your text"}[name]
     return "zero vectors" if name == "zero" else f"[{(name or '').upper()}]"
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 from explain import bundled, list_methods
 from explain.catalog import MethodInfo, ParamInfo, Request, TargetKind
 from explain.dashboard.examples import EXAMPLES, FIRST
+from explain.plugins import LONGEST
 from explain.records import Granularity
 from explain.settings import settings
 
@@ -108,6 +109,8 @@ def _control(info: ParamInfo, key: str) -> Any:
     st.session_state.setdefault(key, info.default)
     if info.kind == "choice":
         return st.selectbox(label, info.choices, key=key, help=info.help)
+    if info.kind == "text":
+        return st.text_input(label, key=key, max_chars=LONGEST, help=info.help)
     if info.kind == "boolean":
         return st.toggle(label, key=key, help=info.help)
     if info.kind == "integer":
@@ -164,8 +167,9 @@ def _link(asked: Asked) -> None:
         "scale": ("fixed" if asked.fixed_scale else "free", "fixed"),
     }
     found |= {name: str(value) for name, (value, default) in defaults.items() if value != default}
+    private = {p.name for m in list_methods() for p in m.params if p.kind == "text"}  # a person's text is no address
     for values in request.params.values():
-        found |= {f"p.{name}": str(value) for name, value in values.items()}
+        found |= {f"p.{name}": str(value) for name, value in values.items() if name not in private}
     if found != st.query_params.to_dict():
         st.query_params.from_dict(found)
 

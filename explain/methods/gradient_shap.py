@@ -28,7 +28,9 @@ _captum_draws = threading.Lock()  # Captum draws from the global generators; one
 class Params:
     """`samples` gradient evaluations in 16 groups; `stdev` is relative to the spread of the text's embeddings."""
 
-    baseline: str = choice("auto", "auto", "mask", "pad", "unk", "zero", help="what every word is compared with")
+    baseline: str = choice(
+        "auto", "auto", "mask", "pad", "unk", "zero", "mean", help="what every word is compared with"
+    )
     samples: int = number(64, 16, 2000, help="random points along the path")
     stdev: float = number(0.0, 0.0, 2.0, help="noise on the embeddings, relative to their spread; it biases the sum")
 

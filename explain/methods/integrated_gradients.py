@@ -26,7 +26,7 @@ from jaxtyping import Float64
 from explain.case import Ask, Case, Steps, residual_scale
 from explain.methods import method
 from explain.methods._quadrature import COARSE, FINE, GAUSS, KRONROD, NODES, PATTERSON
-from explain.plugins import choice, number
+from explain.plugins import choice, number, words
 from explain.records import Attribution
 
 START = (0.0, 1 / 3, 2 / 3, 1.0)
@@ -37,7 +37,10 @@ START = (0.0, 1 / 3, 2 / 3, 1.0)
 class Params:
     """`tolerance` bounds Σ|interval errors| over the scale, `word_tolerance` a word's error over the largest score."""
 
-    baseline: str = choice("auto", "auto", "mask", "pad", "unk", "zero", help="what every word is compared with")
+    baseline: str = choice(
+        "auto", "auto", "mask", "pad", "unk", "zero", "mean", "text", help="what every word is compared with"
+    )
+    text: str = words("", help="the text to compare with, for baseline text; laid over this one token by token")
     tolerance: float = number(0.01, 1e-6, 1.0, help="largest error of the total, as a share of the change explained")
     word_tolerance: float = number(0.05, 1e-6, 1.0, help="largest error of one word, as a share of the largest score")
 
@@ -69,7 +72,7 @@ class Interval:
 )
 def integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
     """Divides the change from a neutral text to this one among the words; the parts add up to the change."""
-    name, start = case.baseline(params.baseline)
+    name, start = case.baseline(params.baseline, params.text)
     delta = (case.embeds - start).astype(np.float64)  # (T, D)
     ends = yield Ask([case.point(start, 0.0), case.point(start, 1.0)])
     value = {0.0: float(ends.values[0]), 1.0: float(ends.values[1])}

@@ -23,7 +23,9 @@ from explain.records import Attribution, ModelInfo
 class Params:
     """`layer` counts from 0; `steps` is the first number of intervals, `tolerance` the largest error of the total."""
 
-    baseline: str = choice("auto", "auto", "mask", "pad", "unk", "zero", help="what every word is compared with")
+    baseline: str = choice(
+        "auto", "auto", "mask", "pad", "unk", "zero", "mean", help="what every word is compared with"
+    )
     layer: int = number(0, 0, 200, help="the block through whose output the change is followed, counted from 0")
     steps: int = number(16, 4, 128, help="intervals of the first try; doubled while the total is not exact")
     tolerance: float = number(0.01, 1e-5, 1.0, help="largest error of the total, as a share of the change explained")

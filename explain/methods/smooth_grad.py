@@ -26,7 +26,9 @@ ROUND = 16
 class Params:
     """`stdev` is relative to the spread of the text's embeddings; `tolerance` the widest half of a 95 % interval."""
 
-    baseline: str = choice("auto", "auto", "mask", "pad", "unk", "zero", help="what every word is compared with")
+    baseline: str = choice(
+        "auto", "auto", "mask", "pad", "unk", "zero", "mean", help="what every word is compared with"
+    )
     stdev: float = number(0.15, 0.0, 2.0, help="noise on the text's embeddings, relative to their spread")
     tolerance: float = number(0.1, 0.001, 1.0, help="half width of a word's 95 % interval over the largest score")
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,16 @@ class Runner:
         with self.lock, self._in_our_words(), torch.no_grad():
             found = lookup(self.module, self.tensor(ids[None]))  # (1, T, D)
         return found[0].float().cpu().numpy()
+
+    @cached_property
+    def mean_embedding(self) -> Float32[np.ndarray, "D"]:
+        """The average of the vectors of all words that the tokenizer knows."""
+        return self.embed(np.arange(len(self.tokenizer))).mean(0)
+
+    def tokenize(self, text: str) -> Int64[np.ndarray, "K"]:
+        """Token ids of a text, without special tokens."""
+        with self.lock:
+            return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int64)
 
     def predict(self, text: str | tuple[str, str], *, truncate: bool = False) -> Prediction:
         """What the model decides about one text or pair."""

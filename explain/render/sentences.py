@@ -185,6 +185,10 @@ def _baseline(attribution: Attribution) -> str:
         return "the same text with every word's vector set to zero"
     if name == "remove":
         return "the text without the word"
+    if name == "mean":
+        return "the same text with every word's vector set to the vocabulary's average"
+    if name == "text":
+        return f"the text “{short(str(attribution.params.get('text', '')))}” laid over this one"
     return f"the same text with every word replaced by [{(name or '').upper()}]"
 
 

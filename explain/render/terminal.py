@@ -117,7 +117,7 @@ def methods(found: list[MethodInfo]) -> RenderableType:
         parts += [Text.assemble((info.name, "bold"), f"  {info.title}"), Text(f"  {info.summary}")]
         parts += [Text(f"  {info.misleads}", style="dim"), Text(f"  {info.cite}", style="dim")]
         for p in info.params:
-            allowed = ", ".join(p.choices) if p.choices else f"{p.low:g} to {p.high:g}"
+            allowed = ", ".join(p.choices) if p.choices else f"{p.low:g} to {p.high:g}" if p.low is not None else p.kind
             parts.append(Text(f"    -p {p.name}={p.default}   {p.help} ({allowed})"))
         parts.append(Text())
     return Group(*parts)

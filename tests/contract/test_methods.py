@@ -187,15 +187,16 @@ def test_parameters_say_what_they_take(name: str, tiny: Model) -> None:
     assert [p.name for p in method.info.params] == [f.name for f in fields(method.params)]
     for p in method.info.params:
         assert p.help
-        values = list(p.choices) or [p.low, p.high, p.default]
+        values = list(p.choices) or ([p.default, TEXT] if p.kind == "text" else [p.low, p.high, p.default])
         for value in values:
             configured = method.configured({p.name: value})
             assert getattr(configured, p.name) == value
-        for bad in ("nonsense", 1e12, -1e12, None, [1]):
+        for bad in ("nonsense" if p.kind != "text" else "x" * 10_001, 1e12, -1e12, None, [1]):
             with pytest.raises(MethodError):
                 method.configured({p.name: bad})
         for choice in p.choices:
-            assert np.isfinite(one(tiny, name, params={p.name: choice}).scores).all()
+            text = {"text": "the ending is so very moving"} if choice == "text" else {}
+            assert np.isfinite(one(tiny, name, params={p.name: choice, **text}).scores).all()
     with pytest.raises(MethodError, match="no parameter"):
         method.configured({"surprise": 1})
 
