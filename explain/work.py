@@ -134,7 +134,9 @@ class Work:
                 named = self._name(results)
             for place in range(len(results[0].attributions) if results else 0):
                 self._enter(checker.stage)
-                found = self._drive([checker.fn(r.case, r.attributions[place], r.effects) for r in results])
+                known = [checking.Found(r.effects, tuple(r.attributions)) for r in results]
+                steps = [checker.fn(r.case, r.attributions[place], k) for r, k in zip(results, known, strict=True)]
+                found = self._drive(steps)
                 for result, (checks, _) in zip(results, found, strict=True):
                     result.checks += [dataclasses.replace(c, attribution=place) for c in checks]
             self._show(results)

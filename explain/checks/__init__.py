@@ -1,6 +1,6 @@
 """Checks: may this picture be believed? One file each, found without a list.
 
-A check is a generator `(case, attribution, effects) -> checks`, decorated with `@check`. Each answers
+A check is a generator `(case, attribution, found) -> checks`, decorated with `@check`. Each answers
 one of three questions: computed correctly? does the model react as the scores say? is it robust?
 Statuses are never combined into one light. Third parties use the entry-point group `explain.checks`.
 """
@@ -17,7 +17,16 @@ from explain.case import Case, Steps
 from explain.errors import MethodError
 from explain.records import Attribution, Check, Effects
 
-Function = Callable[[Case, Attribution, Effects | None], Steps[tuple[Check, ...]]]
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What is known when a check runs: measured effects (None: not measured), and all attributions of the request."""
+
+    effects: Effects | None = None
+    attributions: tuple[Attribution, ...] = ()
+
+
+Function = Callable[[Case, Attribution, Found], Steps[tuple[Check, ...]]]
 Passes = tuple[int, int]
 Cost = Callable[[int, int, Passes], Passes]
 
@@ -27,7 +36,8 @@ class Checker:
     """A check: its name, the stage shown while it runs, its place in the order, its function, and what it costs.
 
     `cost(units, orders, method)` forecasts (forward, forward-and-backward) passes, from the number of words,
-    the random orders that are drawn, and what the method itself costs.
+    the random orders that are drawn, and what the method itself costs. Those that are not `default` run only
+    when they are asked for by name.
     """
 
     name: str
@@ -35,18 +45,19 @@ class Checker:
     order: int
     fn: Function
     cost: Cost
+    default: bool
 
 
 _registered: dict[str, Checker] = {}
 
 
 def check(
-    *, stage: str, order: int = 100, cost: Cost = lambda units, orders, method: (0, 0)
+    *, stage: str, order: int = 100, default: bool = True, cost: Cost = lambda units, orders, method: (0, 0)
 ) -> Callable[[Function], Function]:
     """Register a generator function as a check; low `order` runs first."""
 
     def register(fn: Function) -> Function:
-        _registered[fn.__name__] = Checker(fn.__name__, stage, order, fn, cost)
+        _registered[fn.__name__] = Checker(fn.__name__, stage, order, fn, cost, default)
         return fn
 
     return register
@@ -60,9 +71,9 @@ def checkers() -> dict[str, Checker]:
 
 
 def chosen(names: tuple[str, ...] | None) -> list[Checker]:
-    """The checks of a request (None: all); raises MethodError that lists the names."""
+    """The checks of a request (None: the default ones); raises MethodError that lists the names."""
     known = checkers()
     for name in names or ():
         if name not in known:
             raise MethodError(f"There is no check '{name[:40]}'. There are: {', '.join(known)}.", code="unknown_check")
-    return [c for c in known.values() if names is None or c.name in names]
+    return [c for c in known.values() if (c.default if names is None else c.name in names)]

@@ -12,13 +12,13 @@ import dataclasses
 import numpy as np
 
 from explain.case import Case, Steps
-from explain.checks import check
+from explain.checks import Found, check
 from explain.methods import find
-from explain.records import Attribution, Check, Effects, Status
+from explain.records import Attribution, Check, Status
 
 
 @check(stage="Trying a second baseline", order=10, cost=lambda units, orders, method: method)
-def baseline(case: Case, attribution: Attribution, effects: Effects | None) -> Steps[tuple[Check, ...]]:
+def baseline(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Same top word, and same signs among the top three, under a second baseline?"""
     method = find(attribution.method)
     used = attribution.baseline

@@ -10,16 +10,16 @@ from __future__ import annotations
 import numpy as np
 
 from explain.case import Case, Steps
-from explain.checks import check
+from explain.checks import Found, check
 from explain.methods import find
-from explain.records import Attribution, Check, Effects, Status
+from explain.records import Attribution, Check, Status
 
 PASS, FAIL = 0.01, 0.05
 WORD_ERROR = 0.05
 
 
 @check(stage="Adding up the scores", order=0)
-def completeness(case: Case, attribution: Attribution, effects: Effects | None) -> Steps[tuple[Check, ...]]:
+def completeness(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Residual over scale, and the largest numeric error of a word over the largest score."""
     yield from ()
     claims = "complete" in find(attribution.method).info.axioms

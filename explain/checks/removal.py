@@ -21,10 +21,10 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from explain.case import Case, Steps
-from explain.checks import check
+from explain.checks import Found, check
 from explain.coalitions import coalition_values
 from explain.effects import has_probability, probability
-from explain.records import Attribution, Check, Effects, Status
+from explain.records import Attribution, Check, Status
 
 ENOUGH, EXACT, POINTS = 200, 6, 20
 PASS, FAIL = 0.95, 0.5
@@ -37,7 +37,7 @@ def _cost(units: int, orders: int, method: tuple[int, int]) -> tuple[int, int]:
 
 
 @check(stage="Taking words out", order=20, cost=_cost)
-def removal(case: Case, attribution: Attribution, effects: Effects | None) -> Steps[tuple[Check, ...]]:
+def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Comprehensiveness and sufficiency, as percentiles among random orders."""
     if case.n_units <= 2:
         sentence = "With one or two words there is no order to compare."
@@ -45,7 +45,7 @@ def removal(case: Case, attribution: Attribution, effects: Effects | None) -> St
             Check(name, 0, "reacts as the scores say", "n/a", sentence) for name in ("comprehensiveness", "sufficiency")
         )
     orders, exact = _orders(case, attribution)  # (1 + R, U), ours first
-    loo = None if effects is None else np.argsort(effects.without, kind="stable")
+    loo = None if found.effects is None else np.argsort(found.effects.without, kind="stable")
     if loo is not None:
         orders = np.concatenate([orders, loo[None]])
     ks = np.unique(np.linspace(1, case.n_units - 1, min(POINTS, case.n_units - 1)).round().astype(int))

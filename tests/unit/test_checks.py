@@ -11,7 +11,7 @@ import pytest
 
 from explain.case import Case, residual_scale
 from explain.catalog import Request
-from explain.checks import checkers, chosen
+from explain.checks import Found, checkers, chosen
 from explain.checks.baseline import baseline
 from explain.checks.completeness import completeness
 from explain.checks.removal import _percentile, _wilson, removal
@@ -63,7 +63,7 @@ def test_completeness(model: Model, scores: list[float], start: float, end: floa
     case = case_of(model, TEXT)
     attribution = made(case, scores, value_input=end, value_baseline=start)
     assert attribution.scale_rule == rule
-    (found,) = run(model, completeness(case, attribution, None))
+    (found,) = run(model, completeness(case, attribution, Found()))
     assert found.status == status
     assert found.value == pytest.approx(
         abs(end - start - sum(scores)) / residual_scale(end - start, np.array(scores))[0]
@@ -129,7 +129,7 @@ def test_a_true_order_passes_and_its_reverse_fails(model: Model) -> None:
     effects = run(model, measure(case))
     true = model.explain(LONG, methods=["occlusion"], checks=()).attributions[0]
     for attribution, statuses in ((true, {"pass"}), (replace(true, scores=-true.scores), {"fail"})):
-        found = run(model, removal(case, attribution, effects))
+        found = run(model, removal(case, attribution, Found(effects)))
         assert {c.status for c in found} == statuses
         for check in found:
             assert check.interval is not None
@@ -138,11 +138,11 @@ def test_a_true_order_passes_and_its_reverse_fails(model: Model) -> None:
 
 def test_few_orders_give_no_verdict(model: Model) -> None:
     attribution = model.explain(LONG, methods=["occlusion"], checks=()).attributions[0]
-    few = run(model, removal(case_of(model, LONG, orders=20), attribution, None))
+    few = run(model, removal(case_of(model, LONG, orders=20), attribution, Found()))
     assert {c.status for c in few} == {"not checked"}
     assert "200 orders are needed" in few[0].sentence
     wrong = replace(attribution, scores=-attribution.scores)
-    assert {c.status for c in run(model, removal(case_of(model, LONG, orders=20), wrong, None))} == {"warn"}
+    assert {c.status for c in run(model, removal(case_of(model, LONG, orders=20), wrong, Found()))} == {"warn"}
 
 
 @pytest.mark.parametrize("text", ["dull", "so dull"])
@@ -174,7 +174,7 @@ class Padded(Sum):
 def test_a_baseline_that_matters_is_found() -> None:
     model = toy(Padded())
     case, attribution = attributed(model, "good film")
-    (found,) = run(model, baseline(case, attribution, None))
+    (found,) = run(model, baseline(case, attribution, Found()))
     second = model.explain("good film", params={"baseline": "pad"}, checks=()).attributions[0]
     assert found.details["second"] == "pad"
     assert np.allclose(found.details["second_scores"], second.scores, atol=1e-6)
@@ -199,7 +199,7 @@ def test_a_linear_model_is_robust_when_its_fillers_are_alike() -> None:
     module.table.weight.data[0] = module.table.weight.data[4]  # [PAD] = [MASK]
     model = toy(module)
     case, attribution = attributed(model, LONG)
-    (found,) = run(model, baseline(case, attribution, None))
+    (found,) = run(model, baseline(case, attribution, Found()))
     assert found.status == "pass"
     assert found.value == pytest.approx(0, abs=1e-5)
 
@@ -207,7 +207,7 @@ def test_a_linear_model_is_robust_when_its_fillers_are_alike() -> None:
 def test_unknown_checks_are_listed() -> None:
     with pytest.raises(MethodError, match="completeness"):
         chosen(("nonsense",))
-    assert [c.name for c in chosen(None)] == list(checkers())
+    assert [c.name for c in chosen(None)] == [c.name for c in checkers().values() if c.default]
     assert chosen(()) == []
 
 

@@ -44,7 +44,7 @@ def test_prediction_arrives_before_the_scores(tiny_folder: Path, monkeypatch: py
     assert [n for _, n, _ in seen] == sorted(n for _, n, _ in seen)
     assert [c for *_, c in seen] == sorted(c for *_, c in seen)
     assert seen[-1][1] == 1
-    assert seen[-1][2] == 4
+    assert seen[-1][2] == 5
 
 
 def test_errors_end_the_job_and_not_the_thread(tiny_folder: Path) -> None:

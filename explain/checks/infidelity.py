@@ -1,0 +1,59 @@
+"""Do the scores of several words add up to what happens when those words are taken out together?
+
+Random sets of words are removed; the sum of their scores is compared with the measured fall of the target (Yeh et al.
+2019, infidelity; Bhatt, Weller & Moura 2020, faithfulness correlation). `value` is their correlation, the yardstick
+the same with scores dealt to the words at random. For signed methods only: sizes without direction predict no fall.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float64
+
+from explain.case import Case, Steps
+from explain.checks import Found, check
+from explain.coalitions import coalition_values
+from explain.records import Attribution, Check, Status
+
+SETS, DEALS = 100, 1000
+PASS, FAIL = 0.95, 0.5
+
+
+@check(
+    stage="Taking random sets of words out", order=30, default=False, cost=lambda units, orders, method: (SETS + 1, 0)
+)
+def infidelity(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
+    """Correlation between summed scores and measured falls over random sets, as a percentile among random deals."""
+    n = case.n_units
+    if n <= 2 or not attribution.signed:
+        sentence = "There are too few words, or the scores have no direction, so there is no sum to compare."
+        return (Check("infidelity", 0, "reacts as the scores say", "n/a", sentence),)
+    rng = np.random.default_rng([case.seed, n, SETS])
+    size = rng.integers(1, n, SETS)
+    removed = np.argsort(rng.random((SETS, n)), axis=1) < size[:, None]  # (S, U)
+    kept = np.concatenate([np.ones((1, n), dtype=bool), ~removed])
+    values = yield from coalition_values(case, kept, "mask")
+    falls = values[0] - values[1:]
+    scores = attribution.scores.astype(float)
+    ours = _correlation(removed @ scores, falls)
+    random = np.array([_correlation(removed @ rng.permutation(scores), falls) for _ in range(DEALS)])
+    share = float((random < ours).mean())
+    status: Status = "pass" if share >= PASS else "fail" if share <= FAIL else "warn"
+    error = float(((removed @ scores - falls) ** 2).mean())
+    sentence = (
+        f"When {SETS} random sets of words are taken out, the sums of their scores follow what the model does "
+        f"(correlation {ours:.2f}), better than {100 * share:.0f} % of random deals of the same scores."
+    )
+    details = {"correlation": ours, "percentile": share, "sets": SETS, "mean_square_error": error}
+    return (
+        Check(
+            "infidelity", 0, "reacts as the scores say", status, sentence, ours, float(random.mean()), details=details
+        ),
+    )
+
+
+def _correlation(a: Float64[np.ndarray, "S"], b: Float64[np.ndarray, "S"]) -> float:
+    """Pearson's correlation; 0 where one side does not vary."""
+    if a.std() < 1e-12 or b.std() < 1e-12:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])

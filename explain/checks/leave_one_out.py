@@ -1,0 +1,53 @@
+"""Do words with high scores move the model more when each is taken out alone?
+
+Kendall's tau-b between the scores and the measured falls of the target without each word: +1 same order, 0 none, −1
+reversed. The yardstick is the same scores dealt to the words at random (all deals of up to 6 words, else 1,000). It
+sees one word at a time: words that back each other up look unimportant to it, whatever their scores.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.stats import kendalltau
+
+from explain.case import Case, Steps
+from explain.checks import Found, check
+from explain.records import Attribution, Check, Status
+
+EXACT, DEALS = 6, 1000
+PASS, FAIL = 0.95, 0.5
+
+
+@check(stage="Comparing with each word's absence", order=15)
+def leave_one_out(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
+    """Rank agreement of scores and measured effects, as a percentile among random deals."""
+    yield from ()
+    n, question = case.n_units, "reacts as the scores say"
+    if n <= 2 or found.effects is None or len(found.effects.without) != n:
+        sentence = "There are too few words, or none was measured alone, so there is no order to compare."
+        return (Check("leave one out", 0, question, "n/a", sentence),)  # type: ignore[arg-type]
+    drops = found.effects.value_input - found.effects.without.astype(float)
+    scores, drops = attribution.scores.astype(float), drops if attribution.signed else np.abs(drops)
+    rng = np.random.default_rng([case.seed, n])
+    deals = list(permutations(range(n))) if n <= EXACT else [rng.permutation(n) for _ in range(DEALS)]
+    ours = _tau(scores, drops)
+    random = np.array([_tau(scores[list(d)], drops) for d in deals])
+    share = float((random < ours - 1e-9).mean() + 0.5 * (np.abs(random - ours) <= 1e-9).mean())
+    status: Status = "pass" if share >= PASS else "fail" if share <= FAIL else "warn"
+    sentence = (
+        f"The order of the scores agrees with what happens when each word is taken out alone better than "
+        f"{100 * share:.0f} % of random orders (rank agreement {ours:+.2f}; 0 is chance, 1 the same order)."
+    )
+    details = {"tau": ours, "percentile": share, "deals": len(deals)}
+    return (
+        Check("leave one out", 0, question, status, sentence, ours, float(random.mean()), details=details),  # type: ignore[arg-type]
+    )
+
+
+def _tau(a: Float64[np.ndarray, "U"], b: Float64[np.ndarray, "U"]) -> float:
+    """Kendall's tau-b; 0 where one side does not vary."""
+    tau = float(kendalltau(a, b).statistic)
+    return 0.0 if np.isnan(tau) else tau
