@@ -20,7 +20,18 @@ from explain.words import Word
 if TYPE_CHECKING:
     from explain.engine import Model
 
-__all__ = ["Explanation", "MethodInfo", "ModelCard", "Word", "errors", "list_methods", "list_models", "load", "read"]
+__all__ = [
+    "Explanation",
+    "MethodInfo",
+    "ModelCard",
+    "Word",
+    "errors",
+    "list_checks",
+    "list_methods",
+    "list_models",
+    "load",
+    "read",
+]
 
 
 def load(name: str = "sentiment", **options: Any) -> Model:
@@ -46,6 +57,13 @@ def list_methods() -> list[MethodInfo]:
     from explain.methods import methods
 
     return [m.info for m in methods().values()]
+
+
+def list_checks() -> list[str]:
+    """Names of every check, in the order in which they run; some run only when they are named."""
+    from explain.checks import checkers
+
+    return list(checkers())
 
 
 def list_models() -> list[ModelCard]:

@@ -32,6 +32,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _out, _err = Console(), Console(stderr=True)
+LONGEST = 16 * 2**20
+"""Bytes that are read from standard input; more is refused by length anyway."""
 QUANTITIES, GRANULARITIES = ("log_odds", "logit", "margin", "probability"), ("word", "token")
 
 
@@ -194,7 +196,7 @@ def _layers(wish: str | None, n_layers: int) -> bool | list[int]:
 
 def _standard_input() -> str:
     try:
-        return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
+        return sys.stdin.buffer.read(LONGEST).decode("utf-8-sig").removesuffix("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"Standard input is not UTF-8 (byte {error.start}). Convert it first.") from None
 

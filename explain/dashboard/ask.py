@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import streamlit as st
 
-from explain import bundled, list_methods
+from explain import bundled, list_checks, list_methods
 from explain.catalog import MethodInfo, ParamInfo, Request, TargetKind
 from explain.dashboard.examples import EXAMPLES, FIRST
 from explain.plugins import LONGEST
@@ -58,14 +58,27 @@ def ask(labels: tuple[str, ...]) -> Asked:
 
 def _settings(labels: tuple[str, ...]) -> tuple[Request, bool]:
     known = {m.name: m for m in list_methods()}
+
+    def titled(name: str) -> str:
+        return f"{known[name].title} · {known[name].family}"
+
     one, two = st.columns(2)
     with one:
-        name = st.selectbox("Method", list(known), key="method", format_func=lambda n: known[n].title)
+        name = st.selectbox("Method", list(known), key="method", format_func=titled)
     method = known[name]
     with two:
         granularity = st.segmented_control("Score by", ["word", "token"], key="granularity", required=True)
     st.caption(f"{method.summary} {method.misleads} ({method.cite})")
     values = _parameters(method)
+    st.session_state.beside = [n for n in st.session_state.beside if n != name]
+    beside = st.multiselect(
+        "Beside it",
+        [n for n in known if n != name],
+        key="beside",
+        format_func=titled,
+        max_selections=4,
+        help="Other methods on the same words, to see where they disagree.",
+    )
     one, two, three = st.columns(3)
     with one:
         target = st.selectbox("Explain", [DECIDED, *labels], key="target", accept_new_options=not labels)
@@ -79,16 +92,18 @@ def _settings(labels: tuple[str, ...]) -> tuple[Request, bool]:
     )
     st.caption("Follows your system's light or dark theme; ⋮ → Settings changes it.")
     text = st.session_state.text
+    thorough = st.session_state.get("thorough_for") == text
     request = Request(
         texts=(text, pair) if pair else (text,),
-        methods=(name,),
+        methods=(name, *beside),
         params={name: values} if values else {},
         target=None if target == DECIDED else target,
         contrast=None if contrast == NOTHING else contrast,
         quantity=cast(TargetKind, quantity),
         granularity=cast(Granularity, granularity or "word"),
         truncate=True,
-        orders=200 if st.session_state.get("orders_for") == text else 20,
+        orders=200 if thorough else 20,
+        checks=tuple(list_checks()) if thorough else None,
     )
     return request, fixed
 
@@ -129,6 +144,7 @@ def _start(query: dict[str, str]) -> None:
     known = {m.name: m for m in list_methods()}
     state.model = query.get("model") or settings().model
     state.method = query.get("method") if query.get("method") in known else next(iter(known))
+    state.beside = [n for n in query.get("beside", "").split(",") if n in known and n != state.method][:4]
     state.granularity = "token" if query.get("granularity") == "token" else "word"
     state.quantity = query["quantity"] if query.get("quantity") in QUANTITIES else "log_odds"
     state.fixed = query.get("scale") != "free"
@@ -162,6 +178,7 @@ def _link(asked: Asked) -> None:
         "method": (request.methods[0], "integrated_gradients"),
         "granularity": (request.granularity, "word"),
         "quantity": (request.quantity, "log_odds"),
+        "beside": (",".join(request.methods[1:]), ""),
         "target": (state.target, DECIDED),
         "contrast": (state.contrast, NOTHING),
         "scale": ("fixed" if asked.fixed_scale else "free", "fixed"),

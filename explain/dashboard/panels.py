@@ -61,6 +61,21 @@ def change(explanation: Explanation) -> None:
         st.html(html.table(("step", explanation.target.unit), figures.steps(explanation)))
 
 
+def beside(explanation: Explanation) -> None:
+    """Several methods on the same words, row by row."""
+    if len(explanation.attributions) < 2:
+        return
+    finding = next((c.sentence for c in explanation.checks if c.name == "agreement" and c.attribution == 0), None)
+    st.html(html.heading("The same words by other methods", finding))
+    st.plotly_chart(figures.side_by_side(explanation), width="stretch", key="beside", config=_config("methods"))
+    st.caption("Each row is divided by its own largest score, since methods differ in unit; the table has the numbers.")
+    with st.expander("The same numbers as a table"):
+        names = [a.method.replace("_", " ") for a in explanation.attributions]
+        columns = zip(*(a.scores.tolist() for a in explanation.attributions), strict=True)
+        texts = [w.text for w in explanation.words()]
+        st.html(html.table(["word", *names], ([t, *map(_number, row)] for t, row in zip(texts, columns, strict=True))))
+
+
 def trust(explanation: Explanation, *, running: bool) -> None:
     """The three questions, and the curves behind the second."""
     st.html(html.heading("Does this picture match the model?", None))
@@ -68,10 +83,10 @@ def trust(explanation: Explanation, *, running: bool) -> None:
     curves = [c for c in explanation.checks if "measurements" in c.details and c.attribution == 0]
     if not curves:
         return
-    short = any(c.status in ("not checked", "warn") and not c.details["exact"] for c in curves)
-    few = short and curves[0].details["orders"] < 200
-    if few and not running and st.button("Compare with 200 random orders", help="Takes some seconds; gives a verdict."):
-        st.session_state.orders_for = explanation.tokens.texts[0]
+    done = st.session_state.get("thorough_for") == explanation.tokens.texts[0]
+    about = "200 random orders instead of 20, and every check there is. Takes some seconds; gives verdicts."
+    if not running and not done and st.button("Check thoroughly", help=about):
+        st.session_state.thorough_for = explanation.tokens.texts[0]
         st.rerun()
     with st.expander("Taking words out: the curves"):
         for check in curves:
@@ -162,6 +177,10 @@ def problem(error: errors.ExplainError) -> None:
         st.info("Cancelled. Press Explain to start again.")
     else:
         st.warning(html.markdown(str(error)))
+
+
+def _number(value: float) -> str:
+    return f"{value:+.3g}".replace("-", "−")
 
 
 def state_of(running: bool) -> str:

@@ -69,6 +69,31 @@ def waterfall(explanation: Explanation, index: int = 0) -> go.Figure | None:
     return _plain(figure, 60 + 26 * len(names))
 
 
+def side_by_side(explanation: Explanation) -> go.Figure:
+    """Methods × words: each row's scores over its own largest, vermilion to blue as on the page."""
+    turn = palette.direction(explanation, explanation.attributions[0])
+    rows = [a.scores.astype(float) for a in explanation.attributions]
+    z = [turn * row / max(float(np.abs(row).max(initial=0)), 1e-12) for row in rows]
+    names = [a.method.replace("_", " ") for a in explanation.attributions]
+    words = [_label(w.text) for w in explanation.words()]
+    figure = go.Figure(
+        go.Heatmap(
+            z=np.round(z, 4),
+            customdata=np.array(rows),
+            colorscale=[[0, palette.ORANGE], [0.5, "rgba(128,128,128,0.06)"], [1, palette.BLUE]],
+            zmin=-1,
+            zmax=1,
+            showscale=False,
+            hovertemplate="%{y}, %{x}: %{customdata:+.3g}<extra></extra>",
+            xgap=1,
+            ygap=1,
+        )
+    )
+    figure.update_xaxes(tickmode="array", tickvals=list(range(len(words))), ticktext=words, tickangle=-45, side="top")
+    figure.update_yaxes(tickmode="array", tickvals=list(range(len(names))), ticktext=names, autorange="reversed")
+    return _plain(figure, 120 + 34 * len(names))
+
+
 def removal_curves(check: Check) -> go.Figure:
     """The target as words are taken out in the order of their scores, beside random orders."""
     details = check.details

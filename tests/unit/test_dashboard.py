@@ -56,7 +56,7 @@ def test_every_method_has_its_controls(app: AppTest, name: str) -> None:
     finish(app)
     assert not app.exception
     info = next(m for m in list_methods() if m.name == name)
-    keys = {w.key for w in [*app.selectbox, *app.number_input, *app.toggle]}
+    keys = {w.key for w in [*app.selectbox, *app.number_input, *app.toggle, *app.text_input]}
     assert {f"p.{name}.{p.name}" for p in info.params} <= keys
 
 

@@ -32,6 +32,7 @@ def outcome(asked: Asked, job: Job) -> None:
         if explanation.attributions:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
             panels.change(explanation)
+            panels.beside(explanation)
             panels.trust(explanation, running=running)
             if not running:
                 panels.attention(explanation, asked.request, asked.model, selected)
