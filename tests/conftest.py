@@ -70,15 +70,20 @@ def undated(text: str) -> str:
     return re.sub(r'"created":"[^"]*"|"seconds":[0-9.e-]+', "", text)
 
 
+def dashboard(folder: Path, patch: pytest.MonkeyPatch) -> AppTest:
+    """A new session of the dashboard, with a service of its own and the model in `folder`."""
+    own = Service()
+    patch.setattr("explain.dashboard.jobs.service", lambda: own)
+    found = AppTest.from_file(str(MAIN), default_timeout=60)
+    found.query_params["model"] = str(folder)
+    found.session_state["trusted"] = str(folder)  # as if Explain had been pressed
+    return found
+
+
 @pytest.fixture
 def app(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    """The dashboard on a tiny model, with a service of its own."""
-    own = Service()
-    monkeypatch.setattr("explain.dashboard.jobs.service", lambda: own)
-    found = AppTest.from_file(str(MAIN), default_timeout=60)
-    found.query_params["model"] = str(tiny_folder)
-    found.session_state["trusted"] = str(tiny_folder)  # as if Explain had been pressed
-    return found
+    """The dashboard on the tiny model."""
+    return dashboard(tiny_folder, monkeypatch)
 
 
 def finish(app: AppTest) -> AppTest:

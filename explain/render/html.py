@@ -83,8 +83,11 @@ def heading(title: str, line: str | None, level: int = 3) -> str:
 
 
 def markdown(value: str) -> str:
-    """Any text for a widget that reads Markdown: every sign that could mean something is escaped."""
-    return "".join(f"\\{c}" if c in MARKDOWN else c for c in visible(value))
+    """Any text for a widget that reads Markdown: every sign that could mean something is escaped.
+
+    White space is one space, because lines and indents mean something too.
+    """
+    return "".join(f"\\{c}" if c in MARKDOWN else c for c in " ".join(visible(value).split()))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
