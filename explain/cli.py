@@ -196,7 +196,7 @@ def _layers(wish: str | None, n_layers: int) -> bool | list[int]:
 
 def _standard_input() -> str:
     try:
-        return sys.stdin.buffer.read(LONGEST).decode("utf-8-sig").removesuffix("\n")
+        return sys.stdin.buffer.read(LONGEST).decode("utf-8").removesuffix("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"Standard input is not UTF-8 (byte {error.start}). Convert it first.") from None
 
