@@ -224,9 +224,9 @@ def test_tensors_reach_a_gpu_through_pinned_memory(fresh: Model, monkeypatch: py
 
     monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
     monkeypatch.setattr(torch.Tensor, "to", to)
-    on_cpu = fresh._tensor(array)
+    on_cpu = fresh.tensor(array)
     fresh.device = torch.device("cuda")
-    assert torch.equal(fresh._tensor(array), on_cpu)
+    assert torch.equal(fresh.tensor(array), on_cpu)
     assert calls == [("cpu", False), "pinned", ("cuda", True)]
     on_cpu[0, 0] = 7.0  # the record's array is not shared with torch
     assert array[0, 0] == 0.0

@@ -177,7 +177,6 @@ def test_attention_is_recorded_while_others_explain(model: Model) -> None:
     assert model.module.config._attn_implementation == model.info.kernel
 
 
-@pytest.mark.xfail(strict=True, reason="transformers leaves the hooks it records attention with; capture.py keeps them")
 def test_recording_attention_leaves_nothing_behind(model: Model) -> None:
     untouched = left(model)
     asked(model, "a good film", 1, True)
