@@ -154,7 +154,7 @@ class Case:
         content = np.flatnonzero(~self.tokens.special)
         other = self.tokenize(text)[: len(content)]
         if not len(other):
-            raise MethodError("The baseline 'text' needs a text to compare with (text=…).", code="no_baseline")
+            raise MethodError("The baseline 'text' needs a text to compare with (baseline_text=…).", code="no_baseline")
         ids = self.tokens.ids.copy()
         ids[content] = self.filler("mask")[1]
         ids[content[: len(other)]] = other

@@ -40,7 +40,9 @@ class Params:
     baseline: str = choice(
         "auto", "auto", "mask", "pad", "unk", "zero", "mean", "text", help="what every word is compared with"
     )
-    text: str = words("", help="the text to compare with, for baseline text; laid over this one token by token")
+    baseline_text: str = words(
+        "", help="the text to compare with, for baseline text; laid over this one token by token"
+    )
     tolerance: float = number(0.01, 1e-6, 1.0, help="largest error of the total, as a share of the change explained")
     word_tolerance: float = number(0.05, 1e-6, 1.0, help="largest error of one word, as a share of the largest score")
 
@@ -72,7 +74,7 @@ class Interval:
 )
 def integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
     """Divides the change from a neutral text to this one among the words; the parts add up to the change."""
-    name, start = case.baseline(params.baseline, params.text)
+    name, start = case.baseline(params.baseline, params.baseline_text)
     delta = (case.embeds - start).astype(np.float64)  # (T, D)
     ends = yield Ask([case.point(start, 0.0), case.point(start, 1.0)])
     value = {0.0: float(ends.values[0]), 1.0: float(ends.values[1])}

@@ -188,7 +188,7 @@ def _baseline(attribution: Attribution) -> str:
     if name == "mean":
         return "the same text with every word's vector set to the vocabulary's average"
     if name == "text":
-        return f"the text “{short(str(attribution.params.get('text', '')))}” laid over this one"
+        return f"the text “{short(str(attribution.params.get('baseline_text', '')))}” laid over this one"
     return f"the same text with every word replaced by [{(name or '').upper()}]"
 
 

@@ -195,7 +195,7 @@ def test_parameters_say_what_they_take(name: str, tiny: Model) -> None:
             with pytest.raises(MethodError):
                 method.configured({p.name: bad})
         for choice in p.choices:
-            text = {"text": "the ending is so very moving"} if choice == "text" else {}
+            text = {"baseline_text": "the ending is so very moving"} if choice == "text" else {}
             assert np.isfinite(one(tiny, name, params={p.name: choice, **text}).scores).all()
     with pytest.raises(MethodError, match="no parameter"):
         method.configured({"surprise": 1})

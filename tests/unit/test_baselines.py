@@ -34,7 +34,7 @@ def test_a_text_is_laid_over_and_cut_or_filled(tiny: Model, other: str) -> None:
 
 
 def test_the_same_text_explains_nothing(tiny: Model) -> None:
-    found = tiny.explain(TEXT, params={"baseline": "text", "text": TEXT}, checks=()).attributions[0]
+    found = tiny.explain(TEXT, params={"baseline": "text", "baseline_text": TEXT}, checks=()).attributions[0]
     assert np.abs(found.scores).max() == 0
     assert found.value_baseline == found.value_input
 
