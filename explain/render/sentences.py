@@ -163,7 +163,8 @@ def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
 
 
 def _method(explanation: Explanation, attribution: Attribution) -> list[tuple[str, str]]:
-    options = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in attribution.params.items())
+    given = {k: short(v) if isinstance(v, str) else v for k, v in attribution.params.items() if v != ""}
+    options = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in given.items())
     spent = attribution.evaluations
     rows = [("Method", attribution.method.replace("_", " ") + (f" ({options})" if options else ""))]
     if attribution.baseline is not None:
