@@ -13,14 +13,6 @@ from tests.browser.harness import chromium, dashboard
 IGNORED = ("favicon", "/_stcore/")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All browser tests run in one process, so that they share the server."""
-    for item in items:
-        if "tests/browser" in item.path.as_posix():
-            item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
     """Where the dashboard is served, offline."""

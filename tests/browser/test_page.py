@@ -14,6 +14,9 @@ from explain.dashboard.examples import EXAMPLES, FIRST
 from explain.engine import Model
 from tests.browser.harness import settle
 
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+"""All in one process, so that they share one server and one browser."""
+
 
 def ask(page: Page, text: str) -> None:
     """Type a text, press Explain and wait for the answer."""
