@@ -43,7 +43,9 @@ def _attribution(found: Explanation, index: int) -> list[RenderableType]:
     parts += [legend, Text(sentences.meaning(found, index), style="dim"), Text(), _table(found, index)]
     for title, status, checks in sentences.questions(found, index):
         parts.append(Text(f"{palette.STATUS_MARK[status]} {title} {palette.STATUS_WORD[status]}", style=STYLE[status]))
-        parts += [Text(f"    {c.name}: {visible(c.sentence)}", style="dim") for c in checks]
+        parts += [
+            Text(f"    {palette.STATUS_MARK[c.status]} {c.name}: {visible(c.sentence)}", style="dim") for c in checks
+        ]
     return parts
 
 

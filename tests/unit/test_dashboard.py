@@ -60,6 +60,21 @@ def test_every_method_has_its_controls(app: AppTest, name: str) -> None:
     assert {f"p.{name}.{p.name}" for p in info.params} <= keys
 
 
+def test_methods_stand_beside_each_other_and_a_thorough_check_is_asked_for(app: AppTest) -> None:
+    app.query_params["beside"] = "occlusion,nonsense"
+    finish(app)
+    assert app.session_state["job"].request.methods == ("integrated_gradients", "occlusion")
+    assert linked(app, "beside") == "occlusion"
+    assert "The same words by other methods" in html_of(app)
+    next(b for b in app.button if b.label == "Check thoroughly").click()
+    finish(app)
+    request = app.session_state["job"].request
+    assert request.orders == 200
+    assert "infidelity" in (request.checks or ())
+    assert not app.exception
+    assert "Infidelity" in html_of(app)
+
+
 def test_labels_become_targets(app: AppTest) -> None:
     finish(app)
     app.run()

@@ -150,6 +150,16 @@ def test_attention_rows_still_sum_to_one(tiny: Model) -> None:
     assert figures.attention_heatmap(explanation, explanation.attention[0], 0, selected=1).data
 
 
+def test_methods_side_by_side_keep_their_own_numbers(tiny: Model) -> None:
+    several = tiny.explain("a good movie, but never very funny", methods=["integrated_gradients", "occlusion"])
+    figure = figures.side_by_side(several)
+    turn = palette.direction(several, several.attributions[0])
+    for row, attribution in enumerate(several.attributions):
+        scores = attribution.scores.astype(float)
+        assert np.allclose(figure.data[0].customdata[row], scores)
+        assert np.allclose(figure.data[0].z[row], turn * scores / np.abs(scores).max(), atol=1e-4)
+
+
 def test_removal_curves_show_the_weakest_measurement(result: Explanation) -> None:
     for check in (c for c in result.checks if "measurements" in c.details):
         figure = figures.removal_curves(check)
