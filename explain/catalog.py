@@ -64,8 +64,9 @@ class Request(Record):
 
     `target` is a label, a class index, or None for what the model decided; `contrast` asks 'why the
     target and not this?'. `attention` lists layers to keep, None for none. `checks` lists names,
-    None for the default set. `orders` is how many random orders the removal checks draw.
-    `budget` bounds the gradient evaluations spent on one text by one method.
+    None for the default set; `checked` is how many of the methods, in order, they are run for (None: all).
+    `orders` is how many random orders the removal checks draw. `budget` bounds the gradient evaluations
+    spent on one text by one method.
     """
 
     texts: tuple[str, ...]
@@ -77,6 +78,7 @@ class Request(Record):
     granularity: Granularity = "word"
     attention: tuple[int, ...] | None = None
     checks: tuple[str, ...] | None = None
+    checked: int | None = None
     truncate: bool = False
     budget: int = 512
     orders: int = 20

@@ -134,7 +134,8 @@ class Model(Runner):
         encoding = self.encode(request.texts, truncate=True)
         units = int(units_for(encoding, request.granularity).of_token.max(initial=0)) + 1
         methods = [find(name).cost(units) for name in request.methods]
-        checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in methods]
+        checked = methods[: request.checked]
+        checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]
         words = [(units + 1, 0)] if methods else []  # each word's measured effect
         forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, strict=True))
         return super().forecast(len(encoding.tokens.ids), forward, backward)

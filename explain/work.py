@@ -132,7 +132,7 @@ class Work:
         for checker in checking.chosen(self.requests[0].checks):
             if checker.order >= 20 and not named:  # the headline may be written before the slow checks
                 named = self._name(results)
-            for place in range(len(results[0].attributions) if results else 0):
+            for place in range(len(results[0].attributions[: self.requests[0].checked]) if results else 0):
                 self._enter(checker.stage)
                 known = [checking.Found(r.effects, tuple(r.attributions)) for r in results]
                 steps = [checker.fn(r.case, r.attributions[place], k) for r, k in zip(results, known, strict=True)]

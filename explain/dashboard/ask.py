@@ -104,6 +104,7 @@ def _settings(labels: tuple[str, ...]) -> tuple[Request, bool]:
         truncate=True,
         orders=200 if thorough else 20,
         checks=tuple(list_checks()) if thorough else None,
+        checked=1,  # the page shows the checks of the first method; those beside it are compared, not checked
     )
     return request, fixed
 

@@ -67,7 +67,7 @@ def beside(explanation: Explanation) -> None:
         return
     finding = next((c.sentence for c in explanation.checks if c.name == "agreement" and c.attribution == 0), None)
     st.html(html.heading("The same words by other methods", finding))
-    st.plotly_chart(figures.side_by_side(explanation), width="stretch", key="beside", config=_config("methods"))
+    st.plotly_chart(figures.side_by_side(explanation), width="stretch", key="methods", config=_config("methods"))
     st.caption("Each row is divided by its own largest score, since methods differ in unit; the table has the numbers.")
     with st.expander("The same numbers as a table"):
         names = [a.method.replace("_", " ") for a in explanation.attributions]

@@ -8,6 +8,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from explain.catalog import Request
 from explain.checks import Found
 from explain.checks.agreement import agreement
 from explain.checks.infidelity import infidelity
@@ -101,3 +102,10 @@ def test_several_methods_are_compared_with_each_other(tiny: Model) -> None:
     found = [c for c in result.checks if c.name == "agreement"]
     assert [c.attribution for c in found] == [0, 1, 2]
     assert [p["method"] for p in found[1].details["pairs"]] == ["integrated_gradients", "saliency"]
+
+
+def test_only_the_first_methods_are_checked_where_that_is_asked(tiny: Model) -> None:
+    request = Request(texts=(LONG,), methods=("integrated_gradients", "occlusion"), checked=1)
+    (result,) = tiny.answer([request])
+    assert {c.attribution for c in result.checks} == {0}
+    assert "agreement" in {c.name for c in result.checks}
