@@ -31,7 +31,8 @@ def completeness(case: Case, attribution: Attribution, found: Found) -> Steps[tu
     word = float((attribution.numeric_error if attribution.numeric_error is not None else np.zeros(1)).max(initial=0))
     word_share = word / largest if largest else 0.0
     status: Status = "pass" if relative <= PASS else "fail" if relative > FAIL else "warn"
-    sentence = f"The scores add up to the change they explain, to within {relative:.2%}"
+    close = "under 0.01 %" if relative < 5e-5 else f"{relative:.2%}"
+    sentence = f"The scores add up to the change they explain, to within {close}"
     sentence += (
         f"; a word's score is off by at most about {word:.2g}." if attribution.numeric_error is not None else "."
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from explain.methods import methods
 from explain.reading import Standouts, standouts
 from explain.records import Attribution, Check, Explanation, Question, Status, Target
 from explain.units import WORD_RULE
@@ -67,7 +68,7 @@ def reasons(explanation: Explanation, index: int = 0) -> str | None:
     attribution = explanation.attributions[index]
     target = _outcome(explanation, attribution.target)
     if not attribution.signed:
-        return f"These scores have no direction: how strongly the model reacts, not whether for or against {target}."
+        return f"These scores have no direction: they do not say what speaks for or against {target}."
     checks = [c for c in explanation.checks if c.attribution == index]
     if not {"completeness", "baseline"} <= {c.name for c in checks}:
         return "No word is named before the scores are checked."
@@ -90,6 +91,10 @@ def without(explanation: Explanation) -> str | None:
     count = len(effects.named)
     what = f"Without {_COUNT[count]}" if count > 1 else f"Without {_words(explanation, 0, effects.named)[0]}"
     if effects.prob_named is not None:
+        labels, index = explanation.prediction.labels, explanation.target.index
+        if effects.prob_named < 0.5 and len(labels) == 2 and (index or 0,) == explanation.prediction.decision:
+            other = short(labels[1 - (index or 0)])
+            return f"{what}: {other} {percent(1 - effects.prob_named)}, another decision."
         return f"{what}: {explanation.target.name} {percent(effects.prob_named)}."
     unit = explanation.target.unit
     return f"{what}: {signed(effects.without_named)} instead of {signed(effects.value_input)} ({unit})."
@@ -101,9 +106,12 @@ def meaning(explanation: Explanation, index: int = 0) -> str:
     target = attribution.target
     scalar = f"the {target.unit} of {target.name}"
     if not attribution.signed:
-        return f"Each score says how strongly {scalar} reacts to a tiny change of that word; there is no direction."
+        known = methods().get(attribution.method)
+        return f"{known.info.summary if known else 'Sizes only.'} There is no direction: neither for nor against."
     if attribution.value_baseline is None and attribution.baseline is None:
         return f"Each score is a first-order estimate, from the slope at this text, of the word's part in {scalar}."
+    if attribution.value_baseline is None and attribution.error is not None:
+        return f"Each score is estimated from random samples: the word's part in {scalar}, near this text. {_LIMITS[1]}"
     if attribution.value_baseline is None:
         how = "deleted" if attribution.baseline == "remove" else f"replaced by [{(attribution.baseline or '').upper()}]"
         return f"Each score is measured: how far {scalar} falls when that word is {how}. {_LIMITS[1]}"
@@ -184,8 +192,10 @@ def _baseline(attribution: Attribution) -> str:
     name = attribution.baseline
     if name == "zero":
         return "the same text with every word's vector set to zero"
+    if attribution.value_baseline is None and name in ("mask", "pad", "unk"):
+        return f"this text with words replaced by [{name.upper()}]"
     if name == "remove":
-        return "the text without the word"
+        return "this text without words"
     if name == "mean":
         return "the same text with every word's vector set to the vocabulary's average"
     if name == "text":

@@ -17,7 +17,7 @@ def method_table() -> str:
     """The methods as a Markdown table."""
     rows = ["| method | what it says | parameters (default) | source |", "|---|---|---|---|"]
     for m in explain.list_methods():
-        params = ", ".join(f"`{p.name}` ({p.default})" for p in m.params) or "none"
+        params = ", ".join(f"`{p.name}`" + (f" ({p.default})" if p.kind != "text" else "") for p in m.params) or "none"
         rows.append(f"| **{m.title}**<br>`{m.name}` | {m.summary} *{m.misleads}* | {params} | {m.cite} |")
     return "\n".join(rows)
 

@@ -109,10 +109,11 @@ def test_meaning_follows_the_kind_of_score(result: Explanation) -> None:
 def test_what_the_model_says_without_the_named_words(result: Explanation) -> None:
     effects = result.effects
     assert effects is not None
-    named = replace(effects, named=(1, 2), without_named=-0.5, prob_named=0.3775)
-    assert sentences.without(replace(result, effects=named)) == (
-        f"Without those two words: {result.target.name} 37.8 %."
-    )
+    still = replace(result, effects=replace(effects, named=(1, 2), without_named=0.5, prob_named=0.6225))
+    assert sentences.without(still) == f"Without those two words: {result.target.name} 62.3 %."
+    turned = replace(result, effects=replace(effects, named=(1, 2), without_named=-0.5, prob_named=0.3775))
+    other = next(label for label in result.prediction.labels if label != result.target.name)
+    assert sentences.without(turned) == f"Without those two words: {other} 62.3 %, another decision."
     none = replace(effects, named=(), without_named=None, prob_named=None)
     assert sentences.without(replace(result, effects=none)) is None
     plain: Effects = replace(effects, named=(1,), without_named=-0.5, prob_named=None, value_input=1.25)
