@@ -44,8 +44,8 @@ def current(request: Request, model: str, *, again: bool) -> Job | ExplainError:
     return st.session_state.job  # type: ignore[no-any-return]
 
 
-def aside(request: Request, model: str, timeout: float = 5) -> Job | ExplainError:
-    """Answer a small question at once, remembered for the session; waits for it, but not for long."""
+def aside(request: Request, model: str, timeout: float = 30) -> Job | ExplainError:
+    """Answer a small question at once, remembered for the session; waits for it, as long as a busy machine may need."""
     kept: OrderedDict[tuple[str, str], Job] = st.session_state.setdefault("asides", OrderedDict())
     key = (model, request.digest)
     if key not in kept or (kept[key].over and kept[key].state != "done"):
