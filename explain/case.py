@@ -78,7 +78,9 @@ class Case:
     """Everything about one question that a method may use; arrays are numpy.
 
     `special_ids` maps mask, pad and unk to token ids where the tokenizer has them; `embed` looks ids
-    up; `evaluate` answers an Ask at once, for libraries that want to be given a function.
+    up; `evaluate` answers an Ask at once, for libraries that want to be given a function. `retold` makes the case of
+    other texts with the same question (raises InputError); `rationale` holds the (text, start, end) characters that a
+    person marked as the reason; `enough` says whether a person has seen enough of a sampling method.
     """
 
     info: ModelInfo
@@ -95,6 +97,8 @@ class Case:
     seed: int
     budget: int
     orders: int
+    retold: Callable[[tuple[str, ...]], Case]
+    rationale: tuple[tuple[int, int, int], ...] = ()
     enough: Callable[[], bool] = lambda: False
 
     @cached_property
@@ -179,16 +183,25 @@ class Case:
         """What really stands in a removed word's place: 'remove', or the name of the token that the tokenizer has."""
         return how if how == "remove" else self.filler(how)[0]
 
-    def settled(self, scores: Float[np.ndarray, "U"], error: Float[np.ndarray, "U"], tolerance: float) -> bool:
-        """Is half of every word's 95 % interval within `tolerance` of the largest score?"""
-        return bool(1.96 * error.max(initial=0) <= tolerance * np.abs(scores).max(initial=0))
+    def stop(
+        self,
+        scores: Float[np.ndarray, "U"],
+        error: Float[np.ndarray, "U"],
+        tolerance: float,
+        *,
+        spent: int,
+        following: int,
+    ) -> Literal["settled", "budget", "asked"] | None:
+        """Why a sampling method should stop now; None: another round, of `following` forward passes.
 
-    def over(self, spent: int, following: int) -> bool:
-        """Must a sampling method stop: is its answer enough, or would the next round exceed the budget?
-
-        A forward pass costs about a quarter of a gradient evaluation, in which the budget is counted.
+        Settled: half of every word's 95 % interval is within `tolerance` of the largest score. The budget counts
+        gradient evaluations, and a forward pass costs about a quarter of one.
         """
-        return self.enough() or spent + following > 4 * self.budget
+        if 1.96 * error.max(initial=0) <= tolerance * np.abs(scores).max(initial=0):
+            return "settled"
+        if self.enough():
+            return "asked"
+        return "budget" if spent + following > 4 * self.budget else None
 
     def filler(self, how: str) -> tuple[str, int]:
         """Name and id of the token that stands in; the first of mask, pad, unk if the wished one is missing."""

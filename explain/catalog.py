@@ -66,7 +66,9 @@ class Request(Record):
     target and not this?'. `attention` lists layers to keep, None for none. `checks` lists names,
     None for the default set; `checked` is how many of the methods, in order, they are run for (None: all).
     `orders` is how many random orders the removal checks draw. `budget` bounds the gradient evaluations
-    spent on one text by one method.
+    spent on one text by one method. `phrases` are (text, start, end) characters that are scored as one unit,
+    `rationale` those that a person marked as the reason. `forced` runs methods that miss their own claim on this model.
+    `interactions` asks what pairs of words do together.
     """
 
     texts: tuple[str, ...]
@@ -83,6 +85,10 @@ class Request(Record):
     budget: int = 512
     orders: int = 20
     seed: int = 0
+    phrases: tuple[tuple[int, int, int], ...] = ()
+    rationale: tuple[tuple[int, int, int], ...] = ()
+    forced: bool = False
+    interactions: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,12 +17,12 @@ def drive(
     runner: Runner,
     steps: Sequence[Steps[T]],
     meter: Meter,
-    on_draft: Callable[[int, Attribution], None] = lambda index, attribution: None,
+    on_draft: Callable[[int, Attribution, Evaluations], None] = lambda index, draft, cost: None,
 ) -> list[tuple[T, Evaluations]]:
     """Run generators until all have returned; rows asked for in one round are evaluated together.
 
-    `on_draft` hears of first answers that are still being refined. Returns each generator's result and the
-    passes that its rows cost.
+    `on_draft` hears of first answers that are still being refined, and of what they cost so far.
+    Returns each generator's result and the passes that its rows cost.
     """
     results: list[T | None] = [None] * len(steps)
     spent = [[0, 0] for _ in steps]
@@ -32,7 +32,7 @@ def drive(
         try:
             said = steps[i].send(cast(Answer, found))
             while isinstance(said, Draft):
-                on_draft(i, said.attribution)
+                on_draft(i, said.attribution, Evaluations(*spent[i]))
                 said = steps[i].send(cast(Answer, None))
             asks[i] = said
         except StopIteration as stop:

@@ -14,6 +14,7 @@ from explain.model.loading import load_runner
 from explain.model.runner import Runner
 from explain.records import Explanation, Granularity
 from explain.settings import settings
+from explain.spans import Span, found
 from explain.work import Listener, Work, units_for
 
 GROUP = 64
@@ -39,8 +40,13 @@ class Model(Runner):
         budget: int = 512,
         orders: int = 20,
         seed: int = 0,
+        phrases: Sequence[str | tuple[int, int] | Span] = (),
+        rationale: Sequence[str | tuple[int, int] | Span] = (),
+        forced: bool = False,
+        interactions: bool = False,
         progress: Listener | None = None,
         cancel: threading.Event | None = None,
+        enough: threading.Event | None = None,
     ) -> Explanation:
         """Explain one decision.
 
@@ -51,7 +57,7 @@ class Model(Runner):
             target: label or class index to explain; None for the model's own top label.
             contrast: explain 'why the target and not this label?'.
             quantity: log_odds (default), logit, margin or probability.
-            granularity: score words or tokens.
+            granularity: score each word, token or sentence.
             attention: True for the attention maps of all layers, or a list of layers.
             checks: names of checks; None for all of them, () for none.
             truncate: cut a text that is too long instead of refusing it.
@@ -59,14 +65,20 @@ class Model(Runner):
                 answer is always computed.
             orders: random orders that the removal checks draw (200 for a verdict).
             seed: for everything that draws at random.
+            phrases: parts of the text to score as one unit: the words themselves, (start, end) or (text, start, end).
+            rationale: parts of the text that a person takes for the reason, to compare the scores with; same forms.
+            forced: run a method although it misses its own claim on this model; the explanation says so.
+            interactions: also measure what pairs of words do together.
             progress: called with a Progress and, from the prediction on, what is known so far.
             cancel: when set, the work stops with `Cancelled` before the next chunk.
+            enough: when set, a sampling method stops refining and returns what it has.
 
         Raises:
             InputError: the text or target cannot be explained.
             MethodError: unknown method, parameter or check.
             ModelError: the model cannot be run on this text.
         """
+        texts = (text,) if isinstance(text, str) else tuple(text)
         return self.explain_batch(
             [text],
             methods=methods,
@@ -81,8 +93,13 @@ class Model(Runner):
             budget=budget,
             orders=orders,
             seed=seed,
+            phrases=found(texts, phrases),
+            rationale=found(texts, rationale),
+            forced=forced,
+            interactions=interactions,
             progress=progress,
             cancel=cancel,
+            enough=enough,
         )[0]
 
     def explain_batch(
@@ -95,6 +112,7 @@ class Model(Runner):
         checks: Sequence[str] | None = None,
         progress: Listener | None = None,
         cancel: threading.Event | None = None,
+        enough: threading.Event | None = None,
         **rest: Any,
     ) -> list[Explanation]:
         """Explain many decisions together, in order; numbers as one by one, up to float32's rounding in a batch."""
@@ -113,7 +131,7 @@ class Model(Runner):
             )
             for text in texts
         ]
-        return self.answer(requests, progress=progress, cancel=cancel)
+        return self.answer(requests, progress=progress, cancel=cancel, enough=enough)
 
     def answer(
         self,
@@ -121,18 +139,19 @@ class Model(Runner):
         *,
         progress: Listener | None = None,
         cancel: threading.Event | None = None,
+        enough: threading.Event | None = None,
     ) -> list[Explanation]:
         """Answer requests; `explain` and `explain_batch` in the form that other faces use."""
         return [
             explanation
             for i in range(0, len(requests), GROUP)
-            for explanation in Work(self, requests[i : i + GROUP], progress, cancel).run()
+            for explanation in Work(self, requests[i : i + GROUP], progress, cancel, enough).run()
         ]
 
     def forecast(self, request: Request) -> float | None:  # type: ignore[override]
         """Seconds that a request will take on this machine; None before anything was measured."""
         encoding = self.encode(request.texts, truncate=True)
-        units = int(units_for(encoding, request.granularity).of_token.max(initial=0)) + 1
+        units = int(units_for(encoding, request).of_token.max(initial=0)) + 1
         methods = [find(name).cost(units) for name in request.methods]
         checked = methods[: request.checked]
         checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]

@@ -21,8 +21,8 @@ from explain.words import Word, words_of
 SCHEMA = "explain/1"
 
 Status = Literal["pass", "warn", "fail", "not checked", "n/a"]
-Question = Literal["computed correctly", "reacts as the scores say", "robust"]
-Granularity = Literal["word", "token"]
+Question = Literal["computed correctly", "reacts as the scores say", "robust", "agrees with people"]
+Granularity = Literal["word", "token", "sentence"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +157,8 @@ class Attribution(Record):
     `scale_rule` are None for methods without one. `numeric_error` is what more evaluations could
     still move, `error` a sampling method's standard error. `path` holds the integration intervals
     as (start, end, nodes), so that a replay repeats and never re-decides. `exhausted`: the budget
-    ended the refinement.
+    ended the refinement. `stopped` says why a sampling method ended: its intervals were tight, the
+    budget was spent, or a person had seen enough; None for methods that do not sample in rounds.
     """
 
     method: str
@@ -182,6 +183,7 @@ class Attribution(Record):
     error: Float32[np.ndarray, "U"] | None = None
     seed: int | None = None
     exhausted: bool = False
+    stopped: Literal["settled", "budget", "asked"] | None = None
     evaluations: Evaluations = field(default_factory=Evaluations)
 
     @property
@@ -217,6 +219,27 @@ class Effects(Record):
     named: tuple[int, ...] = ()
     without_named: float | None = None
     prob_named: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions(Record):
+    """What pairs of units do together, beyond what each does alone: Shapley interaction indices.
+
+    `pairs` are indices into `units`, the first smaller; `scores` are in units of the target, positive where the two
+    together speak more for it than apart. `error` is the standard error (None: exact). `baseline` names what
+    stands in a removed unit's place. `stopped` as in Attribution; `evaluations` are the passes spent.
+    """
+
+    target: Target
+    units: Int32[np.ndarray, "U 2"]
+    unit_segment: Int32[np.ndarray, "U"]
+    pairs: Int32[np.ndarray, "P 2"]
+    scores: Float32[np.ndarray, "P"]
+    baseline: str
+    error: Float32[np.ndarray, "P"] | None = None
+    seed: int | None = None
+    stopped: Literal["settled", "budget", "asked"] | None = None
+    evaluations: Evaluations = field(default_factory=Evaluations)
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,6 +311,7 @@ class Explanation(Record):
     checks: tuple[Check, ...]
     warnings: tuple[Notice, ...]
     provenance: Provenance
+    interactions: Interactions | None = None
     schema: str = SCHEMA
 
     def to_json(self) -> str:

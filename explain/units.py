@@ -8,6 +8,7 @@ for text belongs to exactly one unit, and sums over units are sums over tokens.
 from __future__ import annotations
 
 from bisect import bisect, bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,7 +18,11 @@ from jaxtyping import Bool, Int32
 
 from explain.records import Granularity
 
-WORD_RULE = "Unicode word boundaries (UAX #29)"
+RULES: dict[Granularity, str] = {
+    "token": "one unit a token",
+    "word": "Unicode word boundaries (UAX #29)",
+    "sentence": "Unicode sentence boundaries (UAX #29)",
+}
 _BOUNDARY = regex.compile(r"\b", flags=regex.WORD | regex.VERSION1)
 _CHARACTER = regex.compile(r"\X")
 _FLAG = regex.compile(r"\p{Regional_Indicator}([\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*+)\p{Regional_Indicator}")
@@ -37,6 +42,20 @@ def word_spans(text: str) -> list[tuple[int, int]]:
     edges = sorted({0, len(text), *(m.start() for m in _BOUNDARY.finditer(_without_flags(text)))})
     spans = pairwise(edges)
     return [_trim(text, a, b) for a, b in spans if text[a:b].strip()]
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Character spans of the sentences of `text` (UAX #29), without the white space around them."""
+    from uniseg.sentencebreak import sentence_boundaries  # reads a table that words do not need
+
+    return [_trim(text, a, b) for a, b in pairwise(sentence_boundaries(text)) if text[a:b].strip()]
+
+
+SPANS: dict[Granularity, Callable[[str], list[tuple[int, int]]]] = {
+    "token": lambda text: [],
+    "word": word_spans,
+    "sentence": sentence_spans,
+}
 
 
 def _without_flags(text: str) -> str:
@@ -59,13 +78,14 @@ def units_of(
     offsets: Int32[np.ndarray, "T 2"],
     special: Bool[np.ndarray, "T"],
     granularity: Granularity,
+    phrases: tuple[tuple[int, int, int], ...] = (),
 ) -> Units:
     """Group tokens into units.
 
     Token granularity still joins tokens that share what people see as one character (bytes of a
     letter, members of an emoji family). A token of white space only is a unit of its own; one without
     characters joins the next token of its text, or the previous one; if its text has no other token
-    it counts as special.
+    it counts as special. `phrases` are (text, start, end) characters that are scored whole.
     """
     spans: list[tuple[int, int]] = []
     segments: list[int] = []
@@ -76,7 +96,8 @@ def units_of(
         if not visible:
             continue
         pieces = _whole_characters(text, [_visible_span(text, *offsets[t].tolist()) for t in visible])
-        groups = _merge(pieces + (word_spans(text) if granularity == "word" else []))
+        joined = [(a, b) for i, a, b in phrases if i == index and a < b]
+        groups = _merge([*pieces, *SPANS[granularity](text), *joined])
         starts = [a for a, _ in groups]
         group_of = [bisect(starts, a) - 1 for a, _ in pieces]
         used = sorted(set(group_of))

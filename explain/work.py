@@ -19,6 +19,7 @@ import torch
 
 from explain import checks as checking
 from explain import effects as measuring
+from explain import spans
 from explain.attention.capture import attention_maps
 from explain.case import Case, Steps
 from explain.catalog import Progress, Request
@@ -29,7 +30,7 @@ from explain.model.encoding import Encoding
 from explain.model.runner import Meter, Runner
 from explain.notices import notices
 from explain.reading import standouts
-from explain.records import Attribution, Check, Effects, Evaluations, Explanation, Granularity, Prediction, Provenance
+from explain.records import Attribution, Check, Effects, Evaluations, Explanation, Prediction, Provenance
 from explain.units import Units, units_of
 
 T = TypeVar("T")
@@ -41,9 +42,15 @@ class Work:
     """One group of requests on its way to explanations."""
 
     def __init__(
-        self, model: Runner, requests: Sequence[Request], progress: Listener | None, cancel: threading.Event | None
+        self,
+        model: Runner,
+        requests: Sequence[Request],
+        progress: Listener | None = None,
+        cancel: threading.Event | None = None,
+        enough: threading.Event | None = None,
     ) -> None:
         self.model, self.requests, self.listener = model, requests, progress
+        self.enough = enough or threading.Event()
         self.stage, self.partial = "Reading", cast(Explanation | None, None)
         self.meter = Meter(self._advance, cancel)
         self.began, self.created = time.perf_counter(), datetime.now(UTC)
@@ -57,6 +64,8 @@ class Work:
                     raise MethodError(f"{method.info.title} does not apply: {reason}", code="not_applicable")
                 method.configured(request.params.get(name, {}))
             checking.chosen(request.checks)
+            for marked in (*request.phrases, *request.rationale):
+                spans.fits(request.texts, marked)
         encodings = [self.model.encode(r.texts, truncate=r.truncate) for r in self.requests]
         self._enter("Predicting")
         predictions = self.model.decide(encodings, self.meter)
@@ -91,16 +100,25 @@ class Work:
                 prediction, model.info.problem, request.target, request.contrast, request.quantity
             ),
             granularity=request.granularity,
-            units=units_for(encoding, request.granularity),
+            units=units_for(encoding, request),
             special_ids={name: i for name, i in named.items() if i is not None},
             embed=model.embed,
             mean_embedding=lambda: model.mean_embedding,
             tokenize=model.tokenize,
             evaluate=lambda ask: answer(model, ask, self.meter),
+            retold=lambda texts: self._retold(request, texts),
+            rationale=request.rationale,
+            enough=self.enough.is_set,
             seed=request.seed,
             budget=request.budget,
             orders=request.orders,
         )
+
+    def _retold(self, request: Request, texts: tuple[str, ...]) -> Case:
+        """The same question about other texts; character spans of this text mean nothing there."""
+        other = dataclasses.replace(request, texts=texts, phrases=(), rationale=())
+        encoding = self.model.encode(texts, truncate=request.truncate)
+        return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
     def _attribute(self, results: list[_Result], place: int) -> None:
         method = find(self.requests[0].methods[place])
@@ -113,19 +131,25 @@ class Work:
                 code="too_many_words",
             )
         configured = [method.configured(r.params.get(method.info.name, {})) for r in self.requests]
-        steps = [method.fn(r.case, p) for r, p in zip(results, configured, strict=True)]
-        for result, params, (found, cost) in zip(results, configured, self._drive(steps), strict=True):
-            result.attributions.append(
-                dataclasses.replace(
-                    found,
-                    method=method.info.name,
-                    params=dataclasses.asdict(params),
-                    signed=method.info.signed,
-                    evaluations=Evaluations(
-                        cost.forward + found.evaluations.forward, cost.backward + found.evaluations.backward
-                    ),
-                )
+
+        def whole(i: int, found: Attribution, cost: Evaluations) -> Attribution:
+            return dataclasses.replace(
+                found,
+                method=method.info.name,
+                params=dataclasses.asdict(configured[i]),
+                signed=method.info.signed,
+                evaluations=Evaluations(
+                    cost.forward + found.evaluations.forward, cost.backward + found.evaluations.backward
+                ),
             )
+
+        def draft(i: int, found: Attribution, cost: Evaluations) -> None:
+            results[i].attributions[place:] = [whole(i, found, cost)]
+            self._show(results)
+
+        steps = [method.fn(r.case, p) for r, p in zip(results, configured, strict=True)]
+        for i, (found, cost) in enumerate(drive(self.model, steps, self.meter, draft)):
+            results[i].attributions[place:] = [whole(i, found, cost)]
 
     def _check(self, results: list[_Result]) -> None:
         named = False
@@ -221,10 +245,10 @@ def _check_numbers(request: Request) -> None:
             )
 
 
-def units_for(encoding: Encoding, granularity: Granularity) -> Units:
-    """The units of an encoded text."""
+def units_for(encoding: Encoding, request: Request) -> Units:
+    """The units of an encoded text, as the request wants them."""
     tokens = encoding.tokens
-    return units_of(tokens.texts, tokens.segment, tokens.offsets, tokens.special, granularity)
+    return units_of(tokens.texts, tokens.segment, tokens.offsets, tokens.special, request.granularity, request.phrases)
 
 
 @cache

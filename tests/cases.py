@@ -15,7 +15,7 @@ from explain.work import Work
 def case_of(model: Model, text: str | tuple[str, str], **options: Any) -> Case:
     """The Case that the engine would make for this text."""
     request = Request(texts=(text,) if isinstance(text, str) else text, **options)
-    work = Work(model, [request], None, None)
+    work = Work(model, [request])
     encoding = model.encode(request.texts, truncate=request.truncate)
     return work._case(request, encoding, model.decide([encoding])[0])
 

@@ -65,6 +65,8 @@ def expected_gradients(case: Case, params: Params) -> Steps[Attribution]:
         rounds = np.concatenate([rounds, np.array(slopes).reshape(FIRST, len(starts), -1).mean(1)])  # (R, T)
         units, tokens = case.per_unit(rounds), rounds.mean(0)
         scores, error = units.mean(0), units.std(0, ddof=1) / np.sqrt(len(units))
+        stop = case.stop(scores, error, params.tolerance, spent=4 * len(rounds) * len(starts), following=4 * len(rows))
+        stop = None if stop == "settled" and len(rounds) <= FIRST else stop
         found = case.attribution(
             unit_scores=scores,
             token_scores=tokens,
@@ -74,10 +76,8 @@ def expected_gradients(case: Case, params: Params) -> Steps[Attribution]:
             value_baseline=float(ends.values[1:].astype(np.float64).mean()),
             error=error.astype(np.float32),
             seed=case.seed,
+            stopped=stop,
         )
-        spent = 4 * len(rounds) * len(starts)
-        if len(rounds) > FIRST and case.settled(scores, error, params.tolerance):
-            return found
-        if case.over(spent, 4 * len(rows)):
+        if stop:
             return found
         yield Draft(found)

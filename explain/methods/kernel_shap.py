@@ -10,7 +10,7 @@ to the change by the constraint.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -56,8 +56,9 @@ def kernel_shap(case: Case, params: Params) -> Steps[Attribution]:
         more = yield from coalition_values(case, pairs.reshape(-1, n), params.replacement)  # type: ignore[arg-type]
         kept, values = np.concatenate([kept, pairs]), np.concatenate([values, more.reshape(-1, 2)])
         scores, error = _fit(kept, values, ends)
-        found = _found(case, params, scores, error, ends)
-        if case.settled(scores, error, params.tolerance) or case.over(values.size, 2 * batch):
+        stop = case.stop(scores, error, params.tolerance, spent=values.size, following=2 * batch)
+        found = replace(_found(case, params, scores, error, ends), stopped=stop)
+        if stop:
             return found
         yield Draft(found)
 

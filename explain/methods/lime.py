@@ -52,14 +52,16 @@ def lime(case: Case, params: Params) -> Steps[Attribution]:
         more = yield from coalition_values(case, fresh, params.replacement)  # type: ignore[arg-type]
         kept, values = np.concatenate([kept, fresh]), np.concatenate([values, more])
         scores, error = _fit(kept, values, params.width)
+        stop = case.stop(scores, error, params.tolerance, spent=len(values), following=batch)
         found = case.attribution(
             unit_scores=scores,
             value_input=float(values[0]),
             baseline=case.stands_in(params.replacement),
             error=error.astype(np.float32),
             seed=case.seed,
+            stopped=stop,
         )
-        if case.settled(scores, error, params.tolerance) or case.over(len(values), batch):
+        if stop:
             return found
         yield Draft(found)
 

@@ -53,6 +53,7 @@ def shapley_sampling(case: Case, params: Params) -> Steps[Attribution]:
         added = np.take_along_axis(steps, ranks, axis=1).reshape(-1, 2, n).mean(1)  # (P, U)
         pairs = np.concatenate([pairs, added])
         scores, error = pairs.mean(0), pairs.std(0, ddof=1) / np.sqrt(len(pairs))
+        stop = case.stop(scores, error, params.tolerance, spent=2 * len(pairs) * n, following=2 * FIRST * n)
         found = case.attribution(
             unit_scores=scores,
             value_input=float(values[n]),
@@ -60,8 +61,8 @@ def shapley_sampling(case: Case, params: Params) -> Steps[Attribution]:
             value_baseline=float(values[0]),
             error=error.astype(np.float32),
             seed=case.seed,
+            stopped=stop,
         )
-        spent = 2 * len(pairs) * n
-        if case.settled(scores, error, params.tolerance) or case.over(spent, 2 * FIRST * n):
+        if stop:
             return found
         yield Draft(found)

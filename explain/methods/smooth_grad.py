@@ -58,6 +58,7 @@ def smooth_grad(case: Case, params: Params) -> Steps[Attribution]:
         draws = np.concatenate([draws, [(g * delta).sum(1) for g in answer.gradients[1:]]])  # (N, T)
         units = case.per_unit(draws)  # (N, U)
         scores, error = units.mean(0), units.std(0, ddof=1) / np.sqrt(len(units))
+        stop = case.stop(scores, error, params.tolerance, spent=4 * len(draws), following=4 * ROUND)
         found = case.attribution(
             unit_scores=scores,
             token_scores=draws.mean(0),
@@ -66,7 +67,8 @@ def smooth_grad(case: Case, params: Params) -> Steps[Attribution]:
             baseline=name,
             error=error.astype(np.float32),
             seed=case.seed,
+            stopped=stop,
         )
-        if case.settled(scores, error, params.tolerance) or case.over(4 * len(draws), 4 * ROUND):
+        if stop:
             return found
         yield Draft(found)

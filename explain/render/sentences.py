@@ -11,7 +11,7 @@ import math
 from explain.methods import methods
 from explain.reading import Standouts, standouts
 from explain.records import Attribution, Check, Explanation, Question, Status, Target
-from explain.units import WORD_RULE
+from explain.units import RULES
 
 SEVERITY: tuple[Status, ...] = ("fail", "warn", "not checked", "pass", "n/a")
 _TITLES: dict[Question, str] = {
@@ -160,7 +160,7 @@ def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
     checks = sorted({c.name for c in explanation.checks if c.attribution == index})
     return [
         *rows,
-        ("Words", WORD_RULE if not explanation.attributions or _by_word(explanation, index) else "one unit a token"),
+        ("Units", RULES[explanation.attributions[index].granularity if explanation.attributions else "word"]),
         ("Computed in", f"{made.dtype} · {made.kernel} · {made.device} · {made.threads} thread(s)"),
         ("Seed", str(made.seed)),
         ("Checks", ", ".join(checks) or "none"),
@@ -182,10 +182,6 @@ def _method(explanation: Explanation, attribution: Attribution) -> list[tuple[st
         share = percent(attribution.relative_residual)
         rows.append(("Unexplained", f"{signed(attribution.residual or 0.0, 4)} ({share} {of})"))
     return [*rows, ("Cost", f"{spent.backward:,} gradient and {spent.forward:,} forward evaluations")]
-
-
-def _by_word(explanation: Explanation, index: int) -> bool:
-    return explanation.attributions[index].granularity == "word"
 
 
 def _baseline(attribution: Attribution) -> str:

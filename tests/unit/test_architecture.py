@@ -19,7 +19,7 @@ LAYERS = [
     ["records"],
     ["catalog"],
     ["wire", "settings", "units", "reading", "notices"],
-    ["bundled", "plugins"],
+    ["bundled", "plugins", "spans"],
     ["model.encoding", "model.rows"],
     ["case"],
     ["tasks"],
