@@ -53,6 +53,9 @@ def run(
     quantity: Annotated[str, typer.Option(help=f"{', '.join(QUANTITIES)}.")] = "log_odds",
     granularity: Annotated[str, typer.Option(help="Score each word or token.")] = "word",
     attention: Annotated[str | None, typer.Option(help="Keep attention of layers: all, or 0,3,5.")] = None,
+    interactions: Annotated[
+        bool, typer.Option("--interactions", help="Also measure what pairs of words do together.")
+    ] = False,
     checks: Annotated[bool, typer.Option(help="Check whether the picture can be believed.")] = True,
     orders: Annotated[int, typer.Option(min=2, max=2000, help="Random orders for the removal checks.")] = 20,
     budget: Annotated[int, typer.Option(min=1, max=10**7, help="Gradient evaluations that a method may spend.")] = 512,
@@ -75,6 +78,7 @@ def run(
         "quantity": one_of("quantity", quantity, QUANTITIES),
         "granularity": one_of("granularity", granularity, GRANULARITIES),
         "checks": None if checks else (),
+        "interactions": interactions,
         "orders": orders,
         "budget": budget,
         "seed": seed,

@@ -9,6 +9,7 @@ from typing import Any, cast
 from explain.catalog import Request, TargetKind
 from explain.checks import chosen
 from explain.errors import InputError, MethodError
+from explain.interactions import cost as cost_of_pairs
 from explain.methods import find
 from explain.model.loading import load_runner
 from explain.model.runner import Runner
@@ -68,7 +69,7 @@ class Model(Runner):
             phrases: parts of the text to score as one unit: the words themselves, (start, end) or (text, start, end).
             rationale: parts of the text that a person takes for the reason, to compare the scores with; same forms.
             forced: run a method although it misses its own claim on this model; the explanation says so.
-            interactions: also measure what pairs of words do together.
+            interactions: also measure what pairs of words do together (`Explanation.interactions`).
             progress: called with a Progress and, from the prediction on, what is known so far.
             cancel: when set, the work stops with `Cancelled` before the next chunk.
             enough: when set, a sampling method stops refining and returns what it has.
@@ -156,7 +157,8 @@ class Model(Runner):
         checked = methods[: request.checked]
         checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]
         words = [(units + 1, 0)] if methods else []  # each word's measured effect
-        forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, strict=True))
+        pairs = [(cost_of_pairs(units, request.budget), 0)] if request.interactions else []
+        forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, *pairs, strict=True))
         return super().forecast(len(encoding.tokens.ids), forward, backward)
 
 

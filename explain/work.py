@@ -19,6 +19,7 @@ import torch
 
 from explain import checks as checking
 from explain import effects as measuring
+from explain import interactions as pairing
 from explain import spans
 from explain.attention.capture import attention_maps
 from explain.case import Case, Steps
@@ -30,7 +31,16 @@ from explain.model.encoding import Encoding
 from explain.model.runner import Meter, Runner
 from explain.notices import notices
 from explain.reading import standouts
-from explain.records import Attribution, Check, Effects, Evaluations, Explanation, Prediction, Provenance
+from explain.records import (
+    Attribution,
+    Check,
+    Effects,
+    Evaluations,
+    Explanation,
+    Interactions,
+    Prediction,
+    Provenance,
+)
 from explain.units import Units, units_of
 
 T = TypeVar("T")
@@ -81,6 +91,7 @@ class Work:
             for result, (effects, _) in zip(results, found, strict=True):
                 result.effects = effects
             self._show(results)
+        self._pair([r for r, request in zip(results, self.requests, strict=True) if request.interactions])
         self._check(results)
         for result, request in zip(results, self.requests, strict=True):
             if request.attention:
@@ -151,6 +162,16 @@ class Work:
         for i, (found, cost) in enumerate(drive(self.model, steps, self.meter, draft)):
             results[i].attributions[place:] = [whole(i, found, cost)]
 
+    def _pair(self, results: list[_Result]) -> None:
+        if not results:
+            return
+        self._enter("Measuring pairs of words")
+        for result, (found, spent) in zip(
+            results, self._drive([pairing.measure(r.case) for r in results]), strict=True
+        ):
+            result.interactions = dataclasses.replace(found, evaluations=spent)
+        self._show(results)
+
     def _check(self, results: list[_Result]) -> None:
         named = False
         for checker in checking.chosen(self.requests[0].checks):
@@ -212,6 +233,7 @@ class Work:
                 tokenizer.unk_token_id,
                 set(tokenizer.all_special_ids),
             ),
+            interactions=result.interactions,
             provenance=Provenance(
                 versions=versions(),
                 device=info.device,
@@ -233,6 +255,7 @@ class _Result:
         self.attributions: list[Attribution] = []
         self.effects: Effects | None = None
         self.checks: list[Check] = []
+        self.interactions: Interactions | None = None
         self.attention: Any = None
 
 

@@ -10,12 +10,14 @@ from explain import errors
 from explain.catalog import Request
 from explain.dashboard import jobs
 from explain.dashboard.view.reasons import reasons
-from explain.records import Check, Explanation
+from explain.records import Check, Explanation, Interactions
 from explain.render import figures, html, sentences, spreadsheet
+from explain.render import pairs as render_pairs
 from explain.render import reasons as render_reasons
 from explain.render.pieces import visible
 
 CAVEAT = "Where it looks, not why it decided: attention is not an explanation (Jain & Wallace 2019)."
+PAIRS = "“not” and “good” do together what neither does alone. Which words of this text do?"
 
 
 def decision(explanation: Explanation) -> None:
@@ -74,6 +76,46 @@ def beside(explanation: Explanation) -> None:
         columns = zip(*(a.scores.tolist() for a in explanation.attributions), strict=True)
         texts = [w.text for w in explanation.words()]
         st.html(html.table(["word", *names], ([t, *map(_number, row)] for t, row in zip(texts, columns, strict=True))))
+
+
+def pairs(explanation: Explanation, request: Request, model: str, *, running: bool) -> None:
+    """What pairs of words do together: measured when a person asks, since it costs a thousand passes and more."""
+    text = explanation.tokens.texts[0]
+    if explanation.interactions is not None:
+        return _pairs(explanation, explanation.interactions)
+    if running or st.session_state.get("pairs_for") != text:
+        st.html(html.heading("Words that work together", PAIRS))
+        about = "Asks the model about many versions of this text with words replaced. Takes some seconds."
+        state = {"pairs_for": text}
+        st.button(
+            "Find words that work together",
+            help=about,
+            disabled=running,
+            on_click=st.session_state.update,
+            args=(state,),
+        )
+        return None
+    job = jobs.aside(replace(request, methods=(), params={}, checks=(), orders=20, interactions=True), model, timeout=0)
+    line = st.empty()
+    while not isinstance(job, errors.ExplainError) and not job.wait(0.4):
+        line.caption(f"{job.progress.stage}… {job.progress.done:,} passes")
+    line.empty()
+    if isinstance(job, errors.ExplainError) or job.result is None or job.result.interactions is None:
+        st.html(html.heading("Words that work together", None))
+        st.info(html.markdown(str(job if isinstance(job, errors.ExplainError) else job.error)))
+        return None
+    return _pairs(job.result, job.result.interactions)
+
+
+def _pairs(explanation: Explanation, found: Interactions) -> None:
+    st.html(html.heading("Words that work together", render_pairs.sentence(explanation, found)))
+    if not len(found.pairs):
+        return
+    st.plotly_chart(figures.pair_heatmap(explanation, found), width="stretch", key="pairs", config=_config("pairs"))
+    st.caption(html.markdown(render_pairs.meaning(explanation, found)))
+    with st.expander("The strongest pairs as a table"):
+        head = ("pair", f"{found.target.unit} beyond what the two do apart", "± 95 %")
+        st.html(html.table(head, render_pairs.rows(explanation, found)))
 
 
 def trust(explanation: Explanation, *, running: bool) -> None:

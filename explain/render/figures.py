@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
-from explain.records import AttentionMaps, Check, Explanation
-from explain.render import palette
+from explain.records import AttentionMaps, Check, Explanation, Interactions
+from explain.render import pairs, palette
 from explain.render.pieces import visible
 
 SHOWN = 10
@@ -92,6 +92,35 @@ def side_by_side(explanation: Explanation) -> go.Figure:
     figure.update_xaxes(tickmode="array", tickvals=list(range(len(words))), ticktext=words, tickangle=-45, side="top")
     figure.update_yaxes(tickmode="array", tickvals=list(range(len(names))), ticktext=names, autorange="reversed")
     return _plain(figure, 120 + 34 * len(names))
+
+
+def pair_heatmap(explanation: Explanation, found: Interactions) -> go.Figure:
+    """Words × words: what each pair does together beyond what its words do apart; empty where it was not computed."""
+    numbers = pairs.square(found)  # (U, U)
+    largest = float(np.abs(found.scores).max(initial=0)) or 1.0
+    limit = max(palette.FIXED_SCALE, largest) if found.target.unit == "log-odds" else largest
+    labels = [_label(text) for text in pairs.unit_texts(explanation, found)]
+    figure = go.Figure(
+        go.Heatmap(
+            z=[
+                [None if np.isnan(v) else round(v, 4) for v in row]
+                for row in palette.direction(explanation, found) * numbers
+            ],
+            customdata=np.nan_to_num(numbers),
+            colorscale=[[0, palette.ORANGE], [0.5, "rgba(128,128,128,0.06)"], [1, palette.BLUE]],
+            zmin=-limit,
+            zmax=limit,
+            showscale=False,
+            hoverongaps=False,
+            hovertemplate="%{y} + %{x}: %{customdata:+.3g}<extra></extra>",
+            xgap=1,
+            ygap=1,
+        )
+    )
+    ticks = {"tickmode": "array", "tickvals": list(range(len(labels))), "ticktext": labels, "showgrid": False}
+    figure.update_xaxes(**ticks, side="top", tickangle=-45)
+    figure.update_yaxes(**ticks, autorange="reversed")
+    return _plain(figure, min(760, 140 + 26 * len(labels)))
 
 
 def removal_curves(check: Check) -> go.Figure:

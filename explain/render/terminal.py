@@ -7,14 +7,16 @@ from rich.table import Table
 from rich.text import Text
 
 from explain.catalog import MethodInfo, ModelCard
-from explain.records import Explanation, Status
-from explain.render import palette, sentences
+from explain.records import Explanation, Interactions, Status
+from explain.render import pairs, palette, sentences
 from explain.render.pieces import pieces, visible
 from explain.words import Word
 
 STYLE: dict[Status, str] = {"pass": "green", "warn": "yellow", "fail": "bold red", "not checked": "dim", "n/a": "dim"}
 ROWS = 20
 """Words in the table, by rank."""
+PAIRS = 8
+"""Pairs of words in their table, the strongest first."""
 
 
 def explanation(found: Explanation) -> RenderableType:
@@ -24,6 +26,8 @@ def explanation(found: Explanation) -> RenderableType:
         parts.append(Text(f"! {visible(notice.message)}", style="yellow"))
     for index in range(len(found.attributions)):
         parts += _attribution(found, index)
+    if found.interactions is not None:
+        parts += _pairs(found, found.interactions)
     parts.append(Text())
     parts.append(_rows(sentences.how(found), "How this was computed"))
     return Group(*parts)
@@ -101,6 +105,17 @@ def _numbers(word: Word, *, signed: bool) -> tuple[str, ...]:
     else:
         gone = "" if word.without is None else sentences.signed(word.without)
     return score, error, f"{100 * word.share:.0f} %", gone + (" ≠" if word.contradicts else "")
+
+
+def _pairs(found: Explanation, interactions: Interactions) -> list[RenderableType]:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("pair", "beyond apart", "± 95 %"):
+        table.add_column(name, justify="left" if name == "pair" else "right", no_wrap=name != "pair")
+    for pair, score, off in pairs.rows(found, interactions, PAIRS):
+        table.add_row(Text(visible(pair)), score, off)
+    lines = pairs.sentence(found, interactions), pairs.meaning(found, interactions)
+    title = Text("Words that work together", style="bold underline")
+    return [Text(), title, Text(visible(lines[0])), Text(visible(lines[1]), style="dim"), Text(), table]
 
 
 def _rows(rows: list[tuple[str, str]], title: str) -> RenderableType:

@@ -25,7 +25,7 @@ LAYERS = [
     ["tasks"],
     ["model"],
     ["coalitions"],
-    ["methods", "effects"],
+    ["methods", "effects", "interactions"],
     ["attention", "checks", "training"],
     ["drive"],
     ["work"],

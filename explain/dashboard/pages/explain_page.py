@@ -33,6 +33,7 @@ def outcome(asked: Asked, job: Job) -> None:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
             panels.change(explanation)
             panels.beside(explanation)
+            panels.pairs(explanation, asked.request, asked.model, running=running)
             panels.trust(explanation, running=running)
             if not running:
                 panels.attention(explanation, asked.request, asked.model, selected)
