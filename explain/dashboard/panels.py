@@ -10,7 +10,7 @@ from explain import errors
 from explain.catalog import Request
 from explain.dashboard import jobs
 from explain.dashboard.view.reasons import reasons
-from explain.records import Check, Explanation, Interactions
+from explain.records import Check, Explanation
 from explain.render import figures, html, sentences, spreadsheet
 from explain.render import pairs as render_pairs
 from explain.render import reasons as render_reasons
@@ -80,42 +80,36 @@ def beside(explanation: Explanation) -> None:
 
 def pairs(explanation: Explanation, request: Request, model: str, *, running: bool) -> None:
     """What pairs of words do together: measured when a person asks, since it costs a thousand passes and more."""
-    text = explanation.tokens.texts[0]
-    if explanation.interactions is not None:
-        return _pairs(explanation, explanation.interactions)
-    if running or st.session_state.get("pairs_for") != text:
-        st.html(html.heading("Words that work together", PAIRS))
-        about = "Asks the model about many versions of this text with words replaced. Takes some seconds."
-        state = {"pairs_for": text}
-        st.button(
-            "Find words that work together",
-            help=about,
-            disabled=running,
-            on_click=st.session_state.update,
-            args=(state,),
-        )
-        return None
-    job = jobs.aside(replace(request, methods=(), params={}, checks=(), orders=20, interactions=True), model, timeout=0)
-    line = st.empty()
-    while not isinstance(job, errors.ExplainError) and not job.wait(0.4):
-        line.caption(f"{job.progress.stage}… {job.progress.done:,} passes")
-    line.empty()
-    if isinstance(job, errors.ExplainError) or job.result is None or job.result.interactions is None:
-        st.html(html.heading("Words that work together", None))
-        st.info(html.markdown(str(job if isinstance(job, errors.ExplainError) else job.error)))
-        return None
-    return _pairs(job.result, job.result.interactions)
-
-
-def _pairs(explanation: Explanation, found: Interactions) -> None:
-    st.html(html.heading("Words that work together", render_pairs.sentence(explanation, found)))
-    if not len(found.pairs):
+    title = st.empty()
+    title.html(html.heading("Words that work together", PAIRS))
+    measured = explanation if explanation.interactions is not None else _measured(explanation, request, model, running)
+    if measured is None or measured.interactions is None:
         return
-    st.plotly_chart(figures.pair_heatmap(explanation, found), width="stretch", key="pairs", config=_config("pairs"))
-    st.caption(html.markdown(render_pairs.meaning(explanation, found)))
+    found = measured.interactions
+    title.html(html.heading("Words that work together", render_pairs.sentence(measured, found)))
+    st.plotly_chart(figures.pair_heatmap(measured, found), width="stretch", key="pairs", config=_config("pairs"))
+    said = f"{render_pairs.meaning(measured, found)} {render_pairs.colours(measured, found)}"
+    st.caption(html.markdown(said))
     with st.expander("The strongest pairs as a table"):
         head = ("pair", f"{found.target.unit} beyond what the two do apart", "± 95 %")
-        st.html(html.table(head, render_pairs.rows(explanation, found)))
+        st.html(html.table(head, render_pairs.rows(measured, found)))
+
+
+def _measured(explanation: Explanation, request: Request, model: str, running: bool) -> Explanation | None:
+    """The same question with pairs; None, and a button or the reason, until there is an answer."""
+    text = explanation.tokens.texts[0]
+    if running or st.session_state.get("pairs_for") != text:
+        about = "Asks the model about many versions of this text with words replaced. Takes some seconds."
+        wish, state = "Find words that work together", {"pairs_for": text}
+        st.button(wish, help=about, disabled=running, on_click=st.session_state.update, args=(state,))
+        return None
+    question = replace(request, methods=(), params={}, checks=(), orders=20, interactions=True)
+    job = jobs.aside(question, model, "Measuring pairs of words…", timeout=600)
+    if isinstance(job, errors.ExplainError) or job.result is None:
+        error = job if isinstance(job, errors.ExplainError) else job.error
+        st.info(html.markdown(str(error or "The model is busy. Press Explain to look again.")))
+        return None
+    return job.result
 
 
 def trust(explanation: Explanation, *, running: bool) -> None:

@@ -14,6 +14,8 @@ from explain.render.pieces import visible
 
 SHOWN = 10
 """Words with a bar of their own in the waterfall; the rest is one bar."""
+_DIVERGING = [[0, palette.ORANGE], [0.5, "rgba(207,95,26,0.05)"], [0.5, "rgba(43,111,201,0.05)"], [1, palette.BLUE]]
+"""Each side keeps its hue and fades to the page, whether that is light or dark."""
 
 
 def steps(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
@@ -107,7 +109,7 @@ def pair_heatmap(explanation: Explanation, found: Interactions) -> go.Figure:
                 for row in palette.direction(explanation, found) * numbers
             ],
             customdata=np.nan_to_num(numbers),
-            colorscale=[[0, palette.ORANGE], [0.5, "rgba(128,128,128,0.06)"], [1, palette.BLUE]],
+            colorscale=_DIVERGING,
             zmin=-limit,
             zmax=limit,
             showscale=False,
@@ -118,8 +120,8 @@ def pair_heatmap(explanation: Explanation, found: Interactions) -> go.Figure:
         )
     )
     ticks = {"tickmode": "array", "tickvals": list(range(len(labels))), "ticktext": labels, "showgrid": False}
-    figure.update_xaxes(**ticks, side="top", tickangle=-45)
-    figure.update_yaxes(**ticks, autorange="reversed")
+    figure.update_xaxes(**ticks, side="top", tickangle=-45, zeroline=False)
+    figure.update_yaxes(**ticks, autorange="reversed", zeroline=False)
     return _plain(figure, min(760, 140 + 26 * len(labels)))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from explain.records import Explanation, Interactions
+from explain.render import palette
 from explain.render.sentences import signed
 
 NAMED, SHARE, SEEN = 3, 0.5, 0.005
@@ -22,12 +23,16 @@ ROWS = 20
 def sentence(explanation: Explanation, found: Interactions) -> str:
     """Which pairs do most together beyond what their words do apart, as far as that may be said."""
     names, target = unit_texts(explanation, found), f"{found.target.unit} of {found.target.name}"
-    parts = [(f"“{names[i]}” and “{names[j]}”", signed(float(found.scores[p]))) for p, i, j in _named(found)]
+    named, leading = _named(found)
+    parts = [
+        (" and ".join(f"“{names[u]}”" for u in found.pairs[p].tolist()), signed(float(found.scores[p]))) for p in named
+    ]
     if not parts:
-        return "No pair of words stands out: none clearly does more or less together than its two words do apart."
-    if len(parts) == 1:
+        return "No pair of words clearly does more or less together than its two words do apart."
+    if len(parts) == 1 and leading:
         return f"{parts[0][0]} together move the {target} by {parts[0][1]} beyond what the two do apart."
-    return f"Beyond what their words do apart, in {target}: {', '.join(f'{pair} {n}' for pair, n in parts)}."
+    start = "Beyond" if leading else "Among the strongest beyond"
+    return f"{start} what their words do apart, in {target}: {', '.join(f'{pair} {n}' for pair, n in parts)}."
 
 
 def meaning(explanation: Explanation, found: Interactions) -> str:
@@ -66,10 +71,17 @@ def square(found: Interactions) -> Float64[np.ndarray, "U U"]:
     return table
 
 
+def colours(explanation: Explanation, found: Interactions) -> str:
+    """Which colour of the heat map is which sign."""
+    plus, minus = ("Blue", "orange") if palette.direction(explanation, found) > 0 else ("Orange", "blue")
+    return f"{plus} is plus, {minus} is minus, empty was not computed."
+
+
 def unit_texts(explanation: Explanation, found: Interactions) -> list[str]:
-    """The units' own characters."""
-    texts = explanation.tokens.texts
-    return [texts[s][a:b] for s, (a, b) in zip(found.unit_segment.tolist(), found.units.tolist(), strict=True)]
+    """The units' own characters; a number tells equal ones apart."""
+    texts, spans = explanation.tokens.texts, zip(found.unit_segment.tolist(), found.units.tolist(), strict=True)
+    names = [texts[s][a:b] for s, (a, b) in spans]
+    return [n if names.count(n) == 1 else f"{n} ({names[: u + 1].count(n)})" for u, n in enumerate(names)]
 
 
 def half_widths(found: Interactions) -> Float64[np.ndarray, "P"]:
@@ -79,17 +91,16 @@ def half_widths(found: Interactions) -> Float64[np.ndarray, "P"]:
     return NormalDist().inv_cdf(1 - 0.025 / len(found.scores)) * found.error.astype(np.float64)
 
 
-def _named(found: Interactions) -> list[tuple[int, int, int]]:
-    """(place, first unit, second unit) of the leading pairs: a group is named only if it clearly leads all others."""
+def _named(found: Interactions) -> tuple[list[int], bool]:
+    """The strongest pairs whose interval excludes zero, and whether they lead all others by more than the intervals."""
     size, half = np.abs(found.scores.astype(np.float64)), half_widths(found)
-    order, named = np.argsort(-size, kind="stable"), 0
-    for count in range(1, min(NAMED, len(order)) + 1):
-        group, rest = order[:count], order[count:]
-        if size[group[-1]] < max(SEEN, SHARE * size[order[0]]):
-            break
-        if (size - half)[group].min() > (size + half)[rest].max(initial=0.0):
-            named = count
-    return [(p, *map(int, found.pairs[p])) for p in order[:named].tolist()]  # type: ignore[misc]
+    order = np.argsort(-size, kind="stable").tolist()
+    clear = [p for p in order if size[p] > half[p] and size[p] >= max(SEEN, SHARE * size[order[0]])]
+    for count in range(min(NAMED, len(clear)), 0, -1):
+        rest = [p for p in order if p not in clear[:count]]
+        if (size - half)[clear[:count]].min() > (size + half)[rest].max(initial=0.0):
+            return clear[:count], True
+    return clear[:NAMED], False
 
 
 def _whole(explanation: Explanation, found: Interactions) -> bool:

@@ -207,8 +207,7 @@ def test_a_long_text_keeps_most_of_its_words() -> None:
     place = words.index("good")
     assert words[place - 1 : place + 2] == ["not", "good", "so"]
     scores = by_words(found, text)
-    assert found.error is not None
-    assert abs(scores["not", "good"] + 3) <= 4 * found.error.max() <= 0.3
+    assert abs(scores["not", "good"] + 3) <= 0.3, "settled means: a tenth of the largest"
     assert found.evaluations.forward <= interactions.cost(88, 300) == 89 + 1200
 
 
