@@ -150,14 +150,23 @@ class Model(Runner):
 
     def forecast(self, request: Request) -> float | None:  # type: ignore[override]
         """Seconds that a request will take on this machine; None before anything was measured."""
-        encoding = self.encode(request.texts, truncate=True)
-        units = int(units_for(encoding, request).of_token.max(initial=0)) + 1
+        return self.forecasts([request])[0]
+
+    def forecasts(self, requests: Sequence[Request]) -> list[float | None]:
+        """`forecast` for requests about the same text, which is read once."""
+        if not requests:
+            return []
+        encoding = self.encode(requests[0].texts, truncate=True)
+        units = int(units_for(encoding, requests[0]).of_token.max(initial=0)) + 1
+        return [self._forecast(request, len(encoding.tokens.ids), units) for request in requests]
+
+    def _forecast(self, request: Request, tokens: int, units: int) -> float | None:
         methods = [find(name).cost(units) for name in request.methods]
         checked = methods[: request.checked]
         checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]
         words = [(units + 1, 0)] if methods else []  # each word's measured effect
         forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, strict=True))
-        return super().forecast(len(encoding.tokens.ids), forward, backward)
+        return super().forecast(tokens, forward, backward)
 
 
 def load(name: str = "sentiment", **options: Any) -> Model:

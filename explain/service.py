@@ -12,7 +12,7 @@ import queue
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -41,7 +41,7 @@ class Job:
         self.partial: Explanation | None = None
         self.error: ExplainError | None = None
         self.forecast: float | None = None
-        self._cancel, self._over = threading.Event(), threading.Event()
+        self._cancel, self._enough, self._over = threading.Event(), threading.Event(), threading.Event()
 
     @property
     def over(self) -> bool:
@@ -58,6 +58,10 @@ class Job:
         self._cancel.set()
         if self.state == "queued":
             self._end("cancelled", Cancelled("The explanation was cancelled."))
+
+    def settle(self) -> None:
+        """Ask a sampling method to stop refining and give the answer it has."""
+        self._enough.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the job is over; False if `timeout` seconds pass first."""
@@ -89,6 +93,14 @@ class Service:
         `alive` says whether anybody still waits for the answer; when nobody does, the job is cancelled.
         """
         return self._put(Job(request, model, alive))
+
+    def forecasts(self, requests: Sequence[Request], model: str) -> list[float | None]:
+        """Seconds that each of several requests about one text would take; None where that is not known yet."""
+        loaded = self._models.get(model)
+        try:
+            return [None] * len(requests) if loaded is None else loaded.forecasts(requests)
+        except ExplainError:  # a text that cannot be read takes no time
+            return [None] * len(requests)
 
     def warm(self, model: str) -> Job:
         """Load a model ahead of the first request."""
@@ -143,7 +155,7 @@ class Service:
         model = self._load(job.model)
         if job.request is not None:
             job.forecast = model.forecast(job.request)
-            job.partial = model.answer([job.request], progress=job._listen, cancel=job._cancel)[0]
+            job.partial = model.answer([job.request], progress=job._listen, cancel=job._cancel, enough=job._enough)[0]
         job._end("done")
 
     def _load(self, name: str) -> Model:
