@@ -14,7 +14,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from explain import list_methods
 from explain.catalog import Request
 from explain.errors import ExplainError
-from explain.service import Job, service
+from explain.service import Job, Question, service
 
 KEPT = 4
 """Finished side jobs (attention of a layer) that a session remembers."""
@@ -65,7 +65,7 @@ def forecasts(request: Request, model: str) -> dict[str, float | None]:
     return answer
 
 
-def aside(request: Request, model: str, note: str, timeout: float = 60) -> Job | ExplainError:
+def aside(request: Question, model: str, note: str, timeout: float = 60) -> Job | ExplainError:
     """Answer a small question at once, remembered for the session.
 
     Waits for it, as long as a busy machine may need. `note` stands there meanwhile; drawing it again and again lets
