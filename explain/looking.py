@@ -32,7 +32,7 @@ def heads_report(case: Case, request: HeadsRequest, provenance: Provenance) -> H
     plain = float(case.evaluate(Ask([case.row()])).values[0])
     means, numbers, difference, kind = [], [], 0.0, "causal"
     for layer, (value, weights) in enumerate(_layers(case)):
-        _require_rows(weights, layer)
+        _require_rows(case, weights, layer)
         means.append(weights.mean(0, keepdims=True))
         numbers.append(statistics(weights, case.tokens.special, case.tokens.ids))
         difference = max(difference, abs(value - plain))
@@ -43,7 +43,7 @@ def heads_report(case: Case, request: HeadsRequest, provenance: Provenance) -> H
     effects, unmeasured = None, ""
     if request.ablation is not None:
         try:
-            effects = head_effects(case, request.ablation).astype(np.float32)
+            effects = head_effects(case, request.ablation, len(numbers)).astype(np.float32)
         except ModelError as error:
             if error.code != "no_attention_interface":
                 raise
@@ -79,7 +79,7 @@ def head_map(case: Case, request: HeadRequest) -> HeadMap:
     _, weights, parts = _layer(case, layer)
     if not 0 <= head < len(weights):
         raise InputError(f"There is no head {head}: layer {layer} has 0 to {len(weights) - 1}.", code="bad_head")
-    _require_rows(weights, layer)
+    _require_rows(case, weights, layer)
     found = HeadMap(layer, head, case.tokens, weights[head])
     if parts is None:
         return found
@@ -120,7 +120,13 @@ def _layer(case: Case, layer: int) -> tuple[float, Float32[np.ndarray, "H T T"],
     return float(answer.values[0]), found[layer], None
 
 
-def _require_rows(weights: Float[np.ndarray, "H T T"], layer: int) -> None:
+def _require_rows(case: Case, weights: Float[np.ndarray, "H T T"], layer: int) -> None:
+    if weights.shape[1:] != 2 * (len(case.tokens.ids),):
+        raise ModelError(
+            f"Attention of layer {layer} is not between the {len(case.tokens.ids)} tokens of the text, but between "
+            f"{' and '.join(map(str, weights.shape[1:]))} positions of the model's own.",
+            code="other_positions",
+        )
     off = float(np.abs(weights.sum(-1) - 1).max())
     if off > ROW_SUM_TOLERANCE:
         raise ModelError(
