@@ -283,10 +283,14 @@ def test_only_pairs_that_clearly_lead_are_named(tiny: Model) -> None:
     one = said(with_scores(result, [-1.9, 0.3]))
     assert one == f"“a” and “good” together move the log-odds of {label} by −1.90 beyond what the two do apart."
     assert said(with_scores(result, [-1.9, 1.2])).endswith("“a” and “good” −1.90, “a” and “movie” +1.20.")
-    assert "stands out" in said(with_scores(result, [1e-4]))
+    assert said(with_scores(result, [1e-4])).startswith("No pair of words clearly")
     assert "together move" in said(with_scores(result, [1.9], error=0.2))
-    assert "stands out" in said(with_scores(result, [1.9], error=0.6)), "1.96 errors would do; fifteen pairs need more"
-    assert "stands out" in said(with_scores(result, [1.9, 1.8, 1.7, 1.6], error=0.2)), "four of a kind: none leads"
+    assert "No pair" in said(with_scores(result, [1.9], error=0.7)), "1.96 errors would do; fifteen pairs need more"
+    tied = said(with_scores(result, [1.9, 1.8, 1.7, 1.6], error=0.2))
+    assert tied.startswith("Among the strongest"), "the fourth may be larger than the third"
+    assert tied.count("and") == 3
+    twice = tiny.explain("good good", methods=(), checks=(), interactions=True)
+    assert said(with_scores(twice, [1.0])).startswith("“good (1)” and “good (2)” together")
 
 
 def test_figure_table_and_terminal_show_the_same_numbers(tiny: Model) -> None:
@@ -299,6 +303,9 @@ def test_figure_table_and_terminal_show_the_same_numbers(tiny: Model) -> None:
     assert square[0, 1] == np.float32(-1.9)
     assert heat.data[0].z[2][2] is None
     assert heat.layout.height <= 760
+    blue_is_plus = result.target.index == 1
+    assert (heat.data[0].z[0][1] < 0) == blue_is_plus
+    assert pairs.colours(result, found).startswith("Blue is plus" if blue_is_plus else "Orange is plus")
     rows = pairs.rows(result, found, 2)
     assert rows == [("a + good", "−1.90", "0.29"), ("a + movie", "+0.30", "0.29")]
     console = Console(width=160, record=True, file=io.StringIO())
