@@ -87,6 +87,8 @@ def pairs(explanation: Explanation, request: Request, model: str, *, running: bo
         return
     found = measured.interactions
     title.html(html.heading("Words that work together", render_pairs.sentence(measured, found)))
+    if not len(found.pairs):
+        return
     st.plotly_chart(figures.pair_heatmap(measured, found), width="stretch", key="pairs", config=_config("pairs"))
     said = f"{render_pairs.meaning(measured, found)} {render_pairs.colours(measured, found)}"
     st.caption(html.markdown(said))

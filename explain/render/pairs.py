@@ -27,6 +27,8 @@ def sentence(explanation: Explanation, found: Interactions) -> str:
     parts = [
         (" and ".join(f"“{names[u]}”" for u in found.pairs[p].tolist()), signed(float(found.scores[p]))) for p in named
     ]
+    if not len(found.pairs):
+        return "There are no two words to pair."
     if not parts:
         return "No pair of words clearly does more or less together than its two words do apart."
     if len(parts) == 1 and leading:
@@ -43,9 +45,10 @@ def meaning(explanation: Explanation, found: Interactions) -> str:
         f"exact, {passes}" if found.error is None else f"sampled, {passes}; ± is a 95 % interval for all pairs at once"
     )
     rest = "" if _whole(explanation, found) else f" Only these {len(found.units)} words were ever taken out."
+    more = f"raise {found.target.name} more" if found.target.kind == "value" else f"speak more for {found.target.name}"
     return (
-        f"Plus: the two speak more for {found.target.name} together than apart. Minus: less, as where they say the "
-        f"same, or one turns the other. An average over this text with other words {gone} ({how}).{rest}"
+        f"Plus: together the two {more} than apart; minus: less. One word turning another shows here, and two that "
+        f"say the same. An average over this text with other words {gone} ({how}).{rest}"
     )
 
 

@@ -171,7 +171,7 @@ def test_intervals_cover_what_is_exact(tiny: Model) -> None:
     assert tight.mean() < 0.6 * wide.mean()
 
 
-def test_sampling_ends_for_a_stated_reason(tiny: Model) -> None:
+def test_sampling_ends_for_a_stated_reason(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     def ended(case: Case, game: Game) -> str:
         return str(answer(sampled(case, 10, asking(game)))[2])
 
@@ -179,6 +179,9 @@ def test_sampling_ends_for_a_stated_reason(tiny: Model) -> None:
     assert ended(case_of(tiny, TEXT, budget=1), curved(10, 3)) == "budget"
     asked = dataclasses.replace(case_of(tiny, TEXT), enough=lambda: True)
     assert ended(asked, curved(10, 3)) == "asked"
+    monkeypatch.setattr("explain.interactions.sampling.TOLERANCE", 0.0)
+    monkeypatch.setattr("explain.interactions.sampling.MANY", 2048)
+    assert ended(case_of(tiny, TEXT, budget=10**7), curved(10, 3)) == "budget", "memory ends it, not money"
 
 
 def test_batches_and_seeds(tiny: Model) -> None:
@@ -284,6 +287,7 @@ def test_only_pairs_that_clearly_lead_are_named(tiny: Model) -> None:
     assert one == f"“a” and “good” together move the log-odds of {label} by −1.90 beyond what the two do apart."
     assert said(with_scores(result, [-1.9, 1.2])).endswith("“a” and “good” −1.90, “a” and “movie” +1.20.")
     assert said(with_scores(result, [1e-4])).startswith("No pair of words clearly")
+    assert "no two words" in said(tiny.explain("dull", methods=(), checks=(), interactions=True))
     assert "together move" in said(with_scores(result, [1.9], error=0.2))
     assert "No pair" in said(with_scores(result, [1.9], error=0.7)), "1.96 errors would do; fifteen pairs need more"
     tied = said(with_scores(result, [1.9, 1.8, 1.7, 1.6], error=0.2))
