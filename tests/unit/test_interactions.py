@@ -202,7 +202,7 @@ def test_batches_and_seeds(tiny: Model) -> None:
 
 def test_a_long_text_keeps_most_of_its_words() -> None:
     text = "the story was slow and cold " * 6 + "but not good so " + "is a film . " * 12
-    model = written(good=1.0, not_good=-3.0, a=0.01)
+    model = written(good=1.0, not_good_story=-3.0, a=0.01)  # six stories: the text always holds one
     found = found_in(model, text, budget=300)
     words = [text[a:b] for a, b in found.units.tolist()]
     assert len(words) == interactions.MOST
