@@ -31,13 +31,15 @@ class Ask:
 
     `gradients`: also d value / d embeddings. With `layer`, the output of that block is returned too, and
     gradients are taken with respect to it. With `attention`, every layer's weights are returned, and
-    gradients are taken with respect to them.
+    gradients are taken with respect to them. With `rescaled`, gradients are DeepLIFT's multipliers against the
+    embeddings at the row's start.
     """
 
     rows: Sequence[Row]
     gradients: bool = False
     layer: int | None = None
     attention: bool = False
+    rescaled: bool = False
 
 
 @dataclass(frozen=True, eq=False)

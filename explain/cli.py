@@ -62,6 +62,7 @@ def run(
     dtype: Annotated[str, typer.Option(help="auto (float32), float64, bfloat16, float16.")] = "auto",
     revision: Annotated[str | None, typer.Option(help="Hub branch, tag or commit.")] = None,
     task: Annotated[str, typer.Option(help="auto, a task or the variant of its head.")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Run a method that misses its own claim here.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
 ) -> None:
     """Explain one decision."""
@@ -79,6 +80,7 @@ def run(
         "budget": budget,
         "seed": seed,
         "truncate": truncate,
+        "forced": force,
     }
     with _err.status("Loading the model…") as status:
         loaded = explain.load(model, revision=revision, device=device, dtype=dtype, task=task)
@@ -102,9 +104,12 @@ def models(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
 
 
 @app.command()
-def methods(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def methods(
+    model: Annotated[str | None, typer.Option(help="Say too which methods this model refuses.")] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
     """List attribution methods, what they say, when they mislead, and their parameters."""
-    found = explain.list_methods()
+    found = explain.list_methods() if model is None else explain.load(model).methods()
     _print_records(found) if as_json else _out.print(terminal.methods(found))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar, cast
 
 from explain.case import Answer, Ask, Draft, Steps
 from explain.model.inside import look
+from explain.model.rescale import multipliers
 from explain.model.runner import Meter, Runner
 from explain.records import Attribution, Evaluations
 
@@ -46,7 +48,7 @@ def drive(
             waiting = [i for i, ask in asks.items() if _kind(ask) == kind]
             first = asks[waiting[0]]
             rows = [row for i in waiting for row in asks[i].rows]
-            found, at = answer(runner, Ask(rows, first.gradients, first.layer, first.attention), meter), 0
+            found, at = answer(runner, replace(first, rows=rows), meter), 0
             for i in waiting:
                 n = len(asks[i].rows)
                 spent[i][first.gradients] += n
@@ -57,6 +59,8 @@ def drive(
 
 def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     """Evaluate the rows of one Ask."""
+    if ask.rescaled:
+        return Answer(*multipliers(runner, ask.rows, meter))
     if ask.layer is not None or ask.attention:
         return Answer(*look(runner, ask.rows, meter, gradients=ask.gradients, layer=ask.layer))
     if ask.gradients:
@@ -64,6 +68,6 @@ def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     return Answer(runner.values(ask.rows, meter))
 
 
-def _kind(ask: Ask) -> tuple[bool, int, bool]:
+def _kind(ask: Ask) -> tuple[bool, int, bool, bool]:
     """Asks of one kind can be evaluated together; the cheap ones first."""
-    return ask.gradients, -1 if ask.layer is None else ask.layer, ask.attention
+    return ask.gradients, -1 if ask.layer is None else ask.layer, ask.attention, ask.rescaled

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from explain.catalog import Request, TargetKind
+from explain.catalog import MethodInfo, Request, TargetKind
 from explain.checks import chosen
 from explain.errors import InputError, MethodError
-from explain.methods import find
+from explain.methods import find, methods
 from explain.model.loading import load_runner
 from explain.model.runner import Runner
 from explain.records import Explanation, Granularity
@@ -148,15 +149,25 @@ class Model(Runner):
             for explanation in Work(self, requests[i : i + GROUP], progress, cancel, enough).run()
         ]
 
+    def methods(self) -> list[MethodInfo]:
+        """Every method, with what its claim measures on this model where it needs to be measured (some seconds)."""
+        work = Work(self, [])
+        return [
+            m.info
+            if m.gated is None or m.why_not(self.info) is not None
+            else dataclasses.replace(m.info, claim=work.claim(m, m.configured({})))
+            for m in methods().values()
+        ]
+
     def forecast(self, request: Request) -> float | None:  # type: ignore[override]
         """Seconds that a request will take on this machine; None before anything was measured."""
         encoding = self.encode(request.texts, truncate=True)
         units = int(units_for(encoding, request).of_token.max(initial=0)) + 1
-        methods = [find(name).cost(units) for name in request.methods]
-        checked = methods[: request.checked]
+        costs = [find(name).cost(units) for name in request.methods]
+        checked = costs[: request.checked]
         checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]
-        words = [(units + 1, 0)] if methods else []  # each word's measured effect
-        forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, strict=True))
+        words = [(units + 1, 0)] if costs else []  # each word's measured effect
+        forward, backward = (sum(cost) for cost in zip((1, 0), *costs, *checks, *words, strict=True))
         return super().forecast(len(encoding.tokens.ids), forward, backward)
 
 

@@ -19,18 +19,18 @@ import torch
 
 from explain import checks as checking
 from explain import effects as measuring
-from explain import spans
+from explain import gate, spans
 from explain.attention.capture import attention_maps
 from explain.case import Case, Steps
-from explain.catalog import Progress, Request
+from explain.catalog import Claim, Progress, Request
 from explain.drive import answer, drive
 from explain.errors import InputError, MethodError
-from explain.methods import find
+from explain.methods import Method, find
 from explain.model.encoding import Encoding
 from explain.model.runner import Meter, Runner
 from explain.notices import notices
 from explain.reading import standouts
-from explain.records import Attribution, Check, Effects, Evaluations, Explanation, Prediction, Provenance
+from explain.records import Attribution, Check, Effects, Evaluations, Explanation, Notice, Prediction, Provenance
 from explain.units import Units, units_of
 
 T = TypeVar("T")
@@ -52,6 +52,8 @@ class Work:
         self.model, self.requests, self.listener = model, requests, progress
         self.enough = enough or threading.Event()
         self.stage, self.partial = "Reading", cast(Explanation | None, None)
+        self.methods: list[str] = []  # those that run: gated ones beside others are left out
+        self.gated: list[Notice] = []
         self.meter = Meter(self._advance, cancel)
         self.began, self.created = time.perf_counter(), datetime.now(UTC)
 
@@ -67,12 +69,13 @@ class Work:
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
         encodings = [self.model.encode(r.texts, truncate=r.truncate) for r in self.requests]
+        self._pass_the_gate()
         self._enter("Predicting")
         predictions = self.model.decide(encodings, self.meter)
         cases = [self._case(*t) for t in zip(self.requests, encodings, predictions, strict=True)]
         results = [_Result(case) for case in cases]
         self._show(results)
-        for place in range(max((len(r.methods) for r in self.requests), default=0)):
+        for place in range(len(self.methods)):
             self._attribute(results, place)
             self._show(results)
         if any(r.attributions for r in results):
@@ -88,6 +91,31 @@ class Work:
                 self.meter.check()
                 result.attention = attention_maps(result.case, request.attention)
         return [self._explanation(r) for r in results]
+
+    def claim(self, method: Method, params: Any) -> Claim | None:
+        """A gated method's claim on this model, measured at first use; None for methods without a gate."""
+        if method.gated is None:
+            return None
+        known, key = self.model.claims, (method.info.name, params)
+        if key not in known:
+            self._enter("Measuring the method's claim")
+            cases = [self._retold(Request((probe,)), (probe,)) for probe in gate.PROBES]
+            known[key] = gate.measure(self.model, method, params, cases, self.meter)
+        return known[key]
+
+    def _pass_the_gate(self) -> None:
+        """Choose what runs: a first method that misses its claim is refused, one beside it left out, unless forced."""
+        forced = all(r.forced for r in self.requests)
+        for place, name in enumerate(self.requests[0].methods if self.requests else ()):
+            method = find(name)
+            claims = [self.claim(method, method.configured(r.params.get(name, {}))) for r in self.requests]
+            missed = next((c for c in claims if c is not None and not c.kept), None)
+            if missed is not None and not forced and place == 0:
+                raise gate.refusal(method.info.title, missed)
+            if missed is not None:
+                self.gated.append(gate.notice(method.info.title, missed, forced=forced))
+            if missed is None or forced:
+                self.methods.append(name)
 
     def _case(self, request: Request, encoding: Encoding, prediction: Prediction) -> Case:
         model, tokenizer = self.model, self.model.tokenizer
@@ -121,7 +149,7 @@ class Work:
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
     def _attribute(self, results: list[_Result], place: int) -> None:
-        method = find(self.requests[0].methods[place])
+        method = find(self.methods[place])
         self._enter(method.info.title)
         limit, most = method.info.limit, max(r.case.n_units for r in results)
         if limit is not None and most > limit:
@@ -204,13 +232,16 @@ class Work:
             effects=result.effects,
             attention=result.attention,
             checks=tuple(result.checks),
-            warnings=notices(
-                info,
-                case.tokens,
-                case.prediction,
-                case.target,
-                tokenizer.unk_token_id,
-                set(tokenizer.all_special_ids),
+            warnings=(
+                *self.gated,
+                *notices(
+                    info,
+                    case.tokens,
+                    case.prediction,
+                    case.target,
+                    tokenizer.unk_token_id,
+                    set(tokenizer.all_special_ids),
+                ),
             ),
             provenance=Provenance(
                 versions=versions(),

@@ -104,6 +104,7 @@ def _settings(labels: tuple[str, ...]) -> tuple[Request, bool]:
         truncate=True,
         orders=200 if thorough else 20,
         checks=tuple(list_checks()) if thorough else None,
+        forced=st.session_state.get("forced") == [str(st.session_state.model or settings().model), name],
         checked=1,  # the page shows the checks of the first method; those beside it are compared, not checked
     )
     return request, fixed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from explain.catalog import Claim
 from explain.methods import methods
 from explain.reading import Standouts, standouts
 from explain.records import Attribution, Check, Explanation, Question, Status, Target
@@ -44,6 +45,14 @@ def signed(value: float, digits: int = 2) -> str:
 def short(label: str) -> str:
     """A label in a sentence: authors may write as much as they like, sentences do not."""
     return label if len(label) <= 80 else f"{label[:79]}…"
+
+
+def claim(found: Claim) -> str:
+    """What a method's claim measured on a model."""
+    measured = f"its scores miss the change they should explain by {found.residual:.1%} (median of {found.texts} texts)"
+    if found.kept:
+        return f"Accepted on this model: {measured}."
+    return f"Refused on this model: {measured}; {found.threshold:.0%} is allowed. {found.reason}"
 
 
 def verdict(explanation: Explanation) -> str:

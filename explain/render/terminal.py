@@ -35,6 +35,8 @@ def _attribution(found: Explanation, index: int) -> list[RenderableType]:
     title = attribution.method.replace("_", " ").capitalize()
     parts: list[RenderableType] = [Text(), Text(title, style="bold underline")]
     parts += [Text(visible(line)) for line in lines if line]
+    failed = [c for c in found.checks if c.status == "fail" and c.attribution == index]
+    parts += [Text(f"{palette.STATUS_MARK['fail']} {visible(c.sentence)}", style=STYLE["fail"]) for c in failed]
     parts += [Text(), *(words(found, index, segment) for segment in range(len(found.tokens.texts)))]
     low, high = palette.sides(found, attribution)
     legend = Text.assemble(
@@ -118,6 +120,8 @@ def methods(found: list[MethodInfo]) -> RenderableType:
     for info in found:
         parts += [Text.assemble((info.name, "bold"), f"  {info.title}"), Text(f"  {info.summary}")]
         parts += [Text(f"  {info.misleads}", style="dim"), Text(f"  {info.cite}", style="dim")]
+        if info.claim is not None:
+            parts.append(Text(f"  {sentences.claim(info.claim)}", style="dim" if info.claim.kept else "bold red"))
         for p in info.params:
             allowed = ", ".join(p.choices) if p.choices else f"{p.low:g} to {p.high:g}" if p.low is not None else p.kind
             parts.append(Text(f"    -p {p.name}={p.default}   {p.help} ({allowed})"))

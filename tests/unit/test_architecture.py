@@ -28,6 +28,7 @@ LAYERS = [
     ["methods", "effects"],
     ["attention", "checks", "training"],
     ["drive"],
+    ["gate"],
     ["work"],
     ["engine"],
     ["service"],

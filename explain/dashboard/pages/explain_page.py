@@ -24,7 +24,7 @@ def outcome(asked: Asked, job: Job) -> None:
         job.wait(POLL / 2)
     _progress(job)
     if job.error is not None:
-        panels.problem(job.error)
+        panels.problem(job.error, asked.model, asked.request)
         return
     explanation = job.partial
     if explanation is not None:
@@ -69,6 +69,6 @@ if st.session_state.get("trusted") != asked.model:
     st.stop()
 found = jobs.current(asked.request, asked.model, again=asked.pressed)
 if isinstance(found, ExplainError):
-    panels.problem(found)
+    panels.problem(found, asked.model, asked.request)
 else:
     st.fragment(outcome, run_every=None if found.over else POLL)(asked, found)
