@@ -99,7 +99,10 @@ class Work:
         known, key = self.model.claims, (method.info.name, params)
         if key not in known:
             self._enter("Measuring the method's claim")
-            cases = [self._retold(Request((probe,)), (probe,)) for probe in gate.PROBES]
+            requests = [Request((probe,)) for probe in gate.PROBES]
+            encodings = [self.model.encode(r.texts) for r in requests]
+            predictions = self.model.decide(encodings, self.meter)
+            cases = [self._case(*t) for t in zip(requests, encodings, predictions, strict=True)]
             known[key] = gate.measure(self.model, method, params, cases, self.meter)
         return known[key]
 
