@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeVar, cast
 
 from explain.case import Answer, Ask, Draft, Steps
+from explain.model.heads import ablated, observe
 from explain.model.inside import look
 from explain.model.rescale import multipliers
 from explain.model.runner import Meter, Runner
@@ -61,6 +62,11 @@ def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     """Evaluate the rows of one Ask."""
     if ask.rescaled:
         return Answer(*multipliers(runner, ask.rows, meter))
+    if ask.heads is not None:
+        values, heads = observe(runner, ask.rows, meter, ask.heads)
+        return Answer(values, heads=heads)
+    if any(row.ablation is not None for row in ask.rows):
+        return Answer(ablated(runner, ask.rows, meter))
     if ask.layer is not None or ask.attention:
         return Answer(*look(runner, ask.rows, meter, gradients=ask.gradients, layer=ask.layer))
     if ask.gradients:
@@ -68,6 +74,8 @@ def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     return Answer(runner.values(ask.rows, meter))
 
 
-def _kind(ask: Ask) -> tuple[bool, int, bool, bool]:
+def _kind(ask: Ask) -> tuple[bool, int, bool, bool, int, bool]:
     """Asks of one kind can be evaluated together; the cheap ones first."""
-    return ask.gradients, -1 if ask.layer is None else ask.layer, ask.attention, ask.rescaled
+    layer, heads = (-1 if n is None else n for n in (ask.layer, ask.heads))
+    changed = any(row.ablation is not None for row in ask.rows)
+    return ask.gradients, layer, ask.attention, ask.rescaled, heads, changed

@@ -10,6 +10,7 @@ from typing import Any, cast
 from explain.catalog import MethodInfo, Request, TargetKind
 from explain.checks import chosen
 from explain.errors import InputError, MethodError
+from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.methods import find, methods
 from explain.model.loading import load_runner
 from explain.model.runner import Runner
@@ -159,16 +160,56 @@ class Model(Runner):
             for m in methods().values()
         ]
 
+    def look(
+        self,
+        question: HeadsRequest | HeadRequest,
+        *,
+        progress: Listener | None = None,
+        cancel: threading.Event | None = None,
+    ) -> HeadsReport | HeadMap:
+        """Answer a question about attention; `heads` and `head` in the form that other faces use."""
+        return Work(self, [question.about], progress, cancel).look(question)
+
+    def heads(self, text: str | tuple[str, str], *, ablation: Ablation | None = "mean", **about: Any) -> HeadsReport:
+        """All heads over one text: statistics, measured effects, rollout and flow.
+
+        Args:
+            text: the text, or two for a sentence pair.
+            ablation: what stands in for a head when its effect is measured: its mean over ordinary sentences, its
+                output at random tokens of such sentences ('resample'), or 'zero'; None: no effects.
+            about: target, contrast, quantity, truncate and seed as in `explain`.
+
+        Raises:
+            InputError: the text or target cannot be explained.
+            ModelError: the model gives no attention weights.
+        """
+        texts = (text,) if isinstance(text, str) else tuple(text)
+        return cast(HeadsReport, self.look(HeadsRequest(Request(texts, **about), ablation)))
+
+    def head(self, text: str | tuple[str, str], layer: int, head: int, **about: Any) -> HeadMap:
+        """One head over one text: weights, norms, queries and keys; arguments as in `heads`."""
+        texts = (text,) if isinstance(text, str) else tuple(text)
+        return cast(HeadMap, self.look(HeadRequest(Request(texts, **about), layer, head)))
+
     def forecast(self, request: Request) -> float | None:  # type: ignore[override]
         """Seconds that a request will take on this machine; None before anything was measured."""
-        encoding = self.encode(request.texts, truncate=True)
-        units = int(units_for(encoding, request).of_token.max(initial=0)) + 1
-        costs = [find(name).cost(units) for name in request.methods]
-        checked = costs[: request.checked]
+        return self.forecasts([request])[0]
+
+    def forecasts(self, requests: Sequence[Request]) -> list[float | None]:
+        """`forecast` for requests about the same text, which is read once."""
+        if not requests:
+            return []
+        encoding = self.encode(requests[0].texts, truncate=True)
+        units = int(units_for(encoding, requests[0]).of_token.max(initial=0)) + 1
+        return [self._forecast(request, len(encoding.tokens.ids), units) for request in requests]
+
+    def _forecast(self, request: Request, tokens: int, units: int) -> float | None:
+        methods = [find(name).cost(units) for name in request.methods]
+        checked = methods[: request.checked]
         checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]
-        words = [(units + 1, 0)] if costs else []  # each word's measured effect
-        forward, backward = (sum(cost) for cost in zip((1, 0), *costs, *checks, *words, strict=True))
-        return super().forecast(len(encoding.tokens.ids), forward, backward)
+        words = [(units + 1, 0)] if methods else []  # each word's measured effect
+        forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, strict=True))
+        return super().forecast(tokens, forward, backward)
 
 
 def load(name: str = "sentiment", **options: Any) -> Model:

@@ -5,11 +5,11 @@ Methods and checks are generators that ask for rows; `drive` evaluates the rows 
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -25,6 +25,8 @@ from explain.case import Case, Steps
 from explain.catalog import Claim, Progress, Request
 from explain.drive import answer, drive
 from explain.errors import InputError, MethodError
+from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
+from explain.looking import head_map, heads_report
 from explain.methods import Method, find
 from explain.model.encoding import Encoding
 from explain.model.runner import Meter, Runner
@@ -145,9 +147,19 @@ class Work:
             orders=request.orders,
         )
 
+    def look(self, question: HeadsRequest | HeadRequest) -> HeadsReport | HeadMap:
+        """Answer a question about attention; `requests` holds the one that it is about."""
+        _check_numbers(question.about)
+        self._enter("Reading the attention")
+        encoding = self.model.encode(question.about.texts, truncate=question.about.truncate)
+        case = self._case(question.about, encoding, self.model.decide([encoding], self.meter)[0])
+        if isinstance(question, HeadRequest):
+            return head_map(case, question)
+        return replace(heads_report(case, question, self._provenance(case)), provenance=self._provenance(case))
+
     def _retold(self, request: Request, texts: tuple[str, ...]) -> Case:
         """The same question about other texts; character spans of this text mean nothing there."""
-        other = dataclasses.replace(request, texts=texts, phrases=(), rationale=())
+        other = replace(request, texts=texts, phrases=(), rationale=())
         encoding = self.model.encode(texts, truncate=request.truncate)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
@@ -164,10 +176,10 @@ class Work:
         configured = [method.configured(r.params.get(method.info.name, {})) for r in self.requests]
 
         def whole(i: int, found: Attribution, cost: Evaluations) -> Attribution:
-            return dataclasses.replace(
+            return replace(
                 found,
                 method=method.info.name,
-                params=dataclasses.asdict(configured[i]),
+                params=asdict(configured[i]),
                 signed=method.info.signed,
                 evaluations=Evaluations(
                     cost.forward + found.evaluations.forward, cost.backward + found.evaluations.backward
@@ -193,7 +205,7 @@ class Work:
                 steps = [checker.fn(r.case, r.attributions[place], k) for r, k in zip(results, known, strict=True)]
                 found = self._drive(steps)
                 for result, (checks, _) in zip(results, found, strict=True):
-                    result.checks += [dataclasses.replace(c, attribution=place) for c in checks]
+                    result.checks += [replace(c, attribution=place) for c in checks]
             self._show(results)
         if not named:
             self._name(results)
@@ -246,16 +258,21 @@ class Work:
                     set(tokenizer.all_special_ids),
                 ),
             ),
-            provenance=Provenance(
-                versions=versions(),
-                device=info.device,
-                dtype=info.dtype,
-                kernel=info.kernel,
-                threads=torch.get_num_threads(),
-                seed=case.seed,
-                created=self.created.isoformat(timespec="milliseconds"),
-                seconds=round(time.perf_counter() - self.began, 4),
-            ),
+            provenance=self._provenance(case),
+        )
+
+    def _provenance(self, case: Case) -> Provenance:
+        """With what this is computed, and how long it has taken so far."""
+        info = self.model.info
+        return Provenance(
+            versions=versions(),
+            device=info.device,
+            dtype=info.dtype,
+            kernel=info.kernel,
+            threads=torch.get_num_threads(),
+            seed=case.seed,
+            created=self.created.isoformat(timespec="milliseconds"),
+            seconds=round(time.perf_counter() - self.began, 4),
         )
 
 

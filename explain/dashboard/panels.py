@@ -129,7 +129,7 @@ def attention(explanation: Explanation, request: Request, model: str, selected: 
     layer = one.slider("Layer", 0, info.n_layers - 1, key="layer") if info.n_layers > 1 else 0
     head = two.slider("Head", 0, info.n_heads - 1, key="head") if info.n_heads > 1 else 0
     question = replace(request, methods=(), params={}, checks=(), attention=(layer,), orders=20)
-    job = jobs.aside(question, model)
+    job = jobs.aside(question, model, "Reading the attention…")
     error = job if isinstance(job, errors.ExplainError) else job.error
     if isinstance(job, errors.ExplainError) or job.result is None or not job.result.attention:
         st.info(html.markdown(str(error or "The model is busy. Move a slider to try again.")))
@@ -188,7 +188,7 @@ def _number(value: float) -> str:
 
 def state_of(running: bool) -> str:
     """What may be claimed about this picture as evidence."""
-    return "NOT FILED – view only" + (" · checks not finished" if running else "")
+    return "NOT FILED – view only, neither stored nor signed" + (" · checks not finished" if running else "")
 
 
 def _config(name: str) -> dict[str, object]:

@@ -6,7 +6,7 @@ import time
 
 import streamlit as st
 
-from explain import bundled
+from explain import bundled, list_methods
 from explain.dashboard import jobs, panels
 from explain.dashboard.ask import Asked, ask
 from explain.errors import ExplainError
@@ -15,6 +15,7 @@ from explain.service import Job
 from explain.settings import settings
 
 POLL = 0.4  # seconds between looks at a running job
+STOP = "Keep the scores as they are now, with their standard errors, and go on to the checks."
 
 
 def outcome(asked: Asked, job: Job) -> None:
@@ -49,10 +50,19 @@ def _progress(job: Job) -> None:
     share = min(0.95, spent / (job.forecast + 1)) if job.forecast else min(0.9, spent / 20)
     done = f" · {job.progress.done:,} passes" if job.progress.done else ""
     about = f" · about {job.forecast:.0f} s in all" if job.forecast and job.forecast >= 1 else ""
-    bar, stop = st.columns([4, 1], vertical_alignment="center")
+    bar, settle, stop = st.columns([4, 1.4, 1], vertical_alignment="center")
     bar.progress(share, text=f"{job.progress.stage}{done}{about}")
+    if _refining(job) and settle.button("Stop refining", width="stretch", key="settle", help=STOP):
+        job.settle()
     if stop.button("Cancel", width="stretch", key="cancel"):
         job.cancel()
+
+
+def _refining(job: Job) -> bool:
+    """Is a first answer on the screen that the method still makes more exact?"""
+    found = job.partial.attributions if job.partial is not None else ()
+    known = {m.name: m for m in list_methods()}
+    return bool(found) and known[found[-1].method].stochastic and known[found[-1].method].title == job.progress.stage
 
 
 def labels() -> tuple[str, ...]:
