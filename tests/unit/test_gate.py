@@ -32,6 +32,7 @@ from tests.conftest import finish, html_of
 from tests.contract.test_methods import traces
 from tests.tiny import word_piece
 from tests.toys import WIDTH, Sum, toy
+from tests.unit.test_dashboard import choose
 
 TEXT = "a good movie, but never very funny"
 GATED = [name for name, m in methods().items() if m.gated is not None]
@@ -246,6 +247,6 @@ def test_the_page_shows_it_anyway_when_asked(app: AppTest) -> None:
     assert job.state == "done"
     assert job.request.forced
     assert "because it was forced" in html_of(app)
-    app.selectbox(key="method").set_value("saliency")
+    choose(app, "saliency")
     finish(app)
     assert not app.session_state["job"].request.forced, "only what was forced is forced"
