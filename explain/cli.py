@@ -102,7 +102,9 @@ def heads(
     text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)],
     pair: Annotated[str | None, typer.Option(help="Second text, for models that compare two.")] = None,
     model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder.")] = "sentiment",
-    at: Annotated[str | None, typer.Option(help="One head as LAYER,HEAD; else all of them.")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="One head as LAYER,HEAD, a layer's mean as LAYER; else all heads.")
+    ] = None,
     ablation: Annotated[str, typer.Option(help="What replaces a head: mean, resample, zero.")] = "mean",
     target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**53 - 1, help="For everything drawn at random.")] = 0,
@@ -125,11 +127,11 @@ def heads(
         _out.print(terminal.head(found) if at else terminal.heads(found), soft_wrap=False)
 
 
-def _head(wish: str) -> tuple[int, int]:
+def _head(wish: str) -> tuple[int, int | None]:
     parts = wish.split(",")
-    if len(parts) != 2 or not all(p.strip().isdecimal() and len(p) < 9 for p in parts):
-        raise InputError(f"Expected one head as LAYER,HEAD, such as 3,9; got '{wish[:40]}'.")
-    return int(parts[0]), int(parts[1])
+    if len(parts) > 2 or not all(p.strip().isdecimal() and len(p) < 9 for p in parts):
+        raise InputError(f"Expected one head as LAYER,HEAD, such as 3,9, or a layer; got '{wish[:40]}'.")
+    return int(parts[0]), int(parts[1]) if len(parts) == 2 else None
 
 
 @app.command()

@@ -144,9 +144,14 @@ def head_map(head: HeadMap, *, by: By, norms: bool, specials: bool, selected: in
         "values": base64.b64encode(steps.tobytes()).decode("ascii"),
         "largest": largest,
         "unit": "length of what is given" if norms and head.norms is not None else "attention weight",
-        "title": f"Layer {head.layer}, head {head.head}",
+        "title": name_of(head),
         "selected": selected if selected is not None and selected < len(found) else None,
     }
+
+
+def name_of(head: HeadMap) -> str:
+    """'Layer 3, head 9', or the mean of a layer."""
+    return f"Layer {head.layer}, " + ("mean of all heads" if head.head is None else f"head {head.head}")
 
 
 def links(head: HeadMap, *, by: By, norms: bool, specials: bool) -> list[tuple[str, str, str]]:

@@ -161,4 +161,4 @@ def head(found: HeadMap) -> RenderableType:
     table = Table("looks", "at", "weight", box=None, pad_edge=False, header_style="dim")
     for row in drawing.links(found, by="word", norms=False, specials=True):
         table.add_row(*(Text(cell) for cell in row))
-    return Group(Text(f"Layer {found.layer}, head {found.head}", style="bold"), table, Text(found.caveat, style="dim"))
+    return Group(Text(drawing.name_of(found), style="bold"), table, Text(found.caveat, style="dim"))

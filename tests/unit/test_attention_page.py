@@ -146,7 +146,17 @@ def test_command_line(run, tiny_folder, tiny: Model) -> None:  # type: ignore[no
         code, out, _ = run("heads", text, "--model", str(tiny_folder), *arguments)
         assert code == 0
         assert words in " ".join(out.split())
-    for wrong in ("9,0", "x", "1", "-1,2"):
+    for wrong in ("9,0", "x", "9", "-1,2", "1,2,3"):
         code, _, err = run("heads", text, "--model", str(tiny_folder), f"--at={wrong}")
         assert code == 2
         assert err.strip()
+
+
+def test_hidden_words_change_the_decision_that_is_shown(attention: AppTest) -> None:
+    before = html_of(attention)
+    attention.multiselect(key="masked").select("stirring").run()
+    assert not attention.exception
+    assert "Without having read “stirring”." in html_of(attention)
+    assert html_of(attention) != before
+    attention.segmented_control(key="combine").set_value("Mean of the layer's heads").run()
+    assert not attention.exception

@@ -15,6 +15,9 @@ from explain.heads import CAVEAT, Ablation, HeadMap, HeadRequest, HeadsReport, H
 from explain.render import heads, html, sentences
 from explain.service import Question
 
+HEAD, LAYER = "This head", "Mean of the layer's heads"
+MASKABLE = 128
+"""Words up to which they can be hidden one by one."""
 SHOWN = 24
 """Words that get a bar in the section on all layers."""
 
@@ -47,12 +50,16 @@ def every_head(report: HeadsReport) -> tuple[int, int]:
     return found
 
 
-def one_head(report: HeadsReport, about: Request, model: str, layer: int, head: int) -> None:
+def one_head(report: HeadsReport, about: Request, model: str, layer: int, head: int, masked: tuple[int, ...]) -> None:
     """The chosen head's map, its strongest links, and how one of its weights comes about."""
     st.html(html.heading(f"Layer {layer}, head {head}", heads.about_head(report, layer, head)))
-    found = answered(HeadRequest(about, layer, head), model, "Reading the head…")
+    whole = st.session_state.get("combine") == LAYER
+    found = answered(HeadRequest(about, layer, None if whole else head, masked), model, "Reading the head…")
     if not isinstance(found, HeadMap):
         return
+    st.segmented_control(
+        "Heads", [HEAD, LAYER], key="combine", required=True, default=HEAD, label_visibility="collapsed"
+    )
     one, two, three = st.columns([2, 2, 2], vertical_alignment="bottom")
     by = cast(heads.By, one.segmented_control("Rows and columns", ["word", "token"], key="map_by", required=True))
     specials = two.toggle("Special tokens", key="map_specials", help="Rows sum to 1 only with special tokens shown.")
@@ -70,7 +77,11 @@ def one_head(report: HeadsReport, about: Request, model: str, layer: int, head: 
         rows = heads.links(found, by=by, norms=norms, specials=specials)
         st.html(html.table(("looks", "at", data["unit"]), rows))
     if found.query is None:
-        st.caption("This architecture does not show its queries and keys.")
+        st.caption(
+            "Open one head to see how a weight comes about."
+            if whole
+            else "This architecture does not show its queries and keys."
+        )
         return
     with st.expander("How one weight comes about: query · key, number by number"):
         if cell is None:
@@ -108,6 +119,31 @@ def all_layers(report: HeadsReport) -> None:
         st.caption(f"The {SHOWN} largest of {len(rows)} words and special tokens.")
 
 
+def hide(report: HeadsReport) -> None:
+    """Let words be hidden from the model, one by one."""
+    words = {
+        int(report.tokens.words[members[0]]): name for name, members, special in heads.labels(report.tokens, "word")
+        if not special
+    }  # fmt: skip
+    names = list(words.values())
+    if len(words) <= MASKABLE:
+        st.multiselect(
+            "Hide words from the model",
+            list(words),
+            key="masked",
+            format_func=lambda i: words.get(i, "") + (f" ({i + 1})" if names.count(words.get(i, "")) > 1 else ""),
+            help="They are replaced by [MASK] before the model reads: watch the decision and the heads change.",
+        )
+
+
+def gone(report: HeadsReport, masked: tuple[int, ...]) -> str | None:
+    """What the decision above is based on, where words are hidden."""
+    if not masked:
+        return None
+    names = {int(report.tokens.words[m[0]]): name for name, m, _ in heads.labels(report.tokens, "word")}
+    return f"Without having read {', '.join(f'“{names[i]}”' for i in masked)}."
+
+
 def opened(query: dict[str, str]) -> tuple[int, int] | None:
     """The head that the address names, if it names one."""
     parts = query.get("head", "").split(",")
@@ -130,13 +166,19 @@ ablation = st.segmented_control(
     help="What a head gives instead when its effect is measured: its mean or random outputs over ordinary sentences, "
     "or zeros, which no later layer has ever seen.",
 )  # fmt: skip
-report = answered(HeadsRequest(about, cast(Ablation, ablation)), model, "Measuring every head…")
+if st.session_state.get("masked_of") != about.texts[0]:
+    st.session_state.masked, st.session_state.masked_of = [], about.texts[0]
+masked = tuple(st.session_state.masked)
+place = st.container()
+report = answered(HeadsRequest(about, cast(Ablation, ablation), masked), model, "Measuring every head…")
 if isinstance(report, HeadsReport):
-    st.html(html.verdict(sentences.decided(report.prediction, report.model.problem), []))
+    with place:
+        hide(report)
+    st.html(html.verdict(sentences.decided(report.prediction, report.model.problem), [gone(report, masked)]))
     layer, head = every_head(report)
     own = {} if model in bundled.names() else {"model": model}
     link.view(st.session_state.text, head=f"{layer},{head}", **own)
-    one_head(report, about, model, layer, head)
+    one_head(report, about, model, layer, head, masked)
     all_layers(report)
     st.html(html.heading("How this was computed", None))
     st.html(html.strip(heads.how(report), panels.state_of(running=False)))
