@@ -154,7 +154,7 @@ def test_command_line(run, tiny_folder, tiny: Model) -> None:  # type: ignore[no
 
 def test_hidden_words_change_the_decision_that_is_shown(attention: AppTest) -> None:
     before = html_of(attention)
-    attention.multiselect(key="masked").select("stirring").run()
+    attention.multiselect(key="masked").set_value([1]).run()
     assert not attention.exception
     assert "Without having read “stirring”." in html_of(attention)
     assert html_of(attention) != before
