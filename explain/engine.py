@@ -170,13 +170,21 @@ class Model(Runner):
         """Answer a question about attention; `heads` and `head` in the form that other faces use."""
         return Work(self, [question.about], progress, cancel).look(question)
 
-    def heads(self, text: str | tuple[str, str], *, ablation: Ablation | None = "mean", **about: Any) -> HeadsReport:
+    def heads(
+        self,
+        text: str | tuple[str, str],
+        *,
+        ablation: Ablation | None = "mean",
+        masked: Sequence[int] = (),
+        **about: Any,
+    ) -> HeadsReport:
         """All heads over one text: statistics, measured effects, rollout and flow.
 
         Args:
             text: the text, or two for a sentence pair.
             ablation: what stands in for a head when its effect is measured: its mean over ordinary sentences, its
                 output at random tokens of such sentences ('resample'), or 'zero'; None: no effects.
+            masked: words (their index) that the model does not get to read.
             about: target, contrast, quantity, truncate and seed as in `explain`.
 
         Raises:
@@ -184,12 +192,20 @@ class Model(Runner):
             ModelError: the model gives no attention weights.
         """
         texts = (text,) if isinstance(text, str) else tuple(text)
-        return cast(HeadsReport, self.look(HeadsRequest(Request(texts, **about), ablation)))
+        return cast(HeadsReport, self.look(HeadsRequest(Request(texts, **about), ablation, tuple(masked))))
 
-    def head(self, text: str | tuple[str, str], layer: int, head: int, **about: Any) -> HeadMap:
-        """One head over one text: weights, norms, queries and keys; arguments as in `heads`."""
+    def head(
+        self,
+        text: str | tuple[str, str],
+        layer: int,
+        head: int | None = None,
+        *,
+        masked: Sequence[int] = (),
+        **about: Any,
+    ) -> HeadMap:
+        """One head over one text (None: the mean of the layer): weights, norms, queries, keys; arguments as `heads`."""
         texts = (text,) if isinstance(text, str) else tuple(text)
-        return cast(HeadMap, self.look(HeadRequest(Request(texts, **about), layer, head)))
+        return cast(HeadMap, self.look(HeadRequest(Request(texts, **about), layer, head, tuple(masked))))
 
     def forecast(self, request: Request) -> float | None:  # type: ignore[override]
         """Seconds that a request will take on this machine; None before anything was measured."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ from jaxtyping import Float, Float32
 
 from explain.attention.ablation import head_effects
 from explain.attention.flow import LONGEST, flow
-from explain.attention.norms import head_norms
+from explain.attention.norms import head_norms, layer_norms
 from explain.attention.rollout import rollout
 from explain.attention.statistics import statistics
 from explain.case import Ask, Case
@@ -32,7 +31,7 @@ def heads_report(case: Case, request: HeadsRequest, provenance: Provenance) -> H
     plain = float(case.evaluate(Ask([case.row()])).values[0])
     means, numbers, difference, kind = [], [], 0.0, "causal"
     for layer, (value, weights) in enumerate(_layers(case)):
-        _require_rows(weights, layer)
+        _require_rows(case, weights, layer)
         means.append(weights.mean(0, keepdims=True))
         numbers.append(statistics(weights, case.tokens.special, case.tokens.ids))
         difference = max(difference, abs(value - plain))
@@ -43,7 +42,7 @@ def heads_report(case: Case, request: HeadsRequest, provenance: Provenance) -> H
     effects, unmeasured = None, ""
     if request.ablation is not None:
         try:
-            effects = head_effects(case, request.ablation).astype(np.float32)
+            effects = head_effects(case, request.ablation, len(numbers)).astype(np.float32)
         except ModelError as error:
             if error.code != "no_attention_interface":
                 raise
@@ -77,19 +76,24 @@ def head_map(case: Case, request: HeadRequest) -> HeadMap:
     if not 0 <= layer < case.info.n_layers:
         raise InputError(f"There is no layer {layer}: this model has 0 to {case.info.n_layers - 1}.", code="bad_layer")
     _, weights, parts = _layer(case, layer)
+    _require_rows(case, weights, layer)
+    mixed = None if parts is None else parts.mixed
+    if head is None:
+        norms = None if mixed is None else layer_norms(weights, mixed).astype(np.float32)
+        return HeadMap(layer, None, case.tokens, weights.mean(0), norms)
     if not 0 <= head < len(weights):
         raise InputError(f"There is no head {head}: layer {layer} has 0 to {len(weights) - 1}.", code="bad_head")
-    _require_rows(weights, layer)
-    found = HeadMap(layer, head, case.tokens, weights[head])
     if parts is None:
-        return found
-    mixed = None if parts.mixed is None else head_norms(weights[head : head + 1], parts.mixed[head : head + 1])[0]
-    return replace(
-        found,
-        norms=None if mixed is None else mixed.astype(np.float32),
-        query=parts.query[head],
-        key=parts.key[head * len(parts.key) // len(weights)],  # grouped-query heads share a key
-        scaling=parts.scaling,
+        return HeadMap(layer, head, case.tokens, weights[head])
+    return HeadMap(
+        layer,
+        head,
+        case.tokens,
+        weights[head],
+        None if mixed is None else head_norms(weights[[head]], mixed[[head]])[0].astype(np.float32),
+        parts.query[head],
+        parts.key[head * len(parts.key) // len(weights)],  # grouped-query heads share a key
+        parts.scaling,
     )
 
 
@@ -120,7 +124,13 @@ def _layer(case: Case, layer: int) -> tuple[float, Float32[np.ndarray, "H T T"],
     return float(answer.values[0]), found[layer], None
 
 
-def _require_rows(weights: Float[np.ndarray, "H T T"], layer: int) -> None:
+def _require_rows(case: Case, weights: Float[np.ndarray, "H T T"], layer: int) -> None:
+    if weights.shape[1:] != 2 * (len(case.tokens.ids),):
+        raise ModelError(
+            f"Attention of layer {layer} is not between the {len(case.tokens.ids)} tokens of the text, but between "
+            f"{' and '.join(map(str, weights.shape[1:]))} positions of the model's own.",
+            code="other_positions",
+        )
     off = float(np.abs(weights.sum(-1) - 1).max())
     if off > ROW_SUM_TOLERANCE:
         raise ModelError(

@@ -28,7 +28,7 @@ from explain.errors import InputError, MethodError
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.looking import head_map, heads_report
 from explain.methods import Method, find
-from explain.model.encoding import Encoding
+from explain.model.encoding import Encoding, masked
 from explain.model.runner import Meter, Runner
 from explain.notices import notices
 from explain.reading import standouts
@@ -152,6 +152,8 @@ class Work:
         _check_numbers(question.about)
         self._enter("Reading the attention")
         encoding = self.model.encode(question.about.texts, truncate=question.about.truncate)
+        if question.masked:
+            encoding = masked(encoding, question.masked, self.model.tokenizer)
         case = self._case(question.about, encoding, self.model.decide([encoding], self.meter)[0])
         if isinstance(question, HeadRequest):
             return head_map(case, question)

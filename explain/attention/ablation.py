@@ -24,15 +24,15 @@ Ablation = Literal["mean", "resample", "zero"]
 DRAWS = 8
 
 
-def head_effects(case: Case, how: Ablation = "mean") -> Float64[np.ndarray, "L H"]:
-    """Effect of every head on the target's value, all heads in batched passes.
+def head_effects(case: Case, how: Ablation = "mean", layers: int | None = None) -> Float64[np.ndarray, "L H"]:
+    """Effect of every head on the target's value, all heads in batched passes; `layers` have attention (None: all).
 
     Raises:
         ModelError: the architecture does not use transformers' attention interface.
     """
     if how not in ("mean", "resample", "zero"):
         raise InputError(f"Expected mean, resample or zero as ablation, got '{how!s:.40}'.", code="bad_ablation")
-    stand_ins = _stand_ins(case, how)  # (L, K, H, e)
+    stand_ins = _stand_ins(case, how, layers or case.info.n_layers)  # (L, K, H, e)
     layers, draws, heads, _ = stand_ins.shape
     rows = [
         Row(case.encoding.inputs, case.target, ablation=(layer, head, stand_ins[layer, draw, head]))
@@ -45,13 +45,13 @@ def head_effects(case: Case, how: Ablation = "mean") -> Float64[np.ndarray, "L H
     return value - without.mean(-1)
 
 
-def _stand_ins(case: Case, how: Ablation) -> Float64[np.ndarray, "L K H e"]:
+def _stand_ins(case: Case, how: Ablation, layers: int) -> Float64[np.ndarray, "L K H e"]:
     """What is put in a head's place: K vectors (one, or one a draw) for every head of every layer."""
     rows = (
         [case.row()] if how == "zero" else [case.retold((text,)).row(case.target) for text in BACKGROUND.splitlines()]
     )
     found = []
-    for layer in range(case.info.n_layers):
+    for layer in range(layers):
         heads = case.evaluate(Ask(rows, heads=layer)).heads
         pooled = np.concatenate([h.output.transpose(1, 0, 2) for h in heads])  # (all tokens, H, e)
         if how == "zero":

@@ -105,16 +105,18 @@ class _Tap:
 _tap: ContextVar[_Tap | None] = ContextVar("whyboard_heads", default=None)
 
 
-def _attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any) -> Any:
+def _attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **options: Any
+) -> Any:
     """Attention (N, H, T, d) → (N, T, H, e), with one layer's parts kept or some heads' output replaced."""
     tap = _tap.get()
     cross = query.shape[2] != key.shape[2]
     layer = -1 if tap is None or cross else tap.calls
     seen = tap is not None and tap.layer == layer
     if seen or options.get("softcap") is not None or options.get("s_aux") is not None:
-        output, weights, scaling = _in_the_open(module, query, key, value, mask, options)
+        output, weights, scaling = _in_the_open(module, query, key, value, attention_mask, options)
     else:
-        output = sdpa_attention_forward(module, query, key, value, mask, **options)[0]
+        output = sdpa_attention_forward(module, query, key, value, attention_mask, **options)[0]
     if tap is not None and not cross:
         tap.calls += 1
         if seen:

@@ -7,7 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from explain.catalog import MethodInfo, ModelCard
+from explain.heads import HeadMap, HeadsReport
 from explain.records import Explanation, Status
+from explain.render import heads as drawing
 from explain.render import palette, sentences
 from explain.render.pieces import pieces, visible
 from explain.words import Word
@@ -133,3 +135,34 @@ def models(found: list[ModelCard]) -> RenderableType:
     """The models that come with Whyboard."""
     rows = [(card.name, f"{card.title} · {', '.join(card.labels)} · {card.licence} · {card.summary}") for card in found]
     return _rows(rows, "Bundled models (a Hub id or a folder works too)")
+
+
+def heads(report: HeadsReport) -> RenderableType:
+    """Every head's effect as a grid, the largest ones in words, and the sentence on limits."""
+    verdict = sentences.decided(report.prediction, report.model.problem)
+    quantity = drawing.EFFECT if report.effects is not None else "special"
+    data = drawing.grid(report, quantity, (0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("layer", justify="right", style="dim")
+    for head in range(len(data["shown"][0])):
+        table.add_column(str(head), justify="right")
+    for layer, (shown, tints) in enumerate(zip(data["shown"], data["tints"], strict=True)):
+        table.add_row(str(layer), *(Text(value, style=_style(tint)) for value, tint in zip(shown, tints, strict=True)))
+    layer, head = drawing.strongest(report)
+    return Group(
+        Text(visible(verdict), style="bold"),
+        Text(visible(drawing.meaning(report, quantity)), style="dim"),
+        Text(),
+        table,
+        Text(),
+        Text(f"Layer {layer}, head {head}: {visible(drawing.about_head(report, layer, head))}"),
+        Text(report.caveat, style="dim"),
+    )
+
+
+def head(found: HeadMap) -> RenderableType:
+    """The strongest links of one head, and the sentence on limits."""
+    table = Table("looks", "at", "weight", box=None, pad_edge=False, header_style="dim")
+    for row in drawing.links(found, by="word", norms=False, specials=True):
+        table.add_row(*(Text(cell) for cell in row))
+    return Group(Text(drawing.name_of(found), style="bold"), table, Text(found.caveat, style="dim"))

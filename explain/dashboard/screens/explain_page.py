@@ -6,13 +6,12 @@ import time
 
 import streamlit as st
 
-from explain import bundled, list_methods
+from explain import list_methods
 from explain.dashboard import jobs, panels
 from explain.dashboard.ask import Asked, ask
 from explain.errors import ExplainError
 from explain.render import html
 from explain.service import Job
-from explain.settings import settings
 
 POLL = 0.4  # seconds between looks at a running job
 STOP = "Keep the scores as they are now, with their standard errors, and go on to the checks."
@@ -32,6 +31,7 @@ def outcome(asked: Asked, job: Job) -> None:
         panels.decision(explanation)
         if explanation.attributions:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
+            st.session_state.word = selected  # the Attention page opens with it
             panels.change(explanation)
             panels.beside(explanation)
             panels.trust(explanation, running=running)
@@ -72,9 +72,7 @@ def labels() -> tuple[str, ...]:
 
 
 asked = ask(labels())
-if asked.pressed or asked.model in bundled.names() or asked.model == settings().model:
-    st.session_state.trusted = asked.model  # a link alone must not make this machine open a model
-if st.session_state.get("trusted") != asked.model:
+if not jobs.trusted(asked.model, asked.pressed):
     st.info(html.markdown(f"Press Explain to load the model {asked.model[:80]}."))
     st.stop()
 found = jobs.current(asked.request, asked.model, again=asked.pressed)
