@@ -171,14 +171,14 @@ def how(explanation: Explanation, *, running: bool) -> None:
     )
 
 
-def problem(error: errors.ExplainError, model: str, request: Request) -> None:
-    """The sentence of an error, where the answer would have been; a gated method may be shown all the same."""
+def problem(error: errors.ExplainError, model: str = "", method: str = "") -> None:
+    """The sentence of an error, where the answer would have been; a gated `method` may be shown all the same."""
     if isinstance(error, errors.Cancelled):
         st.info("Cancelled. Press Explain to start again.")
     else:
         st.warning(html.markdown(str(error)))
     if error.code == "gated" and st.button("Show it anyway"):
-        st.session_state.forced = [model, request.methods[0]]
+        st.session_state.forced = [model, method]
         st.rerun()
 
 
