@@ -24,7 +24,7 @@ def outcome(asked: Asked, job: Job) -> None:
         job.wait(POLL / 2)
     _progress(job)
     if job.error is not None:
-        panels.problem(job.error, asked.model, asked.request)
+        panels.problem(job.error, asked.model, asked.request.methods[0])
         return
     explanation = job.partial
     if explanation is not None:
@@ -77,6 +77,6 @@ if not jobs.trusted(asked.model, asked.pressed):
     st.stop()
 found = jobs.current(asked.request, asked.model, again=asked.pressed)
 if isinstance(found, ExplainError):
-    panels.problem(found, asked.model, asked.request)
+    panels.problem(found)
 else:
     st.fragment(outcome, run_every=None if found.over else POLL)(asked, found)
