@@ -32,7 +32,8 @@ class Ask:
     `gradients`: also d value / d embeddings. With `layer`, the output of that block is returned too, and
     gradients are taken with respect to it. With `attention`, every layer's weights are returned, and
     gradients are taken with respect to them. With `heads`, the queries, keys, values and weights of this
-    layer are returned. Rows with an `ablation` are asked for by themselves.
+    layer are returned. Rows with an `ablation` are asked for by themselves. With `rescaled`, gradients are
+    DeepLIFT's multipliers against the embeddings at the row's start.
     """
 
     rows: Sequence[Row]
@@ -40,6 +41,7 @@ class Ask:
     layer: int | None = None
     attention: bool = False
     heads: int | None = None
+    rescaled: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 from explain.case import Answer, Ask, Draft, Steps
 from explain.model.heads import ablated, observe
 from explain.model.inside import look
+from explain.model.rescale import multipliers
 from explain.model.runner import Meter, Runner
 from explain.records import Attribution, Evaluations
 
@@ -59,6 +60,8 @@ def drive(
 
 def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     """Evaluate the rows of one Ask."""
+    if ask.rescaled:
+        return Answer(*multipliers(runner, ask.rows, meter))
     if ask.heads is not None:
         values, heads = observe(runner, ask.rows, meter, ask.heads)
         return Answer(values, heads=heads)
@@ -71,7 +74,8 @@ def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     return Answer(runner.values(ask.rows, meter))
 
 
-def _kind(ask: Ask) -> tuple[bool, int, bool, int, bool]:
+def _kind(ask: Ask) -> tuple[bool, int, bool, bool, int, bool]:
     """Asks of one kind can be evaluated together; the cheap ones first."""
     layer, heads = (-1 if n is None else n for n in (ask.layer, ask.heads))
-    return ask.gradients, layer, ask.attention, heads, any(row.ablation is not None for row in ask.rows)
+    changed = any(row.ablation is not None for row in ask.rows)
+    return ask.gradients, layer, ask.attention, ask.rescaled, heads, changed

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from explain.catalog import Request, TargetKind
+from explain.catalog import MethodInfo, Request, TargetKind
 from explain.checks import chosen
 from explain.errors import InputError, MethodError
 from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.interactions import cost as cost_of_pairs
-from explain.methods import find
+from explain.methods import find, methods
 from explain.model.loading import load_runner
 from explain.model.runner import Runner
 from explain.records import Explanation, Granularity
@@ -150,6 +151,16 @@ class Model(Runner):
             for explanation in Work(self, requests[i : i + GROUP], progress, cancel, enough).run()
         ]
 
+    def methods(self) -> list[MethodInfo]:
+        """Every method, with what its claim measures on this model where it needs to be measured (some seconds)."""
+        work = Work(self, [])
+        return [
+            m.info
+            if m.gated is None or m.why_not(self.info) is not None
+            else dataclasses.replace(m.info, claim=work.claim(m, m.configured({})))
+            for m in methods().values()
+        ]
+
     def look(
         self,
         question: HeadsRequest | HeadRequest,
@@ -160,13 +171,21 @@ class Model(Runner):
         """Answer a question about attention; `heads` and `head` in the form that other faces use."""
         return Work(self, [question.about], progress, cancel).look(question)
 
-    def heads(self, text: str | tuple[str, str], *, ablation: Ablation | None = "mean", **about: Any) -> HeadsReport:
+    def heads(
+        self,
+        text: str | tuple[str, str],
+        *,
+        ablation: Ablation | None = "mean",
+        masked: Sequence[int] = (),
+        **about: Any,
+    ) -> HeadsReport:
         """All heads over one text: statistics, measured effects, rollout and flow.
 
         Args:
             text: the text, or two for a sentence pair.
             ablation: what stands in for a head when its effect is measured: its mean over ordinary sentences, its
                 output at random tokens of such sentences ('resample'), or 'zero'; None: no effects.
+            masked: words (their index) that the model does not get to read.
             about: target, contrast, quantity, truncate and seed as in `explain`.
 
         Raises:
@@ -174,12 +193,20 @@ class Model(Runner):
             ModelError: the model gives no attention weights.
         """
         texts = (text,) if isinstance(text, str) else tuple(text)
-        return cast(HeadsReport, self.look(HeadsRequest(Request(texts, **about), ablation)))
+        return cast(HeadsReport, self.look(HeadsRequest(Request(texts, **about), ablation, tuple(masked))))
 
-    def head(self, text: str | tuple[str, str], layer: int, head: int, **about: Any) -> HeadMap:
-        """One head over one text: weights, norms, queries and keys; arguments as in `heads`."""
+    def head(
+        self,
+        text: str | tuple[str, str],
+        layer: int,
+        head: int | None = None,
+        *,
+        masked: Sequence[int] = (),
+        **about: Any,
+    ) -> HeadMap:
+        """One head over one text (None: the mean of the layer): weights, norms, queries, keys; arguments as `heads`."""
         texts = (text,) if isinstance(text, str) else tuple(text)
-        return cast(HeadMap, self.look(HeadRequest(Request(texts, **about), layer, head)))
+        return cast(HeadMap, self.look(HeadRequest(Request(texts, **about), layer, head, tuple(masked))))
 
     def forecast(self, request: Request) -> float | None:  # type: ignore[override]
         """Seconds that a request will take on this machine; None before anything was measured."""

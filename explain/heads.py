@@ -28,19 +28,24 @@ Ablation = Literal["mean", "resample", "zero"]
 
 @dataclass(frozen=True, eq=False)
 class HeadsRequest(Record):
-    """A question about attention: the text and target of `about`, and how heads are taken out (None: they are not)."""
+    """A question about attention: the text and target of `about`, and how heads are taken out (None: they are not).
+
+    `masked` are words (their index) that the model does not get to read.
+    """
 
     about: Request
     ablation: Ablation | None = "mean"
+    masked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class HeadRequest(Record):
-    """A question about one head of one layer."""
+    """A question about one head of one layer, or about the mean of all its heads (`head` None)."""
 
     about: Request
     layer: int
-    head: int
+    head: int | None
+    masked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,15 +82,15 @@ class HeadsReport(Record):
 
 @dataclass(frozen=True, eq=False)
 class HeadMap(Record):
-    """One head over one text: `weights` rows are queries and sum to 1.
+    """One head (None: the mean of the layer's) over one text: `weights` rows are queries and sum to 1.
 
     `norms` is the length of what each token (column) gives to each position (Kobayashi et al. 2020). `query` and `key`
     explain a weight element by element: softmax over columns of query · key · `scaling`. All three are None where the
-    architecture hides them.
+    architecture hides them; a mean of heads has norms (of all heads together), but no query and key.
     """
 
     layer: int
-    head: int
+    head: int | None
     tokens: Tokens
     weights: Float32[np.ndarray, "T T"]
     norms: Float32[np.ndarray, "T T"] | None = None

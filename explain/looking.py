@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ from jaxtyping import Float, Float32
 
 from explain.attention.ablation import head_effects
 from explain.attention.flow import LONGEST, flow
-from explain.attention.norms import head_norms
+from explain.attention.norms import head_norms, layer_norms
 from explain.attention.rollout import rollout
 from explain.attention.statistics import statistics
 from explain.case import Ask, Case
@@ -77,19 +76,24 @@ def head_map(case: Case, request: HeadRequest) -> HeadMap:
     if not 0 <= layer < case.info.n_layers:
         raise InputError(f"There is no layer {layer}: this model has 0 to {case.info.n_layers - 1}.", code="bad_layer")
     _, weights, parts = _layer(case, layer)
+    _require_rows(case, weights, layer)
+    mixed = None if parts is None else parts.mixed
+    if head is None:
+        norms = None if mixed is None else layer_norms(weights, mixed).astype(np.float32)
+        return HeadMap(layer, None, case.tokens, weights.mean(0), norms)
     if not 0 <= head < len(weights):
         raise InputError(f"There is no head {head}: layer {layer} has 0 to {len(weights) - 1}.", code="bad_head")
-    _require_rows(case, weights, layer)
-    found = HeadMap(layer, head, case.tokens, weights[head])
     if parts is None:
-        return found
-    mixed = None if parts.mixed is None else head_norms(weights[head : head + 1], parts.mixed[head : head + 1])[0]
-    return replace(
-        found,
-        norms=None if mixed is None else mixed.astype(np.float32),
-        query=parts.query[head],
-        key=parts.key[head * len(parts.key) // len(weights)],  # grouped-query heads share a key
-        scaling=parts.scaling,
+        return HeadMap(layer, head, case.tokens, weights[head])
+    return HeadMap(
+        layer,
+        head,
+        case.tokens,
+        weights[head],
+        None if mixed is None else head_norms(weights[[head]], mixed[[head]])[0].astype(np.float32),
+        parts.query[head],
+        parts.key[head * len(parts.key) // len(weights)],  # grouped-query heads share a key
+        parts.scaling,
     )
 
 

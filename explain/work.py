@@ -19,17 +19,17 @@ import torch
 
 from explain import checks as checking
 from explain import effects as measuring
+from explain import gate, spans
 from explain import interactions as pairing
-from explain import spans
 from explain.attention.capture import attention_maps
 from explain.case import Case, Steps
-from explain.catalog import Progress, Request
+from explain.catalog import Claim, Progress, Request
 from explain.drive import answer, drive
 from explain.errors import InputError, MethodError
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.looking import head_map, heads_report
-from explain.methods import find
-from explain.model.encoding import Encoding
+from explain.methods import Method, find
+from explain.model.encoding import Encoding, masked
 from explain.model.runner import Meter, Runner
 from explain.notices import notices
 from explain.reading import standouts
@@ -40,6 +40,7 @@ from explain.records import (
     Evaluations,
     Explanation,
     Interactions,
+    Notice,
     Prediction,
     Provenance,
 )
@@ -64,6 +65,8 @@ class Work:
         self.model, self.requests, self.listener = model, requests, progress
         self.enough = enough or threading.Event()
         self.stage, self.partial = "Reading", cast(Explanation | None, None)
+        self.methods: list[str] = []  # those that run: gated ones beside others are left out
+        self.gated: list[Notice] = []
         self.meter = Meter(self._advance, cancel)
         self.began, self.created = time.perf_counter(), datetime.now(UTC)
 
@@ -79,12 +82,13 @@ class Work:
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
         encodings = [self.model.encode(r.texts, truncate=r.truncate) for r in self.requests]
+        self._pass_the_gate()
         self._enter("Predicting")
         predictions = self.model.decide(encodings, self.meter)
         cases = [self._case(*t) for t in zip(self.requests, encodings, predictions, strict=True)]
         results = [_Result(case) for case in cases]
         self._show(results)
-        for place in range(max((len(r.methods) for r in self.requests), default=0)):
+        for place in range(len(self.methods)):
             self._attribute(results, place)
             self._show(results)
         if any(r.attributions for r in results):
@@ -101,6 +105,34 @@ class Work:
                 self.meter.check()
                 result.attention = attention_maps(result.case, request.attention)
         return [self._explanation(r) for r in results]
+
+    def claim(self, method: Method, params: Any) -> Claim | None:
+        """A gated method's claim on this model, measured at first use; None for methods without a gate."""
+        if method.gated is None:
+            return None
+        known, key = self.model.claims, (method.info.name, params)
+        if key not in known:
+            self._enter("Measuring the method's claim")
+            requests = [Request((probe,)) for probe in gate.PROBES]
+            encodings = [self.model.encode(r.texts) for r in requests]
+            predictions = self.model.decide(encodings, self.meter)
+            cases = [self._case(*t) for t in zip(requests, encodings, predictions, strict=True)]
+            known[key] = gate.measure(self.model, method, params, cases, self.meter)
+        return known[key]
+
+    def _pass_the_gate(self) -> None:
+        """Choose what runs: a first method that misses its claim is refused, one beside it left out, unless forced."""
+        forced = all(r.forced for r in self.requests)
+        for place, name in enumerate(self.requests[0].methods if self.requests else ()):
+            method = find(name)
+            claims = [self.claim(method, method.configured(r.params.get(name, {}))) for r in self.requests]
+            missed = next((c for c in claims if c is not None and not c.kept), None)
+            if missed is not None and not forced and place == 0:
+                raise gate.refusal(method.info.title, missed)
+            if missed is not None:
+                self.gated.append(gate.notice(method.info.title, missed, forced=forced))
+            if missed is None or forced:
+                self.methods.append(name)
 
     def _case(self, request: Request, encoding: Encoding, prediction: Prediction) -> Case:
         model, tokenizer = self.model, self.model.tokenizer
@@ -132,6 +164,8 @@ class Work:
         _check_numbers(question.about)
         self._enter("Reading the attention")
         encoding = self.model.encode(question.about.texts, truncate=question.about.truncate)
+        if question.masked:
+            encoding = masked(encoding, question.masked, self.model.tokenizer)
         case = self._case(question.about, encoding, self.model.decide([encoding], self.meter)[0])
         if isinstance(question, HeadRequest):
             return head_map(case, question)
@@ -144,7 +178,7 @@ class Work:
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
     def _attribute(self, results: list[_Result], place: int) -> None:
-        method = find(self.requests[0].methods[place])
+        method = find(self.methods[place])
         self._enter(method.info.title)
         limit, most = method.info.limit, max(r.case.n_units for r in results)
         if limit is not None and most > limit:
@@ -237,13 +271,16 @@ class Work:
             effects=result.effects,
             attention=result.attention,
             checks=tuple(result.checks),
-            warnings=notices(
-                info,
-                case.tokens,
-                case.prediction,
-                case.target,
-                tokenizer.unk_token_id,
-                set(tokenizer.all_special_ids),
+            warnings=(
+                *self.gated,
+                *notices(
+                    info,
+                    case.tokens,
+                    case.prediction,
+                    case.target,
+                    tokenizer.unk_token_id,
+                    set(tokenizer.all_special_ids),
+                ),
             ),
             interactions=result.interactions,
             provenance=self._provenance(case),

@@ -35,8 +35,17 @@ def ask(labels: tuple[str, ...]) -> Asked:
         labels: outcomes of the model in use, as far as they are known.
     """
     link.restore(st.query_params.to_dict())
+    model, pressed = text_and_model("Explain")
+    with st.expander("Settings", key="settings", on_change="rerun"):
+        request, fixed = _settings(labels, model)
+    link.write(request, model, fixed_scale=fixed)
+    return Asked(request, model, fixed, pressed)
+
+
+def text_and_model(button: str) -> tuple[str, bool]:
+    """Draw the text, the examples, the model and the button; returns the model and whether the button was pressed."""
     state = st.session_state
-    st.text_area("Text", key="text", height=110, placeholder="Type or paste a sentence, then press Explain.")
+    st.text_area("Text", key="text", height=110, placeholder=f"Type or paste a sentence, then press {button}.")
     if state.text != EXAMPLES.get(state.example or ""):
         state.example = None  # an edited example is no longer that example
     st.pills("Examples", list(EXAMPLES), key="example", on_change=_use_example, label_visibility="collapsed")
@@ -50,12 +59,8 @@ def ask(labels: tuple[str, ...]) -> Asked:
             help="A bundled model, a Hub id such as owner/model, or a folder with config.json and safetensors.",
         )
     with right:
-        pressed = st.button("Explain", type="primary", width="stretch", on_click=_close_settings)
-    name = str(model or settings().model)
-    with st.expander("Settings", key="settings", on_change="rerun"):
-        request, fixed = _settings(labels, name)
-    link.write(request, name, fixed_scale=fixed)
-    return Asked(request, name, fixed, pressed)
+        pressed = st.button(button, type="primary", width="stretch", on_click=_close_settings)
+    return str(model or settings().model), pressed
 
 
 def _settings(labels: tuple[str, ...], model: str) -> tuple[Request, bool]:
@@ -118,6 +123,7 @@ def _settings(labels: tuple[str, ...], model: str) -> tuple[Request, bool]:
         truncate=True,
         orders=200 if thorough else 20,
         checks=tuple(list_checks()) if thorough else None,
+        forced=state.get("forced") == [str(state.model or settings().model), method.name],
         checked=1,  # the page shows the checks of the first method; those beside it are compared, not checked
         phrases=phrases,
         rationale=rationale,

@@ -11,13 +11,14 @@ import streamlit as st
 from streamlit.runtime import exists, get_instance
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from explain import list_methods
+from explain import bundled, list_methods
 from explain.catalog import Request
 from explain.errors import ExplainError
 from explain.service import Job, Question, service
+from explain.settings import settings
 
-KEPT = 4
-"""Finished side jobs (attention of a layer) that a session remembers."""
+KEPT = 12
+"""Finished side jobs (attention of a layer, a head) that a session remembers."""
 
 
 def _alive() -> Callable[[], bool]:
@@ -27,6 +28,16 @@ def _alive() -> Callable[[], bool]:
         return lambda: True
     session, runtime = context.session_id, get_instance()
     return lambda: runtime.is_active_session(session)
+
+
+def trusted(model: str, pressed: bool) -> bool:
+    """May this model be opened? One that comes with Whyboard, or one that a person pressed the button for.
+
+    A link alone must not make this machine open a model.
+    """
+    if pressed or model in bundled.names() or model == settings().model:
+        st.session_state.trusted = model
+    return bool(st.session_state.get("trusted") == model)
 
 
 def current(request: Request, model: str, *, again: bool) -> Job | ExplainError:

@@ -49,6 +49,15 @@ def _restore(key: str, info: ParamInfo, text: str) -> None:
         st.session_state[key] = int(value) if info.kind == "integer" else value
 
 
+def view(example_of: str, **settings_: object) -> None:
+    """Write what another page shows into the address: the example, where it is one, and settings without text."""
+    example = next((name for name, text in EXAMPLES.items() if text == example_of), None)
+    found = {"example": example} if example else {"text": "own"}
+    found |= {name: str(value) for name, value in settings_.items()}
+    if found != st.query_params.to_dict():
+        st.query_params.from_dict(found)
+
+
 def write(request: Request, model: str, *, fixed_scale: bool) -> None:
     """Write everything but the text into the address."""
     state = st.session_state

@@ -209,12 +209,15 @@ def how(explanation: Explanation, *, running: bool) -> None:
     )
 
 
-def problem(error: errors.ExplainError) -> None:
-    """The sentence of an error, where the answer would have been."""
+def problem(error: errors.ExplainError, model: str = "", method: str = "") -> None:
+    """The sentence of an error, where the answer would have been; a gated `method` may be shown all the same."""
     if isinstance(error, errors.Cancelled):
         st.info("Cancelled. Press Explain to start again.")
     else:
         st.warning(html.markdown(str(error)))
+    if error.code == "gated" and st.button("Show it anyway"):
+        st.session_state.forced = [model, method]
+        st.rerun()
 
 
 def _number(value: float) -> str:

@@ -68,7 +68,7 @@ def waterfall(explanation: Explanation, index: int = 0) -> go.Figure | None:
         autorange="reversed", tickmode="array", tickvals=list(range(len(names))), ticktext=[_label(n) for n in names]
     )
     figure.update_xaxes(title=f"{attribution.target.unit} of {_label(attribution.target.name)}", zeroline=True)
-    return _plain(figure, 60 + 26 * len(names))
+    return plain(figure, 60 + 26 * len(names))
 
 
 def side_by_side(explanation: Explanation) -> go.Figure:
@@ -93,7 +93,7 @@ def side_by_side(explanation: Explanation) -> go.Figure:
     )
     figure.update_xaxes(tickmode="array", tickvals=list(range(len(words))), ticktext=words, tickangle=-45, side="top")
     figure.update_yaxes(tickmode="array", tickvals=list(range(len(names))), ticktext=names, autorange="reversed")
-    return _plain(figure, 120 + 34 * len(names))
+    return plain(figure, 120 + 34 * len(names))
 
 
 def pair_heatmap(explanation: Explanation, found: Interactions) -> go.Figure:
@@ -122,7 +122,7 @@ def pair_heatmap(explanation: Explanation, found: Interactions) -> go.Figure:
     ticks = {"tickmode": "array", "tickvals": list(range(len(labels))), "ticktext": labels, "showgrid": False}
     figure.update_xaxes(**ticks, side="top", tickangle=-45, zeroline=False)
     figure.update_yaxes(**ticks, autorange="reversed", zeroline=False)
-    return _plain(figure, min(760, 140 + 26 * len(labels)))
+    return plain(figure, min(760, 140 + 26 * len(labels)))
 
 
 def removal_curves(check: Check) -> go.Figure:
@@ -139,7 +139,7 @@ def removal_curves(check: Check) -> go.Figure:
     figure.update_xaxes(title="words kept" if kept else "words taken out")
     figure.update_yaxes(title=f"change of {row['scale']}")
     figure.update_layout(legend={"orientation": "h", "y": 1.12, "x": 0})
-    return _plain(figure, 280)
+    return plain(figure, 280)
 
 
 def attention_heatmap(
@@ -165,7 +165,7 @@ def attention_heatmap(
     figure.update_yaxes(**ticks, autorange="reversed", title="looking", showgrid=False)
     if selected is not None and selected < len(labels):
         figure.add_hline(y=selected, line={"color": palette.ORANGE, "width": 2})
-    return _plain(figure, min(900, 190 + 22 * len(labels)))
+    return plain(figure, min(900, 190 + 22 * len(labels)))
 
 
 def merged(explanation: Explanation, weights: Float[np.ndarray, "T T"]) -> tuple[Float[np.ndarray, "W W"], list[str]]:
@@ -199,7 +199,8 @@ def _label(text: str) -> str:
     return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;")
 
 
-def _plain(figure: go.Figure, height: int) -> go.Figure:
+def plain(figure: go.Figure, height: int) -> go.Figure:
+    """The look that all figures share; returns the figure."""
     layout: dict[str, Any] = {
         "height": height,
         "margin": {"l": 8, "r": 48, "t": 24, "b": 8},

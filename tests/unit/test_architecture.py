@@ -28,7 +28,7 @@ LAYERS = [
     ["methods", "effects", "interactions"],
     ["attention", "checks", "training"],
     ["drive"],
-    ["looking"],
+    ["gate", "looking"],
     ["work"],
     ["engine"],
     ["service"],

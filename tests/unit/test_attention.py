@@ -257,3 +257,17 @@ def test_padding_changes_nothing(tiny: Model, case: Case) -> None:
 
 def test_bert_config_is_what_the_tests_think(tiny: Model) -> None:
     assert isinstance(tiny.module.config, BertConfig)
+
+
+def test_the_mean_of_a_layer_and_hidden_words(tiny: Model) -> None:
+    mean, single = tiny.head(TEXT, 1), [tiny.head(TEXT, 1, h) for h in range(4)]
+    assert np.allclose(mean.weights, np.mean([s.weights for s in single], axis=0), atol=1e-6)
+    assert mean.query is None
+    assert mean.norms is not None
+    hidden = tiny.heads(TEXT, masked=[1, 2])
+    written = tiny.predict("a [MASK] [MASK], but never very funny")
+    assert np.allclose(hidden.prediction.logits, written.logits, atol=1e-5)
+    assert hidden.tokens.texts == (TEXT,)
+    assert hidden.tokens.strings.count("[MASK]") == 2
+    with pytest.raises(InputError, match="no word 99"):
+        tiny.heads(TEXT, masked=[99])

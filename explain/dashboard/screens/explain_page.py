@@ -6,13 +6,12 @@ import time
 
 import streamlit as st
 
-from explain import bundled, list_methods
+from explain import list_methods
 from explain.dashboard import jobs, panels
 from explain.dashboard.ask import Asked, ask
 from explain.errors import ExplainError
 from explain.render import html
 from explain.service import Job
-from explain.settings import settings
 
 POLL = 0.4  # seconds between looks at a running job
 STOP = "Keep the scores as they are now, with their standard errors, and go on to the checks."
@@ -25,13 +24,14 @@ def outcome(asked: Asked, job: Job) -> None:
         job.wait(POLL / 2)
     _progress(job)
     if job.error is not None:
-        panels.problem(job.error)
+        panels.problem(job.error, asked.model, asked.request.methods[0])
         return
     explanation = job.partial
     if explanation is not None:
         panels.decision(explanation)
         if explanation.attributions:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
+            st.session_state.word = selected  # the Attention page opens with it
             panels.change(explanation)
             panels.beside(explanation)
             panels.pairs(explanation, asked.request, asked.model, running=running)
@@ -73,9 +73,7 @@ def labels() -> tuple[str, ...]:
 
 
 asked = ask(labels())
-if asked.pressed or asked.model in bundled.names() or asked.model == settings().model:
-    st.session_state.trusted = asked.model  # a link alone must not make this machine open a model
-if st.session_state.get("trusted") != asked.model:
+if not jobs.trusted(asked.model, asked.pressed):
     st.info(html.markdown(f"Press Explain to load the model {asked.model[:80]}."))
     st.stop()
 found = jobs.current(asked.request, asked.model, again=asked.pressed)
