@@ -105,6 +105,12 @@ class Service:
         except ExplainError:  # a text that cannot be read takes no time
             return [None] * len(requests)
 
+    def refused(self, model: str) -> dict[str, float]:
+        """Methods known to miss their own claim on this model, with the share of the change that they miss."""
+        loaded = self._models.get(model)
+        known = {} if loaded is None else dict(loaded.claims)
+        return {name: claim.residual for (name, _), claim in known.items() if not claim.kept}
+
     def warm(self, model: str) -> Job:
         """Load a model ahead of the first request."""
         return self._put(Job(None, model))

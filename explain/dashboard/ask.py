@@ -68,7 +68,7 @@ def _settings(labels: tuple[str, ...], model: str) -> tuple[Request, bool]:
     known = {m.name: m for m in list_methods()}
     text = state.text
     seconds = jobs.forecasts(Request((text,), truncate=True, granularity=state.granularity or "word"), model)
-    method = choices.pick(known, seconds)
+    method = choices.pick(known, seconds, jobs.refused(model))
     values = choices.parameters(method)
     state.beside = [n for n in state.beside if n != method.name]
     beside = st.multiselect(

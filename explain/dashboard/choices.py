@@ -12,10 +12,13 @@ from explain.plugins import LONGEST
 from explain.render import html
 
 
-def pick(known: Mapping[str, MethodInfo], seconds: Mapping[str, float | None]) -> MethodInfo:
+def pick(
+    known: Mapping[str, MethodInfo], seconds: Mapping[str, float | None], refused: Mapping[str, float]
+) -> MethodInfo:
     """Draw the families and the methods of one; a family can be looked through without choosing.
 
-    `seconds` forecasts each method for the present text; None or missing: not known yet.
+    `seconds` forecasts each method for the present text; None or missing: not known yet. Methods that are `refused`
+    on this model are grey, with what they miss.
     """
     state = st.session_state
     families = list(dict.fromkeys(m.family for m in known.values()))
@@ -28,8 +31,8 @@ def pick(known: Mapping[str, MethodInfo], seconds: Mapping[str, float | None]) -
         "Methods of this family",
         names,
         key=key,
-        format_func=lambda name: html.markdown(known[name].title),
-        captions=[_line(known[name], seconds.get(name)) for name in names],
+        format_func=lambda name: _title(known[name], refused),
+        captions=[_line(known[name], seconds.get(name), refused.get(name)) for name in names],
         on_change=_picked,
         args=(key,),
         label_visibility="collapsed",
@@ -45,8 +48,14 @@ def _picked(key: str) -> None:
         st.session_state.method = st.session_state[key]
 
 
-def _line(method: MethodInfo, seconds: float | None) -> str:
-    return html.markdown(f"{method.summary}{spoken(seconds)}")
+def _title(method: MethodInfo, refused: Mapping[str, float]) -> str:
+    title = html.markdown(method.title)
+    return f":gray[{title}]" if method.name in refused else title
+
+
+def _line(method: MethodInfo, seconds: float | None, missed: float | None) -> str:
+    gate = "" if missed is None else f" Refused on this model: its scores miss their own sum by {missed:.0%}."
+    return html.markdown(f"{method.summary}{gate}{spoken(seconds)}")
 
 
 def spoken(seconds: float | None) -> str:

@@ -76,6 +76,11 @@ def forecasts(request: Request, model: str) -> dict[str, float | None]:
     return answer
 
 
+def refused(model: str) -> dict[str, float]:
+    """Methods known to be refused on this model, with the share of the change that they miss."""
+    return service().refused(model)
+
+
 def aside(request: Question, model: str, note: str, timeout: float = 60) -> Job | ExplainError:
     """Answer a small question at once, remembered for the session.
 

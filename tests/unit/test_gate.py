@@ -240,6 +240,8 @@ def test_the_page_shows_it_anyway_when_asked(app: AppTest) -> None:
     finish(app)
     assert not app.exception
     assert "claims that its scores add up" in app.warning[0].value.replace("\\", "")
+    options = app.radio(key="pick.gradient").options
+    assert [o[:14] for o in options if o.startswith(":gray[")] == [":gray[DeepLIFT"]
     next(b for b in app.button if b.label == "Show it anyway").click()
     finish(app)
     assert not app.exception
