@@ -33,7 +33,8 @@ class Ask:
     gradients are taken with respect to it. With `attention`, every layer's weights are returned, and
     gradients are taken with respect to them. With `heads`, the queries, keys, values and weights of this
     layer are returned. Rows with an `ablation` are asked for by themselves. With `rescaled`, gradients are
-    DeepLIFT's multipliers against the embeddings at the row's start.
+    DeepLIFT's multipliers against the embeddings at the row's start. With `survey`, the one row's answer holds that
+    summary of each layer's weights (H, T, T).
     """
 
     rows: Sequence[Row]
@@ -41,6 +42,7 @@ class Ask:
     layer: int | None = None
     attention: bool = False
     heads: int | None = None
+    survey: Callable[[Float32[np.ndarray, "H T T"]], Any] | None = None
     rescaled: bool = False
 
 
@@ -49,7 +51,7 @@ class Answer:
     """`values` of the rows, in their order, and one array a row of what was asked for; empty if it was not.
 
     `gradients` (T, D), or (L, H, T, T) with attention; `states` (T, D): the block's output;
-    `attention` (L, H, T, T); `heads` are `explain.model.heads.Heads`.
+    `attention` (L, H, T, T); `heads` are `explain.model.heads.Heads`, or summaries.
     """
 
     values: Float32[np.ndarray, "N"]

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar, cast
 
+import numpy as np
+
 from explain.case import Answer, Ask, Draft, Steps
-from explain.model.heads import ablated, observe
+from explain.model.heads import ablated, observe, surveyed
 from explain.model.inside import look
 from explain.model.rescale import multipliers
 from explain.model.runner import Meter, Runner
@@ -62,6 +64,9 @@ def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     """Evaluate the rows of one Ask."""
     if ask.rescaled:
         return Answer(*multipliers(runner, ask.rows, meter))
+    if ask.survey is not None:
+        value, summaries = surveyed(runner, ask.rows[0], meter, ask.survey)
+        return Answer(np.array([value], dtype=np.float32), heads=summaries)
     if ask.heads is not None:
         values, heads = observe(runner, ask.rows, meter, ask.heads)
         return Answer(values, heads=heads)

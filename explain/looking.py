@@ -1,9 +1,8 @@
-"""From a case to a report about its attention: one layer at a time, so that no more than one is ever held whole."""
+"""From a case to a report about its attention, which never holds more than one layer's weights whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -29,14 +28,9 @@ def heads_report(case: Case, request: HeadsRequest, provenance: Provenance) -> H
         ModelError: the model gives no attention weights, or ones that are no distribution.
     """
     plain = float(case.evaluate(Ask([case.row()])).values[0])
-    means, numbers, difference, kind = [], [], 0.0, "causal"
-    for layer, (value, weights) in enumerate(_layers(case)):
-        _require_rows(case, weights, layer)
-        means.append(weights.mean(0, keepdims=True))
-        numbers.append(statistics(weights, case.tokens.special, case.tokens.ids))
-        difference = max(difference, abs(value - plain))
-        if weights.shape[-1] > 1 and float(np.triu(weights.max(0), 1).max()) > 0:
-            kind = "encoder"
+    value, found = _surveyed(case)
+    means, numbers, both = zip(*found[: max(1, case.info.n_layers)], strict=True)  # a decoder's layers come later
+    kind: Literal["encoder", "causal"] = "encoder" if any(both) else "causal"
     mixed = np.stack(means)  # (L, 1, T, T): rollout and flow only use the mean over heads
     position = 0 if kind == "encoder" else len(case.tokens.ids) - 1
     effects, unmeasured = None, ""
@@ -52,7 +46,7 @@ def heads_report(case: Case, request: HeadsRequest, provenance: Provenance) -> H
         tokens=case.tokens,
         prediction=case.prediction,
         target=case.target,
-        kind=_kind(kind),
+        kind=kind,
         statistics={name: np.stack([n[name] for n in numbers]).astype(np.float32) for name in numbers[0]},
         effects=effects,
         ablation=request.ablation,
@@ -60,7 +54,7 @@ def heads_report(case: Case, request: HeadsRequest, provenance: Provenance) -> H
         rollout=rollout(mixed).astype(np.float32),
         flow=flow(mixed, position).astype(np.float32) if len(case.tokens.ids) <= LONGEST else None,
         position=position,
-        difference=difference,
+        difference=abs(value - plain),
         provenance=provenance,
     )
 
@@ -76,7 +70,7 @@ def head_map(case: Case, request: HeadRequest) -> HeadMap:
     if not 0 <= layer < case.info.n_layers:
         raise InputError(f"There is no layer {layer}: this model has 0 to {case.info.n_layers - 1}.", code="bad_layer")
     _, weights, parts = _layer(case, layer)
-    _require_rows(case, weights, layer)
+    _require_rows(case, weights)
     mixed = None if parts is None else parts.mixed
     if head is None:
         norms = None if mixed is None else layer_norms(weights, mixed).astype(np.float32)
@@ -97,16 +91,23 @@ def head_map(case: Case, request: HeadRequest) -> HeadMap:
     )
 
 
-def _layers(case: Case) -> Iterator[tuple[float, Float32[np.ndarray, "H T T"]]]:
-    """Value of the pass and weights of each layer that has attention: mixed architectures have fewer than layers."""
-    for layer in range(max(1, case.info.n_layers)):
-        try:
-            value, weights, _ = _layer(case, layer)
-        except (InputError, ModelError) as error:
-            if layer and error.code in ("bad_layer", "no_layer"):
-                return
+def _surveyed(case: Case) -> tuple[float, list[tuple[Any, dict[str, Any], bool]]]:
+    """Value of the pass, and for every layer: mean over heads (1, T, T), statistics, does anything look ahead?"""
+
+    def summary(weights: Float32[np.ndarray, "H T T"]) -> tuple[Any, dict[str, Any], bool]:
+        _require_rows(case, weights)
+        ahead = weights.shape[-1] > 1 and float(np.triu(weights.max(0), 1).max()) > 0
+        return weights.mean(0, keepdims=True), statistics(weights, case.tokens.special, case.tokens.ids), ahead
+
+    try:
+        answer = case.evaluate(Ask([case.row()], survey=summary))
+        if answer.heads:
+            return float(answer.values[0]), list(answer.heads)
+    except ModelError as error:
+        if error.code != "no_attention_interface":
             raise
-        yield value, weights
+    answer = case.evaluate(Ask([case.row()], attention=True))
+    return float(answer.values[0]), [summary(weights) for weights in answer.attention[0]]
 
 
 def _layer(case: Case, layer: int) -> tuple[float, Float32[np.ndarray, "H T T"], Heads | None]:
@@ -124,19 +125,13 @@ def _layer(case: Case, layer: int) -> tuple[float, Float32[np.ndarray, "H T T"],
     return float(answer.values[0]), found[layer], None
 
 
-def _require_rows(case: Case, weights: Float[np.ndarray, "H T T"], layer: int) -> None:
+def _require_rows(case: Case, weights: Float[np.ndarray, "H T T"]) -> None:
     if weights.shape[1:] != 2 * (len(case.tokens.ids),):
         raise ModelError(
-            f"Attention of layer {layer} is not between the {len(case.tokens.ids)} tokens of the text, but between "
+            f"Attention is not between the {len(case.tokens.ids)} tokens of the text, but between "
             f"{' and '.join(map(str, weights.shape[1:]))} positions of the model's own.",
             code="other_positions",
         )
     off = float(np.abs(weights.sum(-1) - 1).max())
     if off > ROW_SUM_TOLERANCE:
-        raise ModelError(
-            f"Attention of layer {layer} is no distribution: a row sums to 1 ± {off:.2g}.", code="bad_attention"
-        )
-
-
-def _kind(name: str) -> Literal["encoder", "causal"]:
-    return "causal" if name == "causal" else "encoder"
+        raise ModelError(f"Attention is no distribution: a row sums to 1 ± {off:.2g}.", code="bad_attention")

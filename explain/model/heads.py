@@ -8,7 +8,7 @@ answer of such a pass with a plain one. All of it happens under the model's lock
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,6 +74,29 @@ def observe(
     return values, found  # type: ignore[return-value]
 
 
+def surveyed(
+    runner: Runner, row: Row, meter: Meter, summary: Callable[[Float32[np.ndarray, "H T T"]], Any]
+) -> tuple[float, list[Any]]:
+    """Value of a row, and a summary of every layer's weights, in one pass that holds one layer's weights at a time.
+
+    Raises:
+        ModelError: the architecture does not use the attention interface.
+    """
+
+    def run(chunk: list[Row]) -> tuple[np.ndarray, list[Any]]:
+        found: list[Any] = []
+
+        def keep(weights: Tensor) -> None:
+            found.append(summary(weights[0].float().cpu().numpy()))
+
+        with torch.no_grad(), _tapped(runner.module, _Tap(each=keep)):
+            value = runner.score(runner.call(chunk), chunk)
+        return value.cpu().numpy(), found
+
+    ((_, (value, found)),) = runner.chunked([row], meter, run)
+    return float(value[0]), found
+
+
 def ablated(runner: Runner, rows: Sequence[Row], meter: Meter) -> Float32[np.ndarray, "N"]:
     """Values of the rows, each with the head of its `ablation` replaced."""
     values = np.zeros(len(rows), dtype=np.float32)
@@ -98,6 +121,7 @@ class _Tap:
 
     layer: int | None = None
     replaced: dict[int, list[tuple[int, int, Tensor]]] = field(default_factory=dict)
+    each: Callable[[Tensor], None] | None = None
     calls: int = 0
     seen: dict[str, Any] | None = None
 
@@ -113,12 +137,15 @@ def _attend(
     cross = query.shape[2] != key.shape[2]
     layer = -1 if tap is None or cross else tap.calls
     seen = tap is not None and tap.layer == layer
-    if seen or options.get("softcap") is not None or options.get("s_aux") is not None:
+    each = None if tap is None or cross else tap.each
+    if seen or each or options.get("softcap") is not None or options.get("s_aux") is not None:
         output, weights, scaling = _in_the_open(module, query, key, value, attention_mask, options)
     else:
         output = sdpa_attention_forward(module, query, key, value, attention_mask, **options)[0]
     if tap is not None and not cross:
         tap.calls += 1
+        if each is not None:
+            each(weights.detach())
         if seen:
             parts = {"query": query, "key": key, "value": value, "weights": weights, "output": output.transpose(1, 2)}
             tap.seen = {name: part.detach() for name, part in parts.items()} | {"scaling": scaling}

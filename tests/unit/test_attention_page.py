@@ -63,6 +63,16 @@ def test_other_quantities_and_ablations(attention: AppTest) -> None:
     assert "nothing (zeros)" in html_of(attention)
 
 
+def test_a_long_text_is_shown_before_its_effects(attention: AppTest) -> None:
+    attention.text_area(key="text").set_value("a very dull ending " * 20).run()
+    assert not attention.exception
+    assert attention.segmented_control(key="heads_by").value == "entropy"
+    next(b for b in attention.button if b.label == "Measure what each head does").click().run()
+    assert not attention.exception
+    assert attention.segmented_control(key="heads_by").value == "effect"
+    assert "it takes" in html_of(attention)
+
+
 def test_errors_are_sentences(attention: AppTest) -> None:
     attention.text_area(key="text").set_value("   ").run()
     assert not attention.exception

@@ -14,8 +14,11 @@ from explain.errors import ExplainError
 from explain.heads import CAVEAT, Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.render import heads, html, sentences
 from explain.service import Question
+from explain.units import word_spans
 
 HEAD, LAYER = "This head", "Mean of the layer's heads"
+SHORT = 64
+"""Words up to which the effects of heads are measured without being asked for."""
 MASKABLE = 128
 """Words up to which they can be hidden one by one."""
 SHOWN = 24
@@ -144,6 +147,24 @@ def gone(report: HeadsReport, masked: tuple[int, ...]) -> str | None:
     return f"Without having read {', '.join(f'“{names[i]}”' for i in masked)}."
 
 
+def wanted(text: str) -> bool:
+    """Are effects measured at once? For a long text a person is asked first: every head is a pass over it."""
+    return len(word_spans(text)) <= SHORT or bool(st.session_state.get("effects_for") == text)
+
+
+def offer(report: HeadsReport) -> None:
+    """A button to measure the effects of a long text's heads; until then another quantity colours the grid."""
+    passes = next(iter(report.statistics.values())).size
+    st.button(
+        "Measure what each head does",
+        help=f"{passes} passes over {len(report.tokens.ids)} tokens, one a head.",
+        on_click=st.session_state.update,
+        args=({"effects_for": report.tokens.texts[0], "heads_by": heads.EFFECT},),
+    )
+    if st.session_state.heads_by == heads.EFFECT:
+        st.session_state.heads_by = "entropy"
+
+
 def opened(query: dict[str, str]) -> tuple[int, int] | None:
     """The head that the address names, if it names one."""
     parts = query.get("head", "").split(",")
@@ -170,8 +191,11 @@ if st.session_state.get("masked_of") != about.texts[0]:
     st.session_state.masked, st.session_state.masked_of = [], about.texts[0]
 masked = tuple(st.session_state.masked)
 place = st.container()
-report = answered(HeadsRequest(about, cast(Ablation, ablation), masked), model, "Measuring every head…")
+effects = cast(Ablation, ablation) if wanted(about.texts[0]) else None
+report = answered(HeadsRequest(about, effects, masked), model, "Looking at every head…")
 if isinstance(report, HeadsReport):
+    if effects is None:
+        offer(report)
     with place:
         hide(report)
     st.html(html.verdict(sentences.decided(report.prediction, report.model.problem), [gone(report, masked)]))
