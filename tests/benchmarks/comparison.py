@@ -137,8 +137,8 @@ def sentence(found: Summary) -> str:
     top = max((n for n in methods if "share" in methods[n]), key=lambda n: methods[n]["share"])
     text = (
         f"By this table the best trade-off is **{find(name).info.title}**: the cheapest of the methods that get at "
-        f"least {100 * ENOUGH:.0f} % of the largest margin over random orders (mean of the eight measurements; a gradient "
-        f"evaluation counts four passes). It gets {100 * ours['share']:.0f} % for {cost(ours):g} passes"
+        f"least {100 * ENOUGH:.0f} % of the largest margin over random orders (mean of the eight measurements; a "
+        f"gradient evaluation counts four passes). It gets {100 * ours['share']:.0f} % for {cost(ours):g} passes"
     )
     if top != name:
         text += f"; {find(top).info.title} gets {100 * methods[top]['share']:.0f} % for {cost(methods[top]):g}"
