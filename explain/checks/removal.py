@@ -95,14 +95,16 @@ def _orders(case: Case, attribution: Attribution) -> tuple[Int64[np.ndarray, "R 
     return np.array([ours, *(o for p in drawn for o in (p, p[::-1]))]), False
 
 
-def drops(case: Case, orders: Int64[np.ndarray, "R U"]) -> Steps[tuple[Int64[np.ndarray, "K"], Curves]]:
-    """How far the target falls when the first k words of each order are taken out, and when only they are kept.
+def drops(
+    case: Case, orders: Int64[np.ndarray, "R U"], points: int = POINTS
+) -> Steps[tuple[Int64[np.ndarray, "K"], Curves]]:
+    """How far the target falls when the first k words of each order are taken out, and when only they are kept, at up to so many k.
 
     Returns the k, and both curves by (scale, how): the scale is log-odds and probability where there is one, else the
     target's own unit; how is mask or remove. The means of a curve are comprehensiveness and sufficiency (AOPC).
     """
     n = case.n_units
-    ks = np.unique(np.linspace(1, n - 1, min(POINTS, n - 1)).round().astype(int))
+    ks = np.unique(np.linspace(1, n - 1, min(points, n - 1)).round().astype(int))
     removed = np.argsort(orders, axis=1)[:, None, :] < ks[None, :, None]  # (R, K, U), by each unit's place in an order
     sets = np.concatenate([np.zeros((1, n), dtype=bool), *removed, *~removed])  # (1 + 2·R·K, U)
     curves: Curves = {}

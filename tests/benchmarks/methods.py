@@ -7,9 +7,9 @@ method's words, highest score first, are taken out and kept as in `explain/check
 measured once a sentence and stand beside all methods. Methods without a sign are ranked by size, which is all they
 claim. One that costs more than 500 evaluations a sentence is measured on the first 40 sentences, and for agreement
 with exact Shapley values on all that are short enough to have them. What is done is appended to the file after each
-sentence, so a run goes on where it was interrupted, and with methods that are new. One thread; seconds are of the
-method alone, after a warm-up, and only indicative: what else the machine does moves them. `--save` keeps the summary
-for the README; `comparison.py` makes it.
+sentence, so a run goes on where it was interrupted, and with methods that are new. Seconds are of the processor, on
+one thread, for the method alone, after a warm-up; still only indicative, as neighbours on the machine slow them too.
+`--save` keeps the summary for the README; `comparison.py` makes it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from explain.work import versions
 from tests.benchmarks.comparison import FEW, RESULTS, Row, costly, report, summary
 from tests.cases import case_of, run
 
-SEED, ORDERS = 0, 10
+SEED, ORDERS, POINTS = 0, 10, 10
 
 
 def reporting(text: str) -> bool:
@@ -55,11 +55,11 @@ def draw(data: Path, count: int) -> list[str]:
 
 def attribute(model: Model, case: Case, name: str) -> Row:
     """One method's scores at its defaults, and their cost."""
-    method, began = find(name), time.perf_counter()
+    method, began = find(name), time.process_time()
     ((found, cost),) = drive(model, [method.fn(case, method.configured({}))], Meter())
     return {
         "method": name,
-        "seconds": time.perf_counter() - began,
+        "seconds": time.process_time() - began,
         "forward": cost.forward + found.evaluations.forward,
         "gradient": cost.backward + found.evaluations.backward,
         "scores": [found.scores.tolist()],
@@ -88,7 +88,7 @@ def measure(model: Model, text: str, names: Sequence[str]) -> list[Row]:
     ]
     if rows:
         scores = np.concatenate([row["scores"] for row in rows])
-        _, curves = run(model, drops(case, np.argsort(-scores, axis=1, kind="stable")))
+        _, curves = run(model, drops(case, np.argsort(-scores, axis=1, kind="stable"), POINTS))
         ends = np.cumsum([len(row["scores"]) for row in rows])
         for row, end in zip(rows, ends, strict=True):
             row |= {"text": text, "words": case.n_units, "aopc": {}}
