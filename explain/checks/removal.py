@@ -98,10 +98,11 @@ def _orders(case: Case, attribution: Attribution) -> tuple[Int64[np.ndarray, "R 
 def drops(
     case: Case, orders: Int64[np.ndarray, "R U"], points: int = POINTS
 ) -> Steps[tuple[Int64[np.ndarray, "K"], Curves]]:
-    """How far the target falls when the first k words of each order are taken out, and when only they are kept, at up to so many k.
+    """How far the target falls when the first k words of each order are taken out, and when only they are kept.
 
-    Returns the k, and both curves by (scale, how): the scale is log-odds and probability where there is one, else the
-    target's own unit; how is mask or remove. The means of a curve are comprehensiveness and sufficiency (AOPC).
+    Returns the k, at most `points` of them, and both curves by (scale, how). The scale is log-odds and probability
+    where there is one, else the target's own unit; how is mask or remove. The means of a curve are comprehensiveness
+    and sufficiency (AOPC).
     """
     n = case.n_units
     ks = np.unique(np.linspace(1, n - 1, min(points, n - 1)).round().astype(int))
