@@ -20,7 +20,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ from explain.methods import find, methods
 from explain.methods.exact_shapley import LIMIT as SHORT
 from explain.model.runner import Meter
 from explain.work import versions
-from tests.benchmarks.comparison import FEW, RESULTS, Row, costly, report, summary
+from tests.benchmarks.comparison import FEW, PILOT, RESULTS, Row, costly, report, summary
 from tests.cases import case_of, run
 
 SEED, ORDERS, POINTS = 0, 10, 10
@@ -99,6 +99,20 @@ def measure(model: Model, text: str, names: Sequence[str]) -> list[Row]:
     return rows
 
 
+def plan(
+    model: Model, texts: Sequence[str], names: Sequence[str], rows: Sequence[Row]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """What to measure, in this order: all on a few sentences, then the cheap methods on all, then the costly ones."""
+    for text in texts[:PILOT]:
+        yield text, names
+    dear = costly(rows, texts)
+    for text in texts:
+        yield text, [name for name in names if name not in dear]
+    for i, text in enumerate(texts):
+        if i < FEW or case_of(model, text, truncate=True).n_units <= SHORT:
+            yield text, sorted(dear)
+
+
 def main() -> None:
     """Measure what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -116,18 +130,18 @@ def main() -> None:
     rows: list[Row] = [row for row in map(json.loads, lines) if row["model"] == model.info.weights_sha256]
     done = {(row["method"], row["text"]) for row in rows}
     texts = draw(options.data, options.texts)
-    for i, text in enumerate(texts):
-        dear = costly(rows, texts) if i >= FEW and case_of(model, text, truncate=True).n_units > SHORT else set()
-        fresh = measure(model, text, [n for n in names if (n, text) not in done and n not in dear])
+    for text, wanted in plan(model, texts, names, rows):
+        missing = [name for name in wanted if (name, text) not in done]
+        fresh = measure(model, text, missing) if missing else []
         with options.out.open("a", encoding="utf-8") as file:
             for row in fresh:
                 row["model"] = model.info.weights_sha256
                 file.write(json.dumps(row) + "\n")
         rows += fresh
-        print(f"\r{i + 1} of {len(texts)}", end="", flush=True)
+        done |= {(row["method"], row["text"]) for row in fresh}
+        print(f"\r{len(done)} measurements", end="", flush=True)
     found = summary(rows, texts)
     found["made"] = {
-        "sentences": len(texts),
         "random orders": ORDERS,
         "seed": SEED,
         "model": f"{model.info.id}, {model.info.dtype} on {model.info.device}",
