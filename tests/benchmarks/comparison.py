@@ -157,16 +157,16 @@ def sentence(found: Summary) -> str:
 
 def explained(found: Summary) -> str:
     """What stands in the table."""
-    methods = found["methods"]
+    random = found["methods"]["random"]
     return (
-        f"`python -m tests.benchmarks.methods dev.tsv --save`, on {methods['random']['sentences']} development sentences "
-        f"(at most {FEW} for methods above {COSTLY} evaluations; exact Shapley values up to 12 words), methods at their "
-        "defaults. Words are taken out, highest score first (comprehensiveness: more is better), or only they are kept "
-        "(sufficiency: less is better); the figure is the mean fall in log-odds, with 95 % intervals over sentences. "
-        "° marks where random orders do as well. The margin over random orders is a share of the largest on the same "
-        "sentences, over log-odds and probability. Rank correlation and same top word compare with exact Shapley "
-        f"values on {methods['random']['short_sentences']} short sentences; methods without a sign are ranked by size. "
-        f"Medians of passes; seconds of processor time are indicative ({found['made']['machine']})."
+        f"Every method at its defaults on {random['sentences']} development sentences (at most {FEW} for methods above "
+        f"{COSTLY} evaluations; exact Shapley values up to 12 words). Words are taken out, highest score first "
+        "(comprehensiveness: more is better), or only they are kept (sufficiency: less is better); the figure is the "
+        "mean fall in log-odds, with its 95 % interval over sentences, and ° where random orders do as well. The margin "
+        "over random orders is a share of the largest on the same sentences, over log-odds and probability. Rank "
+        f"correlation and same top word compare with exact Shapley values on {random['short_sentences']} short "
+        "sentences. Methods without a sign are ranked by size. Passes and processor seconds are medians; seconds are "
+        f"indicative ({found['made']['machine']}). Made by `python -m tests.benchmarks.methods dev.tsv --save`."
     )
 
 
