@@ -162,7 +162,7 @@ def explained(found: Summary) -> str:
         f"Every method at its defaults on {random['sentences']} development sentences (at most {FEW} for methods above "
         f"{COSTLY} evaluations; exact Shapley values up to 12 words). Words are taken out, highest score first "
         "(comprehensiveness: more is better), or only they are kept (sufficiency: less is better); the figure is the "
-        "mean fall in log-odds, with its 95 % interval over sentences, and ° where random orders do as well. The margin "
+        "mean fall in log-odds, with 95 % intervals over sentences, and ° where random orders do as well. The margin "
         "over random orders is a share of the largest on the same sentences, over log-odds and probability. Rank "
         f"correlation and same top word compare with exact Shapley values on {random['short_sentences']} short "
         "sentences. Methods without a sign are ranked by size. Passes and processor seconds are medians; seconds are "
