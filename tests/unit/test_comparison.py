@@ -70,6 +70,7 @@ def test_the_cheapest_method_with_nine_tenths_is_best(rows: list[Row]) -> None:
     assert methods["occlusion"]["margin"] == pytest.approx([0.5] * 3)
     assert methods["random"]["margin"] == [0, 0, 0]
     assert best(found) == "partition_shap"
+    assert methods["occlusion"]["less_best"] == pytest.approx([-0.45] * 3)
     assert table(found, "log-odds").splitlines()[-1].startswith("| Random orders | 60 |")
     assert "°" not in table(found, "log-odds")
     worse = [made("saliency", t, -0.1, 1, [1, 2, 3]) for t in TEXTS]
