@@ -173,9 +173,9 @@ def explained(found: Summary) -> str:
         "mean fall in log-odds, with 95 % intervals over sentences, and ° where random orders do as well. The margin "
         "over random orders is a share of the largest on the same sentences, over log-odds and probability. Rank "
         f"correlation and same top word compare with exact Shapley values on {random['short_sentences']} short "
-        "sentences. Methods without a sign are ranked by size; methods that take words out themselves are at home in these "
-        "measurements. Passes and processor seconds are medians; seconds are "
-        f"indicative ({found['made']['machine']}). Made by `python -m tests.benchmarks.methods dev.tsv --save`."
+        "sentences. Methods without a sign are ranked by size; methods that take words out themselves are at home in "
+        "these measurements. Passes and processor seconds are medians; seconds are indicative "
+        f"({found['made']['machine']}). Made by `python -m tests.benchmarks.methods dev.tsv --save`."
     )
 
 
