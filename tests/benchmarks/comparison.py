@@ -73,8 +73,8 @@ def summary(rows: Sequence[Row], texts: Sequence[str]) -> Summary:
             "same_top_word": intervals(near)[1] if len(near) else None,
         }
     ahead = margins[best({"methods": found})]
-    for name, own in margins.items():  # sentence by sentence, where both were measured on the same ones
-        less = [[margin - ahead[text]] for text, margin in own.items()] if own.keys() == ahead.keys() else None
+    for name, theirs in margins.items():  # sentence by sentence, where both were measured on the same ones
+        less = [[margin - ahead[text]] for text, margin in theirs.items()] if theirs.keys() == ahead.keys() else None
         found[name]["less_best"] = intervals(np.array(less))[0] if less else None
     return {"methods": found}
 
