@@ -106,7 +106,10 @@ class Work:
             mean_embedding=lambda: model.mean_embedding,
             tokenize=model.tokenize,
             evaluate=lambda ask: answer(model, ask, self.meter),
-            retold=lambda texts: self._retold(request, texts),
+            retold=lambda texts, **changes: self._retold(request, texts, **changes),
+            redrawn=lambda seed: self._redrawn(request, seed),
+            nearest=model.nearest,
+            kept=model.kept,
             rationale=request.rationale,
             enough=self.enough.is_set,
             seed=request.seed,
@@ -114,9 +117,15 @@ class Work:
             orders=request.orders,
         )
 
-    def _retold(self, request: Request, texts: tuple[str, ...]) -> Case:
+    def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
+        """Cases as `_retold` makes them, of a copy of the model that has learned nothing."""
+        other = Work(self.model.redrawn(seed), [request], enough=self.enough)
+        other.meter = self.meter
+        return lambda texts, **changes: other._retold(request, texts, **changes)
+
+    def _retold(self, request: Request, texts: tuple[str, ...], **changes: Any) -> Case:
         """The same question about other texts; character spans of this text mean nothing there."""
-        other = dataclasses.replace(request, texts=texts, phrases=(), rationale=())
+        other = dataclasses.replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
         encoding = self.model.encode(texts, truncate=request.truncate)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 

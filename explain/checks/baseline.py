@@ -17,7 +17,13 @@ from explain.methods import find
 from explain.records import Attribution, Check, Status
 
 
-@check(stage="Trying a second baseline", order=10, cost=lambda units, orders, method: method)
+@check(
+    stage="Trying a second baseline",
+    order=10,
+    cost=lambda units, orders, method: method,
+    question="robust",
+    cite="Sturmfels, Lundberg & Lee 2020, doi:10.23915/distill.00022",
+)
 def baseline(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Same top word, and same signs among the top three, under a second baseline?"""
     method = find(attribution.method)

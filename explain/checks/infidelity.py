@@ -20,7 +20,12 @@ PASS, FAIL = 0.95, 0.5
 
 
 @check(
-    stage="Taking random sets of words out", order=30, default=False, cost=lambda units, orders, method: (SETS + 1, 0)
+    stage="Taking random sets of words out",
+    order=30,
+    default=False,
+    cost=lambda units, orders, method: (SETS + 1, 0),
+    question="reacts as the scores say",
+    cite="Yeh et al. 2019, arXiv:1901.09392; Bhatt, Weller & Moura 2020, arXiv:2005.00631",
 )
 def infidelity(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Correlation between summed scores and measured falls over random sets, as a percentile among random deals."""

@@ -21,7 +21,12 @@ EXACT, DEALS = 6, 1000
 PASS, FAIL = 0.95, 0.5
 
 
-@check(stage="Comparing with each word's absence", order=15)
+@check(
+    stage="Comparing with each word's absence",
+    order=15,
+    question="reacts as the scores say",
+    cite="Li, Monroe & Jurafsky 2016, arXiv:1612.08220",
+)
 def leave_one_out(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Rank agreement of scores and measured effects, as a percentile among random deals."""
     yield from ()

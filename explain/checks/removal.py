@@ -36,7 +36,13 @@ def _cost(units: int, orders: int, method: tuple[int, int]) -> tuple[int, int]:
     return (2 * len(HOW) * (orders + 2) * max(0, min(POINTS, units - 1)), 0)
 
 
-@check(stage="Taking words out", order=20, cost=_cost)
+@check(
+    stage="Taking words out",
+    order=20,
+    cost=_cost,
+    question="reacts as the scores say",
+    cite="DeYoung et al. 2020, arXiv:1911.03429; Petsiuk, Das & Saenko 2018, arXiv:1806.07421",
+)
 def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Comprehensiveness and sufficiency, as percentiles among random orders."""
     if case.n_units <= 2:
