@@ -126,7 +126,7 @@ class Work:
     def _retold(self, request: Request, texts: tuple[str, ...], **changes: Any) -> Case:
         """The same question about other texts; character spans of this text mean nothing there."""
         other = dataclasses.replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
-        encoding = self.model.encode(texts, truncate=request.truncate)
+        encoding = self.model.encode(texts, truncate=other.truncate)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
     def _attribute(self, results: list[_Result], place: int) -> None:

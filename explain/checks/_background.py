@@ -6,6 +6,11 @@ say so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from explain.case import Case
+from explain.errors import InputError
+
 SENTENCES = (
     "It rained all night, but by noon the streets were dry.",
     "The food was good and the people who served it were friendly.",
@@ -48,3 +53,14 @@ SENTENCES = (
     "Cut the onions finely and fry them in a little oil.",
     "Thank you for a wonderful day.",
 )
+
+
+def cases(retold: Callable[..., Case], n_texts: int) -> list[Case]:
+    """Each sentence as a case (with the one before it where a text is a pair), without those too long for the model."""
+    found = []
+    for i, text in enumerate(SENTENCES):
+        try:
+            found.append(retold((text, SENTENCES[i - 1])[:n_texts], target=None, truncate=True))
+        except InputError:
+            continue
+    return found

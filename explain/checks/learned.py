@@ -11,17 +11,16 @@ nothing to do with everyday English.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from explain.case import Case, Steps
 from explain.checks import Found, check
-from explain.checks._background import SENTENCES
+from explain.checks._background import SENTENCES, cases
 from explain.records import Attribution, Check, Status
 
-COPIES = 2
+COPIES, FEWEST = 2, 10
 TIMES, LEAST = 2.0, 0.1
 """How many times the copies' spread, and how much at the least, is no longer doubted."""
 
@@ -36,16 +35,20 @@ TIMES, LEAST = 2.0, 0.1
 def learned(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Spread of the outputs over ordinary sentences, beside that of copies whose weights were dealt anew."""
     yield from ()
-    key = ("learned", len(case.tokens.texts))
+    key, n_texts = ("learned", len(case.tokens.texts)), len(case.tokens.texts)
     if key not in case.kept:
-        copies = [_spread(case.redrawn(seed), len(case.tokens.texts)) for seed in range(COPIES)]
-        case.kept[key] = {"spread": _spread(case.retold, len(case.tokens.texts)), "copies": copies}
+        copies = [_spread(cases(case.redrawn(seed), n_texts)) for seed in range(COPIES)]
+        read = cases(case.retold, n_texts)
+        case.kept[key] = {"spread": _spread(read), "copies": copies, "sentences": len(read)}
     known: dict[str, Any] = case.kept[key]
     spread, random = known["spread"], float(np.mean(known["copies"]))
+    if known["sentences"] < FEWEST:
+        sentence = "The model reads too little to be asked about ordinary sentences."
+        return (Check("learned", 0, "reacts as the scores say", "n/a", sentence),)
     status: Status = "pass" if spread > max(TIMES * random, LEAST) else "warn"
     sentence = (
-        f"This is about the model, not about this text: over {len(SENTENCES)} ordinary sentences its outputs spread by "
-        f"{spread:.2f}, those of a copy that has learned nothing by {random:.2f}."
+        f"This is about the model, not about this text: over {known['sentences']} ordinary sentences its outputs spread "
+        f"by {spread:.2f}, those of a copy that has learned nothing by {random:.2f}."
     )
     if status == "warn":
         sentence += " So it may be untrained, or trained for quite other texts, and then scores describe noise."
@@ -64,12 +67,9 @@ def learned(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
     )
 
 
-def _spread(retold: Callable[..., Case], n_texts: int) -> float:
+def _spread(answers: list[Case]) -> float:
     """Largest standard deviation of an output over the sentences."""
-    answers = [
-        retold((text, SENTENCES[i - 1])[:n_texts], target=None, truncate=True) for i, text in enumerate(SENTENCES)
-    ]
     outputs = np.array([case.prediction.logits for case in answers], dtype=float)  # (B, C)
-    if answers[0].prediction.activation == "softmax":
+    if answers and answers[0].prediction.activation == "softmax":
         outputs -= outputs.mean(1, keepdims=True)
-    return float(outputs.std(0).max())
+    return float(outputs.std(0).max()) if answers else 0.0

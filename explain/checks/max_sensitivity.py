@@ -20,7 +20,8 @@ from explain.methods import find
 from explain.records import Attribution, Check, Status
 
 DRAWS, RADIUS = 8, 0.05
-PASS = 0.5
+PASS = 0.1
+"""A change of a tenth. Frozen on every second development sentence of SST-2, from the first on, with `sentiment`."""
 FAMILIES = ("gradient", "layer")
 """Methods that work through the word vectors; the others ask about real texts."""
 
@@ -50,17 +51,13 @@ def max_sensitivity(case: Case, attribution: Attribution, found: Found) -> Steps
         ratios.append(float(_ratio(ours, again.scores.astype(float))))
         values.append(again.value_input)
     worst, random = max(ratios), float(_ratio(ours, dealt(ours, rng)).mean())
-    status: Status = "fail" if worst >= random else "pass" if worst <= PASS * random else "warn"
+    status: Status = "fail" if worst >= random else "pass" if worst <= PASS else "warn"
     sentence = (
         f"When every word's vector is moved by up to {RADIUS:.0%} at random ({DRAWS} times), the scores change by at "
         f"most {worst:.0%} of their size; dealing them to the words at random changes them by {random:.0%}."
     )
     details = {"radius": radius, "changes": ratios, "values": values}
-    return (
-        Check(
-            "max sensitivity", 0, "robust", status, sentence, worst, random, threshold=PASS * random, details=details
-        ),
-    )
+    return (Check("max sensitivity", 0, "robust", status, sentence, worst, random, threshold=PASS, details=details),)
 
 
 def _ratio(scores: Float64[np.ndarray, "U"], others: Float64[np.ndarray, "... U"]) -> Float64[np.ndarray, "..."]:

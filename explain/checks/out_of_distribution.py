@@ -18,13 +18,14 @@ from jaxtyping import Float64
 
 from explain.case import Ask, Case, Replacement, Steps
 from explain.checks import Found, check
-from explain.checks._background import SENTENCES
+from explain.checks._background import SENTENCES, cases
 from explain.errors import ModelError
 from explain.model.rows import Row
 from explain.records import Attribution, Check, Status
 
-TEXTS, NEIGHBOUR, ORDINARY = 40, 3, 0.95
-WARN = 0.5
+TEXTS, NEIGHBOUR, FEWEST, ORDINARY = 40, 3, 10, 0.95
+WARN = 0.25
+"""Five times what is usual. Frozen on every second development sentence of SST-2, from the first on."""
 HOW: tuple[Replacement, ...] = ("mask", "remove")
 
 
@@ -43,6 +44,8 @@ def out_of_distribution(case: Case, attribution: Attribution, found: Found) -> S
         return (_said("n/a", "The model does not say how many layers it has, or there is only one word."),)
     try:
         background = _background(case)  # (B, D)
+        if len(background) < FEWEST:
+            return (_said("n/a", "The model reads too little to compare this text with ordinary sentences."),)
         rng = np.random.default_rng([case.seed, case.n_units])
         sizes = rng.integers(1, case.n_units, TEXTS)
         gone = np.argsort(rng.random((TEXTS, case.n_units)), axis=1) < sizes[:, None]  # (TEXTS, U)
@@ -94,18 +97,17 @@ def _said(status: Status, sentence: str, value: float | None = None, details: di
 
 def _background(case: Case) -> Float64[np.ndarray, "B D"]:
     """States of the background sentences, as pairs where the text is a pair; the same for every text of a model."""
-    pair = len(case.tokens.texts) == 2
-    key = ("background states", pair)
+    key = ("background states", len(case.tokens.texts))
     if key not in case.kept:
-        texts = zip(SENTENCES, (*SENTENCES[1:], SENTENCES[0]), strict=True) if pair else ((s,) for s in SENTENCES)
-        case.kept[key] = _states(case, [case.retold(t, truncate=True).row(case.target) for t in texts])
+        rows = [c.row(case.target) for c in cases(case.retold, len(case.tokens.texts))]
+        case.kept[key] = _states(case, rows)
     return np.asarray(case.kept[key])
 
 
 def _states(case: Case, rows: Sequence[Row]) -> Float64[np.ndarray, "N D"]:
     """Mean state of each row after the last block, scaled to length one."""
     answer = case.evaluate(Ask(rows, layer=case.info.n_layers - 1))
-    means = np.array([state.astype(np.float64).mean(0) for state in answer.states])
+    means = np.array([state.astype(np.float64).mean(0) for state in answer.states]).reshape(len(rows), -1)
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
 
 

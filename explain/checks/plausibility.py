@@ -46,8 +46,9 @@ def plausibility(case: Case, attribution: Attribution, found: Found) -> Steps[tu
     share = float(((random < value) & ~tie).mean() + 0.5 * tie.mean())
     status: Status = "pass" if share >= PASS else "warn"
     sentence = (
-        f"{hits} of the {k} marked words are among the {k} largest scores, and the scores rank the marked words higher "
-        f"than {100 * share:.0f} % of random deals do. This is agreement with a person, not with the model."
+        f"A person marked {k} of {n} words; {hits} of the {k} largest scores {'is' if hits == 1 else 'are'} on them, "
+        f"and the scores rank them higher than {100 * share:.0f} % of random deals do. This is agreement with a "
+        "person, which says nothing about what the model does."
     )
     details = {
         "percentile": share,
