@@ -27,6 +27,8 @@ from explain.drive import answer, drive
 from explain.errors import InputError, MethodError
 from explain.methods import find
 from explain.model.encoding import Encoding
+from explain.model.neighbours import nearest
+from explain.model.redraw import redrawn
 from explain.model.runner import Meter, Runner
 from explain.notices import notices
 from explain.reading import standouts
@@ -108,7 +110,7 @@ class Work:
             evaluate=lambda ask: answer(model, ask, self.meter),
             retold=lambda texts, **changes: self._retold(request, texts, **changes),
             redrawn=lambda seed: self._redrawn(request, seed),
-            nearest=model.nearest,
+            nearest=lambda token, count: nearest(model, token, count),
             kept=model.kept,
             rationale=request.rationale,
             enough=self.enough.is_set,
@@ -119,7 +121,7 @@ class Work:
 
     def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
         """Cases as `_retold` makes them, of a copy of the model that has learned nothing."""
-        other = Work(self.model.redrawn(seed), [request], enough=self.enough)
+        other = Work(redrawn(self.model, seed), [request], enough=self.enough)
         other.meter = self.meter
         return lambda texts, **changes: other._retold(request, texts, **changes)
 

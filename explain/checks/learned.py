@@ -18,6 +18,7 @@ import numpy as np
 from explain.case import Case, Steps
 from explain.checks import Found, check
 from explain.checks._background import SENTENCES, cases
+from explain.errors import ModelError
 from explain.records import Attribution, Check, Status
 
 COPIES, FEWEST = 2, 10
@@ -37,8 +38,12 @@ def learned(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
     yield from ()
     key, n_texts = ("learned", len(case.tokens.texts)), len(case.tokens.texts)
     if key not in case.kept:
-        copies = [_spread(cases(case.redrawn(seed), n_texts)) for seed in range(COPIES)]
         read = cases(case.retold, n_texts)
+        try:
+            copies = [_spread(cases(case.redrawn(seed), n_texts)) for seed in range(COPIES)]
+        except ModelError as error:
+            sentence = f"A copy of this model cannot be asked: {error}"
+            return (Check("learned", 0, "reacts as the scores say", "n/a", sentence),)
         case.kept[key] = {"spread": _spread(read), "copies": copies, "sentences": len(read)}
     known: dict[str, Any] = case.kept[key]
     spread, random = known["spread"], float(np.mean(known["copies"]))
@@ -47,8 +52,8 @@ def learned(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
         return (Check("learned", 0, "reacts as the scores say", "n/a", sentence),)
     status: Status = "pass" if spread > max(TIMES * random, LEAST) else "warn"
     sentence = (
-        f"This is about the model, not about this text: over {known['sentences']} ordinary sentences its outputs spread "
-        f"by {spread:.2f}, those of a copy that has learned nothing by {random:.2f}."
+        f"This is about the model, not about this text: over {known['sentences']} ordinary sentences its outputs "
+        f"spread by {spread:.2f}, those of a copy that has learned nothing by {random:.2f}."
     )
     if status == "warn":
         sentence += " So it may be untrained, or trained for quite other texts, and then scores describe noise."

@@ -21,7 +21,7 @@ from jaxtyping import Float64
 from explain.case import Case, Steps, at_once
 from explain.checks import Found, check
 from explain.checks._compare import dealt, rank_correlation
-from explain.errors import InputError
+from explain.errors import InputError, ModelError
 from explain.methods import find
 from explain.records import Attribution, Check, Status
 
@@ -56,7 +56,10 @@ def randomisation(case: Case, attribution: Attribution, found: Found) -> Steps[t
     method = find(attribution.method)
     key = ("randomisation", method.info.name, repr(sorted(attribution.params.items())), len(case.tokens.texts))
     if key not in case.kept:
-        case.kept[key] = _measured(case, attribution)
+        try:
+            case.kept[key] = _measured(case, attribution)
+        except ModelError as error:
+            return (Check("randomisation", 0, "robust", "n/a", f"A copy of this model cannot be explained: {error}"),)
     known: dict[str, Any] = case.kept[key]
     about = "This is about method and model, not about this text"
     if not known["correlations"]:

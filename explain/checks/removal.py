@@ -20,10 +20,10 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 from scipy.integrate import trapezoid
 
-from explain.case import Case, Steps
+from explain.case import Case, Replacement, Steps
 from explain.checks import Found, check
 from explain.coalitions import coalition_values
 from explain.effects import has_probability, probability
@@ -31,7 +31,8 @@ from explain.records import Attribution, Check, Status
 
 ENOUGH, EXACT, POINTS = 200, 6, 20
 PASS, FAIL = 0.95, 0.5
-HOW = ("mask", "remove")
+HOW: tuple[Replacement, ...] = ("mask", "remove")
+Curves = dict[tuple[str, str], tuple[Float64[np.ndarray, "R K"], Float64[np.ndarray, "R K"]]]
 
 
 def _cost(units: int, orders: int, method: tuple[int, int]) -> tuple[int, int]:
@@ -57,16 +58,7 @@ def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
     loo = None if found.effects is None else np.argsort(found.effects.without, kind="stable")
     if loo is not None:
         orders = np.concatenate([orders, loo[None]])
-    ks = np.unique(np.linspace(1, case.n_units - 1, min(POINTS, case.n_units - 1)).round().astype(int))
-    ranks = np.argsort(orders, axis=1)  # (R, U): place of each unit in each order
-    curves = {}
-    removed = ranks[:, None, :] < ks[None, :, None]  # (R, K, U)
-    for how in HOW:
-        full, first, kept = yield from _evaluate(case, removed, how)
-        curves["log-odds" if has_probability(case.target) else case.target.unit, how] = full - first, full - kept
-        if has_probability(case.target):
-            p = probability(full)
-            curves["probability", how] = p - probability(first), p - probability(kept)
+    ks, curves = yield from drops(case, orders)
 
     def verdict(name: str, which: int, better: int, claim: str) -> Check:
         rows = []
@@ -116,14 +108,28 @@ def _orders(case: Case, attribution: Attribution) -> tuple[Int64[np.ndarray, "R 
     return np.array([ours, *(o for p in drawn for o in (p, p[::-1]))]), False
 
 
-def _evaluate(
-    case: Case, removed: Bool[np.ndarray, "R K U"], how: Any
-) -> Steps[tuple[float, Float64[np.ndarray, "R K"], Float64[np.ndarray, "R K"]]]:
-    """Target of the text, with the removed words gone, and with only them kept."""
-    sets = np.concatenate([np.zeros((1, case.n_units), dtype=bool), *removed, *~removed])  # (1 + 2·R·K, U)
-    values = yield from coalition_values(case, ~sets, how)
-    first, kept = values[1:].reshape(2, *removed.shape[:2])
-    return float(values[0]), first, kept
+def drops(
+    case: Case, orders: Int64[np.ndarray, "R U"], points: int = POINTS
+) -> Steps[tuple[Int64[np.ndarray, "K"], Curves]]:
+    """How far the target falls when the first k words of each order are taken out, and when only they are kept.
+
+    Returns the k, at most `points` of them, and both curves by (scale, how). The scale is log-odds and probability
+    where there is one, else the target's own unit; how is mask or remove. The means of a curve are comprehensiveness
+    and sufficiency (AOPC).
+    """
+    n = case.n_units
+    ks = np.unique(np.linspace(1, n - 1, min(points, n - 1)).round().astype(int))
+    removed = np.argsort(orders, axis=1)[:, None, :] < ks[None, :, None]  # (R, K, U), by each unit's place in an order
+    sets = np.concatenate([np.zeros((1, n), dtype=bool), *removed, *~removed])  # (1 + 2·R·K, U)
+    curves: Curves = {}
+    for how in HOW:
+        values = yield from coalition_values(case, ~sets, how)
+        full, (first, kept) = values[0], values[1:].reshape(2, *removed.shape[:2])
+        curves["log-odds" if has_probability(case.target) else case.target.unit, how] = full - first, full - kept
+        if has_probability(case.target):
+            p = probability(full)
+            curves["probability", how] = p - probability(first), p - probability(kept)
+    return ks, curves
 
 
 def _area(full: float, falls: Float64[np.ndarray, "K"], ks: Int64[np.ndarray, "K"], n: int, which: int) -> float:
@@ -131,9 +137,8 @@ def _area(full: float, falls: Float64[np.ndarray, "K"], ks: Int64[np.ndarray, "K
 
     The unchanged text begins the first curve, with no word out, and ends the second, with all `n` in.
     """
-    places, falls = (
-        (np.insert(ks, 0, 0), np.insert(falls, 0, 0)) if which == 0 else (np.append(ks, n), np.append(falls, 0))
-    )
+    at = 0 if which == 0 else len(ks)
+    places, falls = np.insert(ks, at, 0 if which == 0 else n), np.insert(falls, at, 0.0)
     return float(trapezoid(full - falls, places) / (places[-1] - places[0]))
 
 

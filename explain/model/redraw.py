@@ -8,11 +8,36 @@ text. The table of word vectors stays: it is the input, not what the model makes
 
 from __future__ import annotations
 
+import copy
+from typing import TypeVar
+
 import torch
 from torch import nn
 
 from explain.errors import ModelError
+from explain.model.chunks import is_out_of_memory
+from explain.model.runner import Rates, Runner
 from explain.model.substitution import embedding_modules
+
+R = TypeVar("R", bound=Runner)
+
+
+def redrawn(runner: R, seed: int) -> R:
+    """A copy whose weights were dealt anew; everything else is shared, and nothing of the model remembered.
+
+    Raises ModelError where there is no room for a second model.
+    """
+    other = copy.copy(runner)
+    try:
+        with runner.lock:
+            other.module = copy.deepcopy(runner.module)
+        deal_anew(other.module, seed)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise ModelError("There is no room for a copy of the model.", code="out_of_memory") from error
+        raise
+    other.rates, other.kept = Rates(), {}
+    return other
 
 
 def deal_anew(module: nn.Module, seed: int) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +18,8 @@ from torch import Tensor
 from explain.errors import Cancelled, ExplainError, ModelError
 from explain.model.chunks import Padding, chunks, halving, is_out_of_memory
 from explain.model.encoding import Encoding, encode
-from explain.model.redraw import deal_anew
 from explain.model.rows import Row
-from explain.model.substitution import embedding_modules, lookup, substituted
+from explain.model.substitution import lookup, substituted
 from explain.records import ModelInfo, Prediction, Target
 from explain.settings import settings
 from explain.tasks import Task
@@ -111,31 +109,6 @@ class Runner:
     def mean_embedding(self) -> Float32[np.ndarray, "D"]:
         """The average of the vectors of all words that the tokenizer knows."""
         return self.embed(np.arange(len(self.tokenizer))).mean(0)
-
-    def nearest(self, token: int, count: int) -> list[str]:
-        """The `count` entries of the vocabulary whose vectors are nearest to that of `token` by cosine, as text.
-
-        The nearest first, without `token` itself; [] where the model has no table of vectors. Many are no words.
-        """
-        with self.lock, torch.no_grad():
-            try:
-                table = embedding_modules(self.module)[0].weight
-            except ModelError:
-                return []
-            assert isinstance(table, Tensor)
-            likeness = (table @ table[token]) / table.norm(dim=1).clamp_min(1e-12)  # (V,)
-            likeness[token] = -torch.inf
-            ids = likeness.topk(min(count, len(likeness) - 1)).indices.tolist()
-        return [self.tokenizer.decode([i]) for i in ids]
-
-    def redrawn(self, seed: int) -> Self:
-        """A copy whose weights were dealt anew (see `deal_anew`); everything else is shared, and nothing remembered."""
-        other = copy.copy(self)
-        with self.lock:
-            other.module = copy.deepcopy(self.module)
-        deal_anew(other.module, seed)
-        other.rates, other.kept = Rates(), {}
-        return other
 
     def tokenize(self, text: str) -> Int64[np.ndarray, "K"]:
         """Token ids of a text, without special tokens."""

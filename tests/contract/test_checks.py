@@ -16,6 +16,7 @@ from explain.checks import checkers
 from explain.engine import Model
 from explain.errors import Cancelled
 from explain.methods import methods
+from explain.model.redraw import redrawn
 from explain.model.rows import Row
 from explain.model.runner import Runner
 from explain.records import Explanation
@@ -137,14 +138,13 @@ def test_nothing_is_left_behind(tiny: Model, name: str) -> None:
 
 def test_copies_of_the_model_are_gone_afterwards(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[weakref.ref[Any]] = []
-    real = Runner.redrawn
 
-    def recorded(self: Runner, seed: int) -> Runner:
-        other = real(self, seed)
+    def recorded(runner: Runner, seed: int) -> Runner:
+        other = redrawn(runner, seed)
         made.append(weakref.ref(other.module))
         return other
 
-    monkeypatch.setattr(Runner, "redrawn", recorded)
+    monkeypatch.setattr("explain.work.redrawn", recorded)
     tiny.kept.clear()
     everything(tiny, "occlusion")
     assert made

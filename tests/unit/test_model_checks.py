@@ -17,7 +17,7 @@ from explain.checks._background import SENTENCES
 from explain.checks.learned import learned
 from explain.checks.out_of_distribution import NEIGHBOUR, TEXTS, _distance, out_of_distribution
 from explain.engine import Model
-from explain.model.redraw import deal_anew
+from explain.model.redraw import deal_anew, redrawn
 from explain.records import Attribution, Check
 from tests.cases import case_of, run
 from tests.tiny import word_piece
@@ -48,7 +48,7 @@ def bert(spread: float | None) -> Model:
 
 
 def test_dealt_weights_are_the_same_numbers_elsewhere(tiny: Model) -> None:
-    other, again, third = tiny.redrawn(1), tiny.redrawn(1), tiny.redrawn(2)
+    other, again, third = redrawn(tiny, 1), redrawn(tiny, 1), redrawn(tiny, 2)
     table = tiny.module.get_input_embeddings().weight  # type: ignore[operator]
     moved = 0
     for (name, was), now, same, else_ in zip(
@@ -78,7 +78,7 @@ def test_shared_weights_stay_shared() -> None:
 
 def test_the_copy_answers_otherwise_and_the_model_as_before(tiny: Model) -> None:
     before = tiny.predict(TEXT).logits
-    assert not np.allclose(tiny.redrawn(0).predict(TEXT).logits, before, atol=1e-2)
+    assert not np.allclose(redrawn(tiny, 0).predict(TEXT).logits, before, atol=1e-2)
     assert (tiny.predict(TEXT).logits == before).all()
 
 
@@ -112,7 +112,7 @@ def test_it_is_the_plain_explanation_of_the_same_label_on_both(tiny: Model) -> N
     found = checked(tiny, randomisation.randomisation)
     probe = randomisation.PROBES[2]
     known = tiny.explain(probe, methods=["occlusion"], checks=())
-    copy: Any = tiny.redrawn(1)
+    copy: Any = redrawn(tiny, 1)
     other = copy.explain(probe, methods=["occlusion"], target=known.prediction.label, checks=())
     ranks = [np.argsort(np.argsort(np.abs(r.attributions[0].scores))) for r in (known, other)]
     expected = np.corrcoef(*ranks)[0, 1]
@@ -195,3 +195,15 @@ def test_strange_and_ordinary_texts_are_told_apart(sentiment: Model) -> None:
 
 def test_a_model_without_layers_is_not_asked() -> None:
     assert checked(toy(), out_of_distribution).status == "n/a"
+
+
+def test_no_room_for_a_copy_is_no_end_of_the_explanation(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(module: Any, memo: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(type(tiny.module), "__deepcopy__", full, raising=False)
+    tiny.kept.clear()
+    checks = tiny.explain(TEXT, methods=["occlusion"], checks=["learned", "randomisation"]).checks
+    assert [c.status for c in checks] == ["n/a", "n/a"]
+    assert all("no room" in c.sentence for c in checks)
+    assert not tiny.kept

@@ -17,6 +17,8 @@ from explain.checks.baselines import baselines
 from explain.checks.max_sensitivity import DRAWS, RADIUS, max_sensitivity
 from explain.checks.stability import stability
 from explain.engine import Model
+from explain.methods import find
+from explain.model.neighbours import nearest
 from explain.records import Check
 from tests.cases import case_of, run
 from tests.toys import Sum, toy
@@ -73,7 +75,7 @@ def test_the_nearest_words_are_the_nearest(tiny: Model) -> None:
         own = table[ids[word]]
         cosine = table @ own / np.linalg.norm(table, axis=1) / np.linalg.norm(own)
         order = [i for i in np.argsort(-cosine) if i != ids[word]][:10]
-        assert tiny.nearest(ids[word], 10) == [tiny.tokenizer.decode([i]) for i in order]
+        assert nearest(tiny, ids[word], 10) == [tiny.tokenizer.decode([i]) for i in order]
 
 
 def test_a_slip_that_takes_the_largest_score_is_told() -> None:
@@ -143,8 +145,6 @@ def test_a_shifted_text_is_the_text_with_moved_vectors(tiny: Model) -> None:
     case = case_of(tiny, "a good film")
     shift = np.zeros_like(case.embeds)
     shift[2] = 0.1
-    from explain.methods import find
-
     for name in ("input_x_gradient", "saliency", "integrated_gradients", "layer_integrated_gradients"):
         method = find(name)
         moved = run(tiny, method.fn(case.shifted(shift), method.params()))
