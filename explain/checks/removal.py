@@ -36,8 +36,8 @@ Curves = dict[tuple[str, str], tuple[Float64[np.ndarray, "R K"], Float64[np.ndar
 
 
 def _cost(units: int, orders: int, method: tuple[int, int]) -> tuple[int, int]:
-    """Each order is followed at every point, with words taken out and kept, in each way; no set of words twice."""
-    return (len(HOW) * min(2 * (orders + 2) * max(0, min(POINTS, units - 1)), 2 ** min(units, 30)), 0)
+    """Each pair of an order and its reverse, and two more, at every point, taken out and kept, each way; no set twice."""
+    return (len(HOW) * min((orders + 4) * max(0, min(POINTS, units - 1)), 2 ** min(units, 30)), 0)
 
 
 @check(
