@@ -36,7 +36,7 @@ Curves = dict[tuple[str, str], tuple[Float64[np.ndarray, "R K"], Float64[np.ndar
 
 
 def _cost(units: int, orders: int, method: tuple[int, int]) -> tuple[int, int]:
-    """Each pair of an order and its reverse, and two more, at every point, taken out and kept, each way; no set twice."""
+    """Each order (and its reverse, which asks about the same sets) at every point, in each way; no set twice."""
     return (len(HOW) * min((orders + 4) * max(0, min(POINTS, units - 1)), 2 ** min(units, 30)), 0)
 
 
