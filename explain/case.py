@@ -31,13 +31,17 @@ class Ask:
 
     `gradients`: also d value / d embeddings. With `layer`, the output of that block is returned too, and
     gradients are taken with respect to it. With `attention`, every layer's weights are returned, and
-    gradients are taken with respect to them.
+    gradients are taken with respect to them. With `heads`, the queries, keys, values and weights of this
+    layer are returned. Rows with an `ablation` are asked for by themselves. With `rescaled`, gradients are
+    DeepLIFT's multipliers against the embeddings at the row's start.
     """
 
     rows: Sequence[Row]
     gradients: bool = False
     layer: int | None = None
     attention: bool = False
+    heads: int | None = None
+    rescaled: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +49,14 @@ class Answer:
     """`values` of the rows, in their order, and one array a row of what was asked for; empty if it was not.
 
     `gradients` (T, D), or (L, H, T, T) with attention; `states` (T, D): the block's output;
-    `attention` (L, H, T, T).
+    `attention` (L, H, T, T); `heads` are `explain.model.heads.Heads`.
     """
 
     values: Float32[np.ndarray, "N"]
     gradients: Sequence[Float32[np.ndarray, "..."]] = ()
     states: Sequence[Float32[np.ndarray, "T D"]] = ()
     attention: Sequence[Float32[np.ndarray, "L H T T"]] = ()
+    heads: Sequence[Any] = ()
 
     def part(self, start: int, stop: int) -> Answer:
         """The answer to the rows from `start` to `stop`."""
@@ -60,6 +65,7 @@ class Answer:
             self.gradients[start:stop],
             self.states[start:stop],
             self.attention[start:stop],
+            self.heads[start:stop],
         )
 
 

@@ -26,11 +26,27 @@ class ParamInfo(Record):
 
 
 @dataclass(frozen=True, eq=False)
+class Claim(Record):
+    """A method's claim that its scores add up, as measured on one model.
+
+    `residual` is the median of |residual| / scale over `texts` fixed texts, `threshold` the most that is allowed,
+    `kept` whether it is not exceeded, `reason` a sentence that says why it is ('' where the claim is kept).
+    """
+
+    residual: float
+    threshold: float
+    texts: int
+    kept: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class MethodInfo(Record):
     """A method as faces see it.
 
     `summary` says what it measures, `misleads` when not to believe it. `axioms` names what it
     claims: complete, dummy, symmetric. `cite` is the paper. `limit` is the most words it takes, None for any number.
+    `claim` is what its claim measured on a model, None where there is no model or nothing to measure.
     """
 
     name: str
@@ -44,6 +60,7 @@ class MethodInfo(Record):
     signed: bool
     stochastic: bool
     limit: int | None = None
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, eq=False)

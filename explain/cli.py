@@ -36,7 +36,8 @@ LONGEST = 16 * 2**20
 """Bytes that are read from standard input; more is refused by length anyway."""
 VERDICT = 200
 """Random orders from which on the removal checks give a verdict."""
-QUANTITIES, GRANULARITIES = ("log_odds", "logit", "margin", "probability"), ("word", "token")
+QUANTITIES, GRANULARITIES = ("log_odds", "logit", "margin", "probability"), ("word", "token", "sentence")
+ABLATIONS = ("mean", "resample", "zero")
 
 
 @app.command()
@@ -53,8 +54,11 @@ def run(
     target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
     contrast: Annotated[str | None, typer.Option(help="Explain the target rather than this label.")] = None,
     quantity: Annotated[str, typer.Option(help=f"{', '.join(QUANTITIES)}.")] = "log_odds",
-    granularity: Annotated[str, typer.Option(help="Score each word or token.")] = "word",
+    granularity: Annotated[str, typer.Option(help="Score each word, token or sentence.")] = "word",
     attention: Annotated[str | None, typer.Option(help="Keep attention of layers: all, or 0,3,5.")] = None,
+    interactions: Annotated[
+        bool, typer.Option("--interactions", help="Also measure what pairs of words do together.")
+    ] = False,
     checks: Annotated[bool, typer.Option(help="Check whether the picture can be believed.")] = True,
     thorough: Annotated[
         bool, typer.Option("--thorough", help="Every check there is, and at least 200 random orders.")
@@ -64,12 +68,14 @@ def run(
     ] = None,
     orders: Annotated[int, typer.Option(min=2, max=2000, help="Random orders for the removal checks.")] = 20,
     budget: Annotated[int, typer.Option(min=1, max=10**7, help="Gradient evaluations that a method may spend.")] = 512,
+    phrase: Annotated[list[str] | None, typer.Option(help="Part of the text scored as one; repeat for more.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**53 - 1, help="For everything drawn at random.")] = 0,
     truncate: Annotated[bool, typer.Option("--truncate", help="Cut a text that is too long.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (float32), float64, bfloat16, float16.")] = "auto",
     revision: Annotated[str | None, typer.Option(help="Hub branch, tag or commit.")] = None,
     task: Annotated[str, typer.Option(help="auto, a task or the variant of its head.")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Run a method that misses its own claim here.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
 ) -> None:
     """Explain one decision."""
@@ -83,11 +89,14 @@ def run(
         "quantity": one_of("quantity", quantity, QUANTITIES),
         "granularity": one_of("granularity", granularity, GRANULARITIES),
         "checks": () if not checks else explain.list_checks() if thorough else None,
+        "interactions": interactions,
         "orders": max(orders, VERDICT) if thorough else orders,
         "rationale": rationale or (),
         "budget": budget,
+        "phrases": tuple(phrase or ()),
         "seed": seed,
         "truncate": truncate,
+        "forced": force,
     }
     with _err.status("Loading the model…") as status:
         loaded = explain.load(model, revision=revision, device=device, dtype=dtype, task=task)
@@ -104,6 +113,43 @@ def run(
 
 
 @app.command()
+def heads(
+    text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)],
+    pair: Annotated[str | None, typer.Option(help="Second text, for models that compare two.")] = None,
+    model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder.")] = "sentiment",
+    at: Annotated[
+        str | None, typer.Option(help="One head as LAYER,HEAD, a layer's mean as LAYER; else all heads.")
+    ] = None,
+    ablation: Annotated[str, typer.Option(help="What replaces a head: mean, resample, zero.")] = "mean",
+    target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**53 - 1, help="For everything drawn at random.")] = 0,
+    truncate: Annotated[bool, typer.Option("--truncate", help="Cut a text that is too long.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
+) -> None:
+    """Show where attention heads look, and what replacing each one does to the decision."""
+    first = _standard_input() if text == "-" else text
+    whole: str | tuple[str, str] = first if pair is None else (first, pair)
+    about: dict[str, Any] = {"target": target, "seed": seed, "truncate": truncate}
+    with _err.status("Looking at the heads…"):
+        loaded = explain.load(model)
+        if at is None:
+            found: Any = loaded.heads(whole, ablation=one_of("ablation", ablation, ABLATIONS), **about)  # type: ignore[arg-type]
+        else:
+            found = loaded.head(whole, *_head(at), **about)
+    if as_json:
+        sys.stdout.buffer.write(found.to_json().encode("utf-8") + b"\n")
+    else:
+        _out.print(terminal.head(found) if at else terminal.heads(found), soft_wrap=False)
+
+
+def _head(wish: str) -> tuple[int, int | None]:
+    parts = wish.split(",")
+    if len(parts) > 2 or not all(p.strip().isdecimal() and len(p) < 9 for p in parts):
+        raise InputError(f"Expected one head as LAYER,HEAD, such as 3,9, or a layer; got '{wish[:40]}'.")
+    return int(parts[0]), int(parts[1]) if len(parts) == 2 else None
+
+
+@app.command()
 def models(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """List the models that come with Whyboard."""
     found = explain.list_models()
@@ -111,9 +157,12 @@ def models(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
 
 
 @app.command()
-def methods(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def methods(
+    model: Annotated[str | None, typer.Option(help="Say too which methods this model refuses.")] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
     """List attribution methods, what they say, when they mislead, and their parameters."""
-    found = explain.list_methods()
+    found = explain.list_methods() if model is None else explain.load(model).methods()
     _print_records(found) if as_json else _out.print(terminal.methods(found))
 
 

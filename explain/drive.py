@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar, cast
 
 from explain.case import Answer, Ask, Draft, Steps
+from explain.model.heads import ablated, observe
 from explain.model.inside import look
+from explain.model.rescale import multipliers
 from explain.model.runner import Meter, Runner
 from explain.records import Attribution, Evaluations
 
@@ -46,7 +49,7 @@ def drive(
             waiting = [i for i, ask in asks.items() if _kind(ask) == kind]
             first = asks[waiting[0]]
             rows = [row for i in waiting for row in asks[i].rows]
-            found, at = answer(runner, Ask(rows, first.gradients, first.layer, first.attention), meter), 0
+            found, at = answer(runner, replace(first, rows=rows), meter), 0
             for i in waiting:
                 n = len(asks[i].rows)
                 spent[i][first.gradients] += n
@@ -57,6 +60,13 @@ def drive(
 
 def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     """Evaluate the rows of one Ask."""
+    if ask.rescaled:
+        return Answer(*multipliers(runner, ask.rows, meter))
+    if ask.heads is not None:
+        values, heads = observe(runner, ask.rows, meter, ask.heads)
+        return Answer(values, heads=heads)
+    if any(row.ablation is not None for row in ask.rows):
+        return Answer(ablated(runner, ask.rows, meter))
     if ask.layer is not None or ask.attention:
         return Answer(*look(runner, ask.rows, meter, gradients=ask.gradients, layer=ask.layer))
     if ask.gradients:
@@ -64,6 +74,8 @@ def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     return Answer(runner.values(ask.rows, meter))
 
 
-def _kind(ask: Ask) -> tuple[bool, int, bool]:
+def _kind(ask: Ask) -> tuple[bool, int, bool, bool, int, bool]:
     """Asks of one kind can be evaluated together; the cheap ones first."""
-    return ask.gradients, -1 if ask.layer is None else ask.layer, ask.attention
+    layer, heads = (-1 if n is None else n for n in (ask.layer, ask.heads))
+    changed = any(row.ablation is not None for row in ask.rows)
+    return ask.gradients, layer, ask.attention, ask.rescaled, heads, changed

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from explain.catalog import Request, TargetKind
+from explain.catalog import MethodInfo, Request, TargetKind
 from explain.checks import chosen
 from explain.errors import InputError, MethodError
-from explain.methods import find
+from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
+from explain.interactions import cost as cost_of_pairs
+from explain.methods import find, methods
 from explain.model.loading import load_runner
 from explain.model.runner import Runner
 from explain.records import Explanation, Granularity
@@ -68,7 +71,7 @@ class Model(Runner):
             phrases: parts of the text to score as one unit: the words themselves, (start, end) or (text, start, end).
             rationale: parts of the text that a person takes for the reason, to compare the scores with; same forms.
             forced: run a method although it misses its own claim on this model; the explanation says so.
-            interactions: also measure what pairs of words do together.
+            interactions: also measure what pairs of words do together (`Explanation.interactions`).
             progress: called with a Progress and, from the prediction on, what is known so far.
             cancel: when set, the work stops with `Cancelled` before the next chunk.
             enough: when set, a sampling method stops refining and returns what it has.
@@ -148,16 +151,83 @@ class Model(Runner):
             for explanation in Work(self, requests[i : i + GROUP], progress, cancel, enough).run()
         ]
 
+    def methods(self) -> list[MethodInfo]:
+        """Every method, with what its claim measures on this model where it needs to be measured (some seconds)."""
+        work = Work(self, [])
+        return [
+            m.info
+            if m.gated is None or m.why_not(self.info) is not None
+            else dataclasses.replace(m.info, claim=work.claim(m, m.configured({})))
+            for m in methods().values()
+        ]
+
+    def look(
+        self,
+        question: HeadsRequest | HeadRequest,
+        *,
+        progress: Listener | None = None,
+        cancel: threading.Event | None = None,
+    ) -> HeadsReport | HeadMap:
+        """Answer a question about attention; `heads` and `head` in the form that other faces use."""
+        return Work(self, [question.about], progress, cancel).look(question)
+
+    def heads(
+        self,
+        text: str | tuple[str, str],
+        *,
+        ablation: Ablation | None = "mean",
+        masked: Sequence[int] = (),
+        **about: Any,
+    ) -> HeadsReport:
+        """All heads over one text: statistics, measured effects, rollout and flow.
+
+        Args:
+            text: the text, or two for a sentence pair.
+            ablation: what stands in for a head when its effect is measured: its mean over ordinary sentences, its
+                output at random tokens of such sentences ('resample'), or 'zero'; None: no effects.
+            masked: words (their index) that the model does not get to read.
+            about: target, contrast, quantity, truncate and seed as in `explain`.
+
+        Raises:
+            InputError: the text or target cannot be explained.
+            ModelError: the model gives no attention weights.
+        """
+        texts = (text,) if isinstance(text, str) else tuple(text)
+        return cast(HeadsReport, self.look(HeadsRequest(Request(texts, **about), ablation, tuple(masked))))
+
+    def head(
+        self,
+        text: str | tuple[str, str],
+        layer: int,
+        head: int | None = None,
+        *,
+        masked: Sequence[int] = (),
+        **about: Any,
+    ) -> HeadMap:
+        """One head over one text (None: the mean of the layer): weights, norms, queries, keys; arguments as `heads`."""
+        texts = (text,) if isinstance(text, str) else tuple(text)
+        return cast(HeadMap, self.look(HeadRequest(Request(texts, **about), layer, head, tuple(masked))))
+
     def forecast(self, request: Request) -> float | None:  # type: ignore[override]
         """Seconds that a request will take on this machine; None before anything was measured."""
-        encoding = self.encode(request.texts, truncate=True)
-        units = int(units_for(encoding, request).of_token.max(initial=0)) + 1
+        return self.forecasts([request])[0]
+
+    def forecasts(self, requests: Sequence[Request]) -> list[float | None]:
+        """`forecast` for requests about the same text, which is read once."""
+        if not requests:
+            return []
+        encoding = self.encode(requests[0].texts, truncate=True)
+        units = int(units_for(encoding, requests[0]).of_token.max(initial=0)) + 1
+        return [self._forecast(request, len(encoding.tokens.ids), units) for request in requests]
+
+    def _forecast(self, request: Request, tokens: int, units: int) -> float | None:
         methods = [find(name).cost(units) for name in request.methods]
         checked = methods[: request.checked]
         checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]
         words = [(units + 1, 0)] if methods else []  # each word's measured effect
-        forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, strict=True))
-        return super().forecast(len(encoding.tokens.ids), forward, backward)
+        pairs = [(cost_of_pairs(units, request.budget), 0)] if request.interactions else []
+        forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, *pairs, strict=True))
+        return super().forecast(tokens, forward, backward)
 
 
 def load(name: str = "sentiment", **options: Any) -> Model:

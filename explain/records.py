@@ -225,6 +225,7 @@ class Effects(Record):
 class Interactions(Record):
     """What pairs of units do together, beyond what each does alone: Shapley interaction indices.
 
+    `units` are those that came and went; where the text has more, the others always stayed in it.
     `pairs` are indices into `units`, the first smaller; `scores` are in units of the target, positive where the two
     together speak more for it than apart. `error` is the standard error (None: exact). `baseline` names what
     stands in a removed unit's place. `stopped` as in Attribution; `evaluations` are the passes spent.

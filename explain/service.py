@@ -12,12 +12,13 @@ import queue
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from explain.catalog import Progress, Request
 from explain.errors import BusyError, Cancelled, ExplainError
+from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.records import Explanation
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 QUEUE, MODELS = 16, 2
 """Jobs that may wait, and models that stay loaded."""
 
+Question = Request | HeadsRequest | HeadRequest
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 _log = logging.getLogger(__name__)
 
@@ -33,15 +35,16 @@ _log = logging.getLogger(__name__)
 class Job:
     """One request on its way. Read `state`, `progress` and `partial` at any time; call `cancel` from any thread."""
 
-    def __init__(self, request: Request | None, model: str, alive: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, request: Question | None, model: str, alive: Callable[[], bool] = lambda: True) -> None:
         self.id = uuid.uuid4().hex
         self.request, self.model, self.alive = request, model, alive
         self.state: State = "queued"
         self.progress = Progress("Waiting", 0)
         self.partial: Explanation | None = None
+        self.seen: HeadsReport | HeadMap | None = None
         self.error: ExplainError | None = None
         self.forecast: float | None = None
-        self._cancel, self._over = threading.Event(), threading.Event()
+        self._cancel, self._enough, self._over = threading.Event(), threading.Event(), threading.Event()
 
     @property
     def over(self) -> bool:
@@ -50,7 +53,7 @@ class Job:
 
     @property
     def result(self) -> Explanation | None:
-        """The explanation of a job that is done; None before, and after a failure."""
+        """The explanation of a job that is done; None before, and after a failure. What it saw of heads is `seen`."""
         return self.partial if self.state == "done" else None
 
     def cancel(self) -> None:
@@ -58,6 +61,10 @@ class Job:
         self._cancel.set()
         if self.state == "queued":
             self._end("cancelled", Cancelled("The explanation was cancelled."))
+
+    def settle(self) -> None:
+        """Ask a sampling method to stop refining and give the answer it has."""
+        self._enough.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the job is over; False if `timeout` seconds pass first."""
@@ -83,12 +90,20 @@ class Service:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def submit(self, request: Request, model: str, alive: Callable[[], bool] = lambda: True) -> Job:
+    def submit(self, request: Question, model: str, alive: Callable[[], bool] = lambda: True) -> Job:
         """Queue a request; raises BusyError when too many wait already.
 
         `alive` says whether anybody still waits for the answer; when nobody does, the job is cancelled.
         """
         return self._put(Job(request, model, alive))
+
+    def forecasts(self, requests: Sequence[Request], model: str) -> list[float | None]:
+        """Seconds that each of several requests about one text would take; None where that is not known yet."""
+        loaded = self._models.get(model)
+        try:
+            return [None] * len(requests) if loaded is None else loaded.forecasts(requests)
+        except ExplainError:  # a text that cannot be read takes no time
+            return [None] * len(requests)
 
     def warm(self, model: str) -> Job:
         """Load a model ahead of the first request."""
@@ -141,9 +156,11 @@ class Service:
             raise Cancelled("The explanation was cancelled.")
         job.progress = Progress("Loading the model", 0)
         model = self._load(job.model)
-        if job.request is not None:
+        if isinstance(job.request, (HeadsRequest, HeadRequest)):
+            job.seen = model.look(job.request, progress=job._listen, cancel=job._cancel)
+        elif job.request is not None:
             job.forecast = model.forecast(job.request)
-            job.partial = model.answer([job.request], progress=job._listen, cancel=job._cancel)[0]
+            job.partial = model.answer([job.request], progress=job._listen, cancel=job._cancel, enough=job._enough)[0]
         job._end("done")
 
     def _load(self, name: str) -> Model:

@@ -24,7 +24,7 @@ from explain import canonical
 from explain.catalog import Request
 from explain.errors import InputError
 from explain.record import Record
-from explain.records import SCHEMA, Explanation
+from explain.records import SCHEMA, Explanation, Interactions
 
 R = TypeVar("R", bound=Record)
 LARGEST = 256 * 2**20
@@ -87,6 +87,19 @@ def _fits(found: Explanation) -> None:
             raise ValueError("an attribution whose arrays differ in length")
         if not set(a.unit_segment.tolist()) <= set(range(len(tokens.texts))):
             raise ValueError("a unit in a text that does not exist")
+    if found.interactions is not None:
+        _pairs_fit(found.interactions, len(tokens.texts))
+
+
+def _pairs_fit(found: Interactions, texts: int) -> None:
+    """Are the pairs two different units, each pair once, in texts that exist? Raises ValueError."""
+    u, pairs = len(found.units), [tuple(pair) for pair in found.pairs.tolist()]
+    if found.pairs.shape != (len(found.scores), 2) or (found.error is not None and len(found.error) != len(pairs)):
+        raise ValueError("interactions whose arrays differ in length")
+    if len(found.unit_segment) != u or not set(found.unit_segment.tolist()) <= set(range(texts)):
+        raise ValueError("interactions of a unit in a text that does not exist")
+    if len(set(pairs)) != len(pairs) or not all(0 <= i < j < u for i, j in pairs):
+        raise ValueError("a pair of units that does not exist, or stands twice")
 
 
 def json_schema(record: type[Record]) -> dict[str, Any]:

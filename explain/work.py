@@ -5,13 +5,13 @@ Methods and checks are generators that ask for rows; `drive` evaluates the rows 
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar, cast
 
@@ -19,20 +19,33 @@ import torch
 
 from explain import checks as checking
 from explain import effects as measuring
-from explain import spans
+from explain import gate, spans
+from explain import interactions as pairing
 from explain.attention.capture import attention_maps
 from explain.case import Case, Steps
-from explain.catalog import Progress, Request
+from explain.catalog import Claim, Progress, Request
 from explain.drive import answer, drive
 from explain.errors import InputError, MethodError
-from explain.methods import find
-from explain.model.encoding import Encoding
+from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
+from explain.looking import head_map, heads_report
+from explain.methods import Method, find
+from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
 from explain.model.redraw import redrawn
 from explain.model.runner import Meter, Runner
 from explain.notices import notices
 from explain.reading import standouts
-from explain.records import Attribution, Check, Effects, Evaluations, Explanation, Prediction, Provenance
+from explain.records import (
+    Attribution,
+    Check,
+    Effects,
+    Evaluations,
+    Explanation,
+    Interactions,
+    Notice,
+    Prediction,
+    Provenance,
+)
 from explain.units import Units, units_of
 
 T = TypeVar("T")
@@ -54,6 +67,8 @@ class Work:
         self.model, self.requests, self.listener = model, requests, progress
         self.enough = enough or threading.Event()
         self.stage, self.partial = "Reading", cast(Explanation | None, None)
+        self.methods: list[str] = []  # those that run: gated ones beside others are left out
+        self.gated: list[Notice] = []
         self.meter = Meter(self._advance, cancel)
         self.began, self.created = time.perf_counter(), datetime.now(UTC)
 
@@ -69,12 +84,13 @@ class Work:
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
         encodings = [self.model.encode(r.texts, truncate=r.truncate) for r in self.requests]
+        self._pass_the_gate()
         self._enter("Predicting")
         predictions = self.model.decide(encodings, self.meter)
         cases = [self._case(*t) for t in zip(self.requests, encodings, predictions, strict=True)]
         results = [_Result(case) for case in cases]
         self._show(results)
-        for place in range(max((len(r.methods) for r in self.requests), default=0)):
+        for place in range(len(self.methods)):
             self._attribute(results, place)
             self._show(results)
         if any(r.attributions for r in results):
@@ -83,6 +99,7 @@ class Work:
             for result, (effects, _) in zip(results, found, strict=True):
                 result.effects = effects
             self._show(results)
+        self._pair([r for r, request in zip(results, self.requests, strict=True) if request.interactions])
         self._check(results)
         for result, request in zip(results, self.requests, strict=True):
             if request.attention:
@@ -90,6 +107,34 @@ class Work:
                 self.meter.check()
                 result.attention = attention_maps(result.case, request.attention)
         return [self._explanation(r) for r in results]
+
+    def claim(self, method: Method, params: Any) -> Claim | None:
+        """A gated method's claim on this model, measured at first use; None for methods without a gate."""
+        if method.gated is None:
+            return None
+        known, key = self.model.claims, (method.info.name, params)
+        if key not in known:
+            self._enter("Measuring the method's claim")
+            requests = [Request((probe,)) for probe in gate.PROBES]
+            encodings = [self.model.encode(r.texts) for r in requests]
+            predictions = self.model.decide(encodings, self.meter)
+            cases = [self._case(*t) for t in zip(requests, encodings, predictions, strict=True)]
+            known[key] = gate.measure(self.model, method, params, cases, self.meter)
+        return known[key]
+
+    def _pass_the_gate(self) -> None:
+        """Choose what runs: a first method that misses its claim is refused, one beside it left out, unless forced."""
+        forced = all(r.forced for r in self.requests)
+        for place, name in enumerate(self.requests[0].methods if self.requests else ()):
+            method = find(name)
+            claims = [self.claim(method, method.configured(r.params.get(name, {}))) for r in self.requests]
+            missed = next((c for c in claims if c is not None and not c.kept), None)
+            if missed is not None and not forced and place == 0:
+                raise gate.refusal(method.info.title, missed)
+            if missed is not None:
+                self.gated.append(gate.notice(method.info.title, missed, forced=forced))
+            if missed is None or forced:
+                self.methods.append(name)
 
     def _case(self, request: Request, encoding: Encoding, prediction: Prediction) -> Case:
         model, tokenizer = self.model, self.model.tokenizer
@@ -108,9 +153,9 @@ class Work:
             mean_embedding=lambda: model.mean_embedding,
             tokenize=model.tokenize,
             evaluate=lambda ask: answer(model, ask, self.meter),
-            retold=lambda texts, **changes: self._retold(request, texts, **changes),
-            redrawn=lambda seed: self._redrawn(request, seed),
-            nearest=lambda token, count: nearest(model, token, count),
+            retold=partial(self._retold, request),
+            redrawn=partial(self._redrawn, request),
+            nearest=partial(nearest, model),
             kept=model.kept,
             rationale=request.rationale,
             enough=self.enough.is_set,
@@ -119,20 +164,31 @@ class Work:
             orders=request.orders,
         )
 
+    def look(self, question: HeadsRequest | HeadRequest) -> HeadsReport | HeadMap:
+        """Answer a question about attention; `requests` holds the one that it is about."""
+        _check_numbers(question.about)
+        self._enter("Reading the attention")
+        encoding = self.model.encode(question.about.texts, truncate=question.about.truncate)
+        if question.masked:
+            encoding = masked(encoding, question.masked, self.model.tokenizer)
+        case = self._case(question.about, encoding, self.model.decide([encoding], self.meter)[0])
+        if isinstance(question, HeadRequest):
+            return head_map(case, question)
+        return replace(heads_report(case, question, self._provenance(case)), provenance=self._provenance(case))
+
     def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
-        """Cases as `_retold` makes them, of a copy of the model that has learned nothing."""
-        other = Work(redrawn(self.model, seed), [request], enough=self.enough)
+        other = Work(redrawn(self.model, seed), [request])  # a copy that has learned nothing
         other.meter = self.meter
-        return lambda texts, **changes: other._retold(request, texts, **changes)
+        return partial(other._retold, request)
 
     def _retold(self, request: Request, texts: tuple[str, ...], **changes: Any) -> Case:
         """The same question about other texts; character spans of this text mean nothing there."""
-        other = dataclasses.replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
+        other = replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
         encoding = self.model.encode(texts, truncate=other.truncate)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
     def _attribute(self, results: list[_Result], place: int) -> None:
-        method = find(self.requests[0].methods[place])
+        method = find(self.methods[place])
         self._enter(method.info.title)
         limit, most = method.info.limit, max(r.case.n_units for r in results)
         if limit is not None and most > limit:
@@ -144,10 +200,10 @@ class Work:
         configured = [method.configured(r.params.get(method.info.name, {})) for r in self.requests]
 
         def whole(i: int, found: Attribution, cost: Evaluations) -> Attribution:
-            return dataclasses.replace(
+            return replace(
                 found,
                 method=method.info.name,
-                params=dataclasses.asdict(configured[i]),
+                params=asdict(configured[i]),
                 signed=method.info.signed,
                 evaluations=Evaluations(
                     cost.forward + found.evaluations.forward, cost.backward + found.evaluations.backward
@@ -162,6 +218,16 @@ class Work:
         for i, (found, cost) in enumerate(drive(self.model, steps, self.meter, draft)):
             results[i].attributions[place:] = [whole(i, found, cost)]
 
+    def _pair(self, results: list[_Result]) -> None:
+        if not results:
+            return
+        self._enter("Measuring pairs of words")
+        for result, (found, spent) in zip(
+            results, self._drive([pairing.measure(r.case) for r in results]), strict=True
+        ):
+            result.interactions = replace(found, evaluations=spent)
+        self._show(results)
+
     def _check(self, results: list[_Result]) -> None:
         named = False
         for checker in checking.chosen(self.requests[0].checks):
@@ -173,7 +239,7 @@ class Work:
                 steps = [checker.fn(r.case, r.attributions[place], k) for r, k in zip(results, known, strict=True)]
                 found = self._drive(steps)
                 for result, (checks, _) in zip(results, found, strict=True):
-                    result.checks += [dataclasses.replace(c, attribution=place) for c in checks]
+                    result.checks += [replace(c, attribution=place) for c in checks]
             self._show(results)
         if not named:
             self._name(results)
@@ -215,24 +281,33 @@ class Work:
             effects=result.effects,
             attention=result.attention,
             checks=tuple(result.checks),
-            warnings=notices(
-                info,
-                case.tokens,
-                case.prediction,
-                case.target,
-                tokenizer.unk_token_id,
-                set(tokenizer.all_special_ids),
+            warnings=(
+                *self.gated,
+                *notices(
+                    info,
+                    case.tokens,
+                    case.prediction,
+                    case.target,
+                    tokenizer.unk_token_id,
+                    set(tokenizer.all_special_ids),
+                ),
             ),
-            provenance=Provenance(
-                versions=versions(),
-                device=info.device,
-                dtype=info.dtype,
-                kernel=info.kernel,
-                threads=torch.get_num_threads(),
-                seed=case.seed,
-                created=self.created.isoformat(timespec="milliseconds"),
-                seconds=round(time.perf_counter() - self.began, 4),
-            ),
+            interactions=result.interactions,
+            provenance=self._provenance(case),
+        )
+
+    def _provenance(self, case: Case) -> Provenance:
+        """With what this is computed, and how long it has taken so far."""
+        info = self.model.info
+        return Provenance(
+            versions=versions(),
+            device=info.device,
+            dtype=info.dtype,
+            kernel=info.kernel,
+            threads=torch.get_num_threads(),
+            seed=case.seed,
+            created=self.created.isoformat(timespec="milliseconds"),
+            seconds=round(time.perf_counter() - self.began, 4),
         )
 
 
@@ -244,6 +319,7 @@ class _Result:
         self.attributions: list[Attribution] = []
         self.effects: Effects | None = None
         self.checks: list[Check] = []
+        self.interactions: Interactions | None = None
         self.attention: Any = None
 
 

@@ -1,21 +1,21 @@
-"""The inputs: text, model and settings in, a Request out. Settings are mirrored in the page's address."""
+"""The inputs: text, model and settings in, a Request out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import streamlit as st
 
-from explain import bundled, list_checks, list_methods
-from explain.catalog import MethodInfo, ParamInfo, Request, TargetKind
-from explain.dashboard.examples import EXAMPLES, FIRST
-from explain.plugins import LONGEST
+from explain import bundled, list_checks, list_methods, spans
+from explain.catalog import Request, TargetKind
+from explain.dashboard import choices, jobs, link
+from explain.dashboard.examples import EXAMPLES
+from explain.dashboard.link import DECIDED, GRANULARITIES, NOTHING, QUANTITIES
+from explain.errors import InputError
 from explain.records import Granularity
+from explain.render import html
 from explain.settings import settings
-
-DECIDED, NOTHING = "the model's decision", "nothing (log-odds)"
-QUANTITIES = {"log_odds": "log-odds", "logit": "raw logit", "margin": "margin", "probability": "probability"}
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,20 @@ def ask(labels: tuple[str, ...]) -> Asked:
     Args:
         labels: outcomes of the model in use, as far as they are known.
     """
-    query = st.query_params
-    _start(query.to_dict())
-    st.text_area("Text", key="text", height=110, placeholder="Type or paste a sentence, then press Explain.")
+    link.restore(st.query_params.to_dict())
+    model, pressed = text_and_model("Explain")
+    with st.expander("Settings", key="settings", on_change="rerun"):
+        request, fixed = _settings(labels, model)
+    link.write(request, model, fixed_scale=fixed)
+    return Asked(request, model, fixed, pressed)
+
+
+def text_and_model(button: str) -> tuple[str, bool]:
+    """Draw the text, the examples, the model and the button; returns the model and whether the button was pressed."""
+    state = st.session_state
+    st.text_area("Text", key="text", height=110, placeholder=f"Type or paste a sentence, then press {button}.")
+    if state.text != EXAMPLES.get(state.example or ""):
+        state.example = None  # an edited example is no longer that example
     st.pills("Examples", list(EXAMPLES), key="example", on_change=_use_example, label_visibility="collapsed")
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with left:
@@ -48,34 +59,23 @@ def ask(labels: tuple[str, ...]) -> Asked:
             help="A bundled model, a Hub id such as owner/model, or a folder with config.json and safetensors.",
         )
     with right:
-        pressed = st.button("Explain", type="primary", width="stretch")
-    with st.expander("Settings"):
-        request, fixed = _settings(labels)
-    asked = Asked(request, str(model or settings().model), fixed, pressed)
-    _link(asked)
-    return asked
+        pressed = st.button(button, type="primary", width="stretch", on_click=_close_settings)
+    return str(model or settings().model), pressed
 
 
-def _settings(labels: tuple[str, ...]) -> tuple[Request, bool]:
+def _settings(labels: tuple[str, ...], model: str) -> tuple[Request, bool]:
+    state = st.session_state
     known = {m.name: m for m in list_methods()}
-
-    def titled(name: str) -> str:
-        return f"{known[name].title} · {known[name].family}"
-
-    one, two = st.columns(2)
-    with one:
-        name = st.selectbox("Method", list(known), key="method", format_func=titled)
-    method = known[name]
-    with two:
-        granularity = st.segmented_control("Score by", ["word", "token"], key="granularity", required=True)
-    st.caption(f"{method.summary} {method.misleads} ({method.cite})")
-    values = _parameters(method)
-    st.session_state.beside = [n for n in st.session_state.beside if n != name]
+    text = state.text
+    seconds = jobs.forecasts(Request((text,), truncate=True, granularity=state.granularity or "word"), model)
+    method = choices.pick(known, seconds)
+    values = choices.parameters(method)
+    state.beside = [n for n in state.beside if n != method.name]
     beside = st.multiselect(
         "Beside it",
-        [n for n in known if n != name],
+        [n for n in known if n != method.name],
         key="beside",
-        format_func=titled,
+        format_func=lambda n: f"{known[n].title} · {known[n].family}",
         max_selections=4,
         help="Other methods on the same words, to see where they disagree.",
     )
@@ -86,17 +86,36 @@ def _settings(labels: tuple[str, ...]) -> tuple[Request, bool]:
         contrast = st.selectbox("rather than", [NOTHING, *labels], key="contrast", accept_new_options=not labels)
     with three:
         quantity = st.selectbox("Measured in", list(QUANTITIES), key="quantity", format_func=QUANTITIES.__getitem__)
+    one, two = st.columns(2, vertical_alignment="bottom")
+    with one:
+        granularity = st.segmented_control("Score by", GRANULARITIES, key="granularity", required=True)
+    with two:
+        fixed = st.toggle(
+            "Fixed colour scale (± 2 log-odds)", key="fixed", help="Fixed, so that small scores look small everywhere."
+        )
     pair = st.text_area("Second text (for models that compare two)", key="pair", height=68)
-    fixed = st.toggle(
-        "Fixed colour scale (± 2 log-odds)", key="fixed", help="Fixed, so that small scores look small everywhere."
-    )
+    texts = (text, pair) if pair else (text,)
+    one, two = st.columns(2)
+    with one:
+        phrases = _marked(
+            "Score as one",
+            "phrases",
+            texts,
+            "Parts of the text that count as one unit, separated by semicolons: three-hour film; sad robot",
+        )
+    with two:
+        rationale = _marked(
+            "Words you would point at",
+            "rationale",
+            texts,
+            "What you take for the reason, separated by semicolons; the page compares it with the scores.",
+        )
     st.caption("Follows your system's light or dark theme; ⋮ → Settings changes it.")
-    text = st.session_state.text
-    thorough = st.session_state.get("thorough_for") == text
+    thorough = state.get("thorough_for") == text
     request = Request(
-        texts=(text, pair) if pair else (text,),
-        methods=(name, *beside),
-        params={name: values} if values else {},
+        texts=texts,
+        methods=(method.name, *beside),
+        params={method.name: values} if values else {},
         target=None if target == DECIDED else target,
         contrast=None if contrast == NOTHING else contrast,
         quantity=cast(TargetKind, quantity),
@@ -104,92 +123,28 @@ def _settings(labels: tuple[str, ...]) -> tuple[Request, bool]:
         truncate=True,
         orders=200 if thorough else 20,
         checks=tuple(list_checks()) if thorough else None,
+        forced=state.get("forced") == [str(state.model or settings().model), method.name],
         checked=1,  # the page shows the checks of the first method; those beside it are compared, not checked
+        phrases=phrases,
+        rationale=rationale,
     )
     return request, fixed
 
 
-def _parameters(method: MethodInfo) -> dict[str, Any]:
-    """Controls made from the method's parameters; only values that differ from the default are returned."""
-    values: dict[str, Any] = {}
-    for column, info in zip(st.columns(max(1, min(3, len(method.params)))) * 3, method.params, strict=False):
-        with column:
-            value = _control(info, f"p.{method.name}.{info.name}")
-        if value != info.default:
-            values[info.name] = value
-    return values
+def _marked(label: str, key: str, texts: tuple[str, ...], about: str) -> tuple[spans.Span, ...]:
+    """Parts of the text that a person writes down again; what is not in the text is said and left out."""
+    wanted = [part.strip() for part in st.text_input(label, key=key, help=about).split(";") if part.strip()]
+    found: tuple[spans.Span, ...] = ()
+    for want in wanted:
+        try:
+            found += spans.found(texts, [want])
+        except InputError as error:
+            st.caption(html.markdown(str(error)))
+    return found
 
 
-def _control(info: ParamInfo, key: str) -> Any:
-    label = info.name.replace("_", " ").capitalize()
-    st.session_state.setdefault(key, info.default)
-    if info.kind == "choice":
-        return st.selectbox(label, info.choices, key=key, help=info.help)
-    if info.kind == "text":
-        return st.text_input(label, key=key, max_chars=LONGEST, help=info.help)
-    if info.kind == "boolean":
-        return st.toggle(label, key=key, help=info.help)
-    if info.kind == "integer":
-        return st.number_input(label, int(info.low or 0), int(info.high or 1), key=key, help=info.help)
-    return st.number_input(label, info.low, info.high, key=key, help=info.help, format="%g", step=0.01)
-
-
-def _start(query: dict[str, str]) -> None:
-    """Fill the inputs once a session, from the address or with the first example."""
-    state = st.session_state
-    if "text" in state:
-        return
-    example = query.get("example", FIRST)
-    state.example = example if example in EXAMPLES else FIRST
-    state.text = EXAMPLES[state.example] if query.get("text") != "own" else ""
-    known = {m.name: m for m in list_methods()}
-    state.model = query.get("model") or settings().model
-    state.method = query.get("method") if query.get("method") in known else next(iter(known))
-    state.beside = [n for n in query.get("beside", "").split(",") if n in known and n != state.method][:4]
-    state.granularity = "token" if query.get("granularity") == "token" else "word"
-    state.quantity = query["quantity"] if query.get("quantity") in QUANTITIES else "log_odds"
-    state.fixed = query.get("scale") != "free"
-    state.target, state.contrast = query.get("target", DECIDED), query.get("contrast", NOTHING)
-    for info in known[state.method].params:
-        if (text := query.get(f"p.{info.name}")) is not None:
-            _restore(f"p.{state.method}.{info.name}", info, text)
-
-
-def _restore(key: str, info: ParamInfo, text: str) -> None:
-    """Take a parameter from the address if it is one; an edited address must not break the page."""
-    if info.kind == "choice":
-        if text in info.choices:
-            st.session_state[key] = text
-        return
-    try:
-        value = float(text)
-    except ValueError:
-        return
-    if info.low is not None and info.high is not None and info.low <= value <= info.high:
-        st.session_state[key] = int(value) if info.kind == "integer" else value
-
-
-def _link(asked: Asked) -> None:
-    """Write everything but the text into the address."""
-    request, state = asked.request, st.session_state
-    example = next((name for name, text in EXAMPLES.items() if text == request.texts[0]), None)
-    found = {"example": example} if example else {"text": "own"}
-    defaults = {
-        "model": (asked.model, settings().model),
-        "method": (request.methods[0], "integrated_gradients"),
-        "granularity": (request.granularity, "word"),
-        "quantity": (request.quantity, "log_odds"),
-        "beside": (",".join(request.methods[1:]), ""),
-        "target": (state.target, DECIDED),
-        "contrast": (state.contrast, NOTHING),
-        "scale": ("fixed" if asked.fixed_scale else "free", "fixed"),
-    }
-    found |= {name: str(value) for name, (value, default) in defaults.items() if value != default}
-    private = {p.name for m in list_methods() for p in m.params if p.kind == "text"}  # a person's text is no address
-    for values in request.params.values():
-        found |= {f"p.{name}": str(value) for name, value in values.items() if name not in private}
-    if found != st.query_params.to_dict():
-        st.query_params.from_dict(found)
+def _close_settings() -> None:
+    st.session_state.settings = False  # so that the answer is in view
 
 
 def _use_example() -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 import streamlit as st
 from streamlit.runtime import exists, get_instance
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from explain import bundled, list_methods
 from explain.catalog import Request
 from explain.errors import ExplainError
-from explain.service import Job, service
+from explain.service import Job, Question, service
+from explain.settings import settings
 
-KEPT = 4
-"""Finished side jobs (attention of a layer) that a session remembers."""
+KEPT = 12
+"""Finished side jobs (attention of a layer, a head) that a session remembers."""
 
 
 def _alive() -> Callable[[], bool]:
@@ -24,6 +28,16 @@ def _alive() -> Callable[[], bool]:
         return lambda: True
     session, runtime = context.session_id, get_instance()
     return lambda: runtime.is_active_session(session)
+
+
+def trusted(model: str, pressed: bool) -> bool:
+    """May this model be opened? One that comes with Whyboard, or one that a person pressed the button for.
+
+    A link alone must not make this machine open a model.
+    """
+    if pressed or model in bundled.names() or model == settings().model:
+        st.session_state.trusted = model
+    return bool(st.session_state.get("trusted") == model)
 
 
 def current(request: Request, model: str, *, again: bool) -> Job | ExplainError:
@@ -44,8 +58,30 @@ def current(request: Request, model: str, *, again: bool) -> Job | ExplainError:
     return st.session_state.job  # type: ignore[no-any-return]
 
 
-def aside(request: Request, model: str, timeout: float = 30) -> Job | ExplainError:
-    """Answer a small question at once, remembered for the session; waits for it, as long as a busy machine may need."""
+def forecasts(request: Request, model: str) -> dict[str, float | None]:
+    """Seconds that each method would take for this text, without its checks; asked anew once the text changes.
+
+    Nothing is asked while a job runs: the answer would have to wait for the model.
+    """
+    job: Job | None = st.session_state.get("job")
+    key = (model, request.texts, request.granularity)
+    kept = st.session_state.get("forecasts", (None, {}))
+    if kept[0] == key or job is None or not job.over:
+        return kept[1] if kept[0] == key else {}
+    names = [m.name for m in list_methods()]
+    found = service().forecasts([replace(request, methods=(name,), checks=()) for name in names], model)
+    answer = dict(zip(names, found, strict=True))
+    if any(answer.values()):
+        st.session_state.forecasts = (key, answer)
+    return answer
+
+
+def aside(request: Question, model: str, note: str, timeout: float = 60) -> Job | ExplainError:
+    """Answer a small question at once, remembered for the session.
+
+    Waits for it, as long as a busy machine may need. `note` stands there meanwhile; drawing it again and again lets
+    Streamlit break off the wait as soon as the person does something else.
+    """
     kept: OrderedDict[tuple[str, str], Job] = st.session_state.setdefault("asides", OrderedDict())
     key = (model, request.digest)
     if key not in kept or (kept[key].over and kept[key].state != "done"):
@@ -55,5 +91,8 @@ def aside(request: Request, model: str, timeout: float = 30) -> Job | ExplainErr
             return error
         while len(kept) > KEPT:
             kept.popitem(last=False)[1].cancel()
-    kept[key].wait(timeout)
+    place, until = st.empty(), time.monotonic() + timeout
+    while not kept[key].wait(0.3) and time.monotonic() < until:
+        place.caption(note)
+    place.empty()
     return kept[key]

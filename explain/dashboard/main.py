@@ -6,11 +6,24 @@ import streamlit as st
 
 from explain import bundled
 
-PAGES = Path(__file__).parent / "pages"
+PAGES = Path(__file__).parent / "screens"
+"""Not `pages`: Streamlit takes a folder of that name beside the script for an older kind of navigation."""
+KEPT = (
+    *("text", "example", "model", "pair", "beside", "target", "contrast", "quantity", "granularity", "fixed"),
+    *("phrases", "rationale", "heads_by", "ablation", "map_by", "map_specials", "map_norms", "masked", "combine"),
+)
 
 st.set_page_config(page_title="Whyboard", page_icon=str(bundled.shipped("assets") / "logo.svg"), layout="centered")
 st.html(f"<style>{(bundled.shipped('assets') / 'theme.css').read_text('utf-8')}</style>")
 st.html(
     '<header class="wb-brand"><span>Whyboard</span><p>See what a Transformer decided, and why.</p></header>',
 )
-st.navigation([st.Page(PAGES / "explain_page.py", title="Explain", url_path="explain", default=True)]).run()
+for key in KEPT:  # Streamlit forgets what a person typed once another page is shown
+    if key in st.session_state:
+        st.session_state[key] = st.session_state[key]
+st.navigation(
+    [
+        st.Page(PAGES / "explain_page.py", title="Explain", url_path="explain", default=True),
+        st.Page(PAGES / "attention_page.py", title="Attention", url_path="attention"),
+    ]
+).run()

@@ -12,10 +12,12 @@ from explain.dashboard import jobs
 from explain.dashboard.view.reasons import reasons
 from explain.records import Check, Explanation
 from explain.render import figures, html, sentences, spreadsheet
+from explain.render import pairs as render_pairs
 from explain.render import reasons as render_reasons
 from explain.render.pieces import visible
 
 CAVEAT = "Where it looks, not why it decided: attention is not an explanation (Jain & Wallace 2019)."
+PAIRS = "“not” and “good” do together what neither does alone. Which words of this text do?"
 
 
 def decision(explanation: Explanation) -> None:
@@ -76,6 +78,42 @@ def beside(explanation: Explanation) -> None:
         st.html(html.table(["word", *names], ([t, *map(_number, row)] for t, row in zip(texts, columns, strict=True))))
 
 
+def pairs(explanation: Explanation, request: Request, model: str, *, running: bool) -> None:
+    """What pairs of words do together: measured when a person asks, since it costs a thousand passes and more."""
+    title = st.empty()
+    title.html(html.heading("Words that work together", PAIRS))
+    measured = explanation if explanation.interactions is not None else _measured(explanation, request, model, running)
+    if measured is None or measured.interactions is None:
+        return
+    found = measured.interactions
+    title.html(html.heading("Words that work together", render_pairs.sentence(measured, found)))
+    if not len(found.pairs):
+        return
+    st.plotly_chart(figures.pair_heatmap(measured, found), width="stretch", key="pairs", config=_config("pairs"))
+    said = f"{render_pairs.meaning(measured, found)} {render_pairs.colours(measured, found)}"
+    st.caption(html.markdown(said))
+    with st.expander("The strongest pairs as a table"):
+        head = ("pair", f"{found.target.unit} beyond what the two do apart", "± 95 %")
+        st.html(html.table(head, render_pairs.rows(measured, found)))
+
+
+def _measured(explanation: Explanation, request: Request, model: str, running: bool) -> Explanation | None:
+    """The same question with pairs; None, and a button or the reason, until there is an answer."""
+    text = explanation.tokens.texts[0]
+    if running or st.session_state.get("pairs_for") != text:
+        about = "Asks the model about many versions of this text with words replaced. Takes some seconds."
+        wish, state = "Find words that work together", {"pairs_for": text}
+        st.button(wish, help=about, disabled=running, on_click=st.session_state.update, args=(state,))
+        return None
+    question = replace(request, methods=(), params={}, checks=(), orders=20, interactions=True)
+    job = jobs.aside(question, model, "Measuring pairs of words…", timeout=600)
+    if isinstance(job, errors.ExplainError) or job.result is None:
+        error = job if isinstance(job, errors.ExplainError) else job.error
+        st.info(html.markdown(str(error or "The model is busy. Press Explain to look again.")))
+        return None
+    return job.result
+
+
 def trust(explanation: Explanation, *, running: bool) -> None:
     """The three questions, and the curves behind the second."""
     st.html(html.heading("Does this picture match the model?", None))
@@ -129,7 +167,7 @@ def attention(explanation: Explanation, request: Request, model: str, selected: 
     layer = one.slider("Layer", 0, info.n_layers - 1, key="layer") if info.n_layers > 1 else 0
     head = two.slider("Head", 0, info.n_heads - 1, key="head") if info.n_heads > 1 else 0
     question = replace(request, methods=(), params={}, checks=(), attention=(layer,), orders=20)
-    job = jobs.aside(question, model)
+    job = jobs.aside(question, model, "Reading the attention…")
     error = job if isinstance(job, errors.ExplainError) else job.error
     if isinstance(job, errors.ExplainError) or job.result is None or not job.result.attention:
         st.info(html.markdown(str(error or "The model is busy. Move a slider to try again.")))
@@ -171,12 +209,15 @@ def how(explanation: Explanation, *, running: bool) -> None:
     )
 
 
-def problem(error: errors.ExplainError) -> None:
-    """The sentence of an error, where the answer would have been."""
+def problem(error: errors.ExplainError, model: str = "", method: str = "") -> None:
+    """The sentence of an error, where the answer would have been; a gated `method` may be shown all the same."""
     if isinstance(error, errors.Cancelled):
         st.info("Cancelled. Press Explain to start again.")
     else:
         st.warning(html.markdown(str(error)))
+    if error.code == "gated" and st.button("Show it anyway"):
+        st.session_state.forced = [model, method]
+        st.rerun()
 
 
 def _number(value: float) -> str:
@@ -185,7 +226,7 @@ def _number(value: float) -> str:
 
 def state_of(running: bool) -> str:
     """What may be claimed about this picture as evidence."""
-    return "NOT FILED – view only" + (" · checks not finished" if running else "")
+    return "NOT FILED – view only, neither stored nor signed" + (" · checks not finished" if running else "")
 
 
 def _config(name: str) -> dict[str, object]:

@@ -27,7 +27,8 @@ class Method:
     """A method: what faces see of it, its parameters, its function, and where it does not apply.
 
     `why_not(info)` is None where the method applies, else the reason. `cost(units)` forecasts
-    (forward passes, forward-and-backward passes) for a text of so many units.
+    (forward passes, forward-and-backward passes) for a text of so many units. `gated(module)` says why the scores may
+    not add up on a model; None for methods that claim nothing, or see to their claim themselves.
     """
 
     info: MethodInfo
@@ -35,6 +36,7 @@ class Method:
     fn: Function
     why_not: Callable[[ModelInfo], str | None]
     cost: Callable[[int], tuple[int, int]]
+    gated: Callable[[Any], str] | None = None
 
     def configured(self, values: Mapping[str, Any]) -> Any:
         """Its Params with the given values; raises MethodError."""
@@ -56,6 +58,7 @@ def method(
     stochastic: bool = False,
     limit: int | None = None,
     why_not: Callable[[ModelInfo], str | None] = lambda info: None,
+    gated: Callable[[Any], str] | None = None,
 ) -> Callable[[Function], Function]:
     """Register a generator function as a method; its name is the method's, its docstring's first line the summary."""
 
@@ -75,7 +78,7 @@ def method(
             stochastic=stochastic,
             limit=limit,
         )
-        _registered[fn.__name__] = Method(info, params, fn, why_not, cost)
+        _registered[fn.__name__] = Method(info, params, fn, why_not, cost, gated)
         return fn
 
     return register

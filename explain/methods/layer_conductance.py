@@ -14,25 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from explain.case import Ask, Case, Steps, residual_scale
-from explain.methods import method
-from explain.plugins import choice, number
-from explain.records import Attribution, ModelInfo
+from explain.methods import _layer, method
+from explain.methods._layer import no_layers
+from explain.plugins import choice
+from explain.records import Attribution
 
 
 @dataclass(frozen=True)
-class Params:
-    """`layer` counts from 0; `steps` is the first number of intervals, `tolerance` the largest error of the total."""
+class Params(_layer.Params):
+    """As for layer integrated gradients; here a baseline need not be a text."""
 
     baseline: str = choice(
         "auto", "auto", "mask", "pad", "unk", "zero", "mean", help="what every word is compared with"
     )
-    layer: int = number(0, 0, 200, help="the block through whose output the change is followed, counted from 0")
-    steps: int = number(16, 4, 128, help="intervals of the first try; doubled while the total is not exact")
-    tolerance: float = number(0.01, 1e-5, 1.0, help="largest error of the total, as a share of the change explained")
-
-
-def _why_not(info: ModelInfo) -> str | None:
-    return None if info.n_layers else "the model does not say how many layers it has."
 
 
 @method(
@@ -41,7 +35,7 @@ def _why_not(info: ModelInfo) -> str | None:
     cite="Dhamdhere, Sundararajan & Yan 2018, arXiv:1805.12233",
     misleads="Higher layers mix words: a score belongs to a position, which holds more than the word shown there.",
     axioms=("complete",),
-    why_not=_why_not,
+    why_not=no_layers,
     cost=lambda units: (0, 48),
 )
 def layer_conductance(case: Case, params: Params) -> Steps[Attribution]:

@@ -9,29 +9,13 @@ above the first layer holds more than its own word, so a score belongs to a plac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from explain.case import Ask, Case, Steps, residual_scale
 from explain.methods import method
+from explain.methods._layer import Params, no_layers
 from explain.model.rows import Row
-from explain.plugins import choice, number
-from explain.records import Attribution, ModelInfo
-
-
-@dataclass(frozen=True)
-class Params:
-    """`layer` counts from 0; `steps` is the first number of nodes, `tolerance` the largest error of the total."""
-
-    baseline: str = choice("auto", "auto", "mask", "pad", "unk", help="the text that this one is compared with")
-    layer: int = number(0, 0, 200, help="the block whose output is attributed to, counted from 0")
-    steps: int = number(16, 4, 128, help="nodes of the first quadrature; doubled while the total is not exact")
-    tolerance: float = number(0.01, 1e-5, 1.0, help="largest error of the total, as a share of the change explained")
-
-
-def _why_not(info: ModelInfo) -> str | None:
-    return None if info.n_layers else "the model does not say how many layers it has."
+from explain.records import Attribution
 
 
 @method(
@@ -40,7 +24,7 @@ def _why_not(info: ModelInfo) -> str | None:
     cite="Sundararajan, Taly & Yan 2017, arXiv:1703.01365; Kokhlikyan et al. 2020, arXiv:2009.07896",
     misleads="Higher layers mix words: a score belongs to a position, which holds more than the word shown there.",
     axioms=("complete",),
-    why_not=_why_not,
+    why_not=no_layers,
     cost=lambda units: (2, 32),
 )
 def layer_integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:

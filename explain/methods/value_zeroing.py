@@ -16,17 +16,14 @@ from jaxtyping import Float64
 
 from explain.case import Ask, Case, Steps
 from explain.methods import method
+from explain.methods._layer import no_layers
 from explain.model.rows import Row
-from explain.records import Attribution, ModelInfo
+from explain.records import Attribution
 
 
 @dataclass(frozen=True)
 class Params:
     """None."""
-
-
-def _why_not(info: ModelInfo) -> str | None:
-    return None if info.n_layers else "the model does not say how many layers it has."
 
 
 @method(
@@ -35,7 +32,7 @@ def _why_not(info: ModelInfo) -> str | None:
     cite="Mohebbi et al. 2023, arXiv:2301.12971",
     misleads="How words are mixed inside the model, whatever it decides: there is no target and no direction.",
     signed=False,
-    why_not=_why_not,
+    why_not=no_layers,
     cost=lambda units: (8 * units, 0),
 )
 def value_zeroing(case: Case, params: Params) -> Steps[Attribution]:

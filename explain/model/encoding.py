@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -115,3 +115,23 @@ def _cut(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, full: Any) -> 
         )
     finally:
         tokenizer.truncation_side = side
+
+
+def masked(encoding: Encoding, words: tuple[int, ...], tokenizer: Any) -> Encoding:
+    """The same text with some words (by index) replaced by the mask token, or the one that the tokenizer has for it.
+
+    Raises:
+        InputError: there is no such word, or no token to put in its place.
+    """
+    tokens, known = encoding.tokens, set(encoding.tokens.words.tolist()) - {-1}
+    if wrong := set(words) - known:
+        raise InputError(f"There is no word {min(wrong)}: the text has {len(known)}, from 0 on.", code="no_such_word")
+    options = (tokenizer.mask_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id)
+    filler = next((i for i in options if i is not None), None)
+    if filler is None:
+        raise InputError("This model's tokenizer has no token that could stand in for a word.", code="no_filler")
+    gone = np.isin(tokens.words, words)  # (T,)
+    name = str(tokenizer.convert_ids_to_tokens(filler))
+    strings = tuple(name if g else s for g, s in zip(gone.tolist(), tokens.strings, strict=True))
+    ids = np.where(gone, filler, tokens.ids)
+    return Encoding(replace(tokens, ids=ids, strings=strings), {**encoding.inputs, "input_ids": ids})

@@ -131,7 +131,7 @@ def _attention(runner: Runner, rows: list[Row], gradients: bool) -> tuple[np.nda
         embeds = runner.embeddings(rows).detach().requires_grad_(gradients) if gradients else None
         outputs = runner.call(rows, embeds, output_attentions=True)
         found = getattr(outputs, "attentions", None) or getattr(outputs, "encoder_attentions", None)
-        if not found or any(a is None for a in found):
+        if not found or any(a is None or a.ndim != 4 for a in found):
             raise ModelError(f"{runner.info.architecture} gives no attention weights.", code="no_attention")
         values = runner.score(outputs, rows)
         slopes = torch.autograd.grad(values.sum(), found, allow_unused=True) if gradients else ()

@@ -36,7 +36,7 @@ def redrawn(runner: R, seed: int) -> R:
         if is_out_of_memory(error):
             raise ModelError("There is no room for a copy of the model.", code="out_of_memory") from error
         raise
-    other.rates, other.kept = Rates(), {}
+    other.rates, other.kept, other.claims = Rates(), {}, {}
     return other
 
 

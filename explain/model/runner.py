@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from explain.catalog import Claim
 from explain.errors import Cancelled, ExplainError, ModelError
 from explain.model.chunks import Padding, chunks, halving, is_out_of_memory
 from explain.model.encoding import Encoding, encode
@@ -90,6 +91,7 @@ class Runner:
         self.lock = threading.RLock()
         self.rates = Rates()
         self.kept: dict[Hashable, Any] = {}
+        self.claims: dict[tuple[str, Any], Claim] = {}  # of methods, as measured on this model
         self.device = next(module.parameters()).device
         self.padding: Padding = "pad"
         self.padding = self._probe_padding()
@@ -188,7 +190,7 @@ class Runner:
 
     def _raw(self, rows: list[Row]) -> Float32[np.ndarray, "N ..."]:
         with torch.no_grad():  # not inference_mode: what a model caches then could never be differentiated
-            return _finite(self.task.read(self.call(rows)).float()).cpu().numpy()
+            return self.raw(self.call(rows)).cpu().numpy()
 
     def _values(self, rows: list[Row]) -> Float32[np.ndarray, "N"]:
         with torch.no_grad():
@@ -229,7 +231,14 @@ class Runner:
 
     def score(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The target's value for each row of one chunk: (N,), differentiable."""
-        raw = _finite(self.task.read(outputs).float())  # (N, …)
+        return self.valued(self.raw(outputs), rows)
+
+    def raw(self, outputs: Any) -> Tensor:
+        """The head's raw output (N, …) for one chunk, in float32."""
+        return _finite(self.task.read(outputs).float())
+
+    def valued(self, raw: Tensor, rows: list[Row]) -> Tensor:
+        """The target's value (N,) for each row, from the head's raw output."""
         values = raw.new_zeros(len(rows))
         groups: dict[int, tuple[Target, list[int]]] = {}
         for i, row in enumerate(rows):

@@ -8,12 +8,14 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
-from explain.records import AttentionMaps, Check, Explanation
-from explain.render import palette
+from explain.records import AttentionMaps, Check, Explanation, Interactions
+from explain.render import pairs, palette
 from explain.render.pieces import visible
 
 SHOWN = 10
 """Words with a bar of their own in the waterfall; the rest is one bar."""
+_DIVERGING = [[0, palette.ORANGE], [0.5, "rgba(207,95,26,0.05)"], [0.5, "rgba(43,111,201,0.05)"], [1, palette.BLUE]]
+"""Each side keeps its hue and fades to the page, whether that is light or dark."""
 
 
 def steps(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
@@ -66,7 +68,7 @@ def waterfall(explanation: Explanation, index: int = 0) -> go.Figure | None:
         autorange="reversed", tickmode="array", tickvals=list(range(len(names))), ticktext=[_label(n) for n in names]
     )
     figure.update_xaxes(title=f"{attribution.target.unit} of {_label(attribution.target.name)}", zeroline=True)
-    return _plain(figure, 60 + 26 * len(names))
+    return plain(figure, 60 + 26 * len(names))
 
 
 def side_by_side(explanation: Explanation) -> go.Figure:
@@ -91,7 +93,36 @@ def side_by_side(explanation: Explanation) -> go.Figure:
     )
     figure.update_xaxes(tickmode="array", tickvals=list(range(len(words))), ticktext=words, tickangle=-45, side="top")
     figure.update_yaxes(tickmode="array", tickvals=list(range(len(names))), ticktext=names, autorange="reversed")
-    return _plain(figure, 120 + 34 * len(names))
+    return plain(figure, 120 + 34 * len(names))
+
+
+def pair_heatmap(explanation: Explanation, found: Interactions) -> go.Figure:
+    """Words × words: what each pair does together beyond what its words do apart; empty where it was not computed."""
+    numbers = pairs.square(found)  # (U, U)
+    largest = float(np.abs(found.scores).max(initial=0)) or 1.0
+    limit = max(palette.FIXED_SCALE, largest) if found.target.unit == "log-odds" else largest
+    labels = [_label(text) for text in pairs.unit_texts(explanation, found)]
+    figure = go.Figure(
+        go.Heatmap(
+            z=[
+                [None if np.isnan(v) else round(v, 4) for v in row]
+                for row in palette.direction(explanation, found) * numbers
+            ],
+            customdata=np.nan_to_num(numbers),
+            colorscale=_DIVERGING,
+            zmin=-limit,
+            zmax=limit,
+            showscale=False,
+            hoverongaps=False,
+            hovertemplate="%{y} + %{x}: %{customdata:+.3g}<extra></extra>",
+            xgap=1,
+            ygap=1,
+        )
+    )
+    ticks = {"tickmode": "array", "tickvals": list(range(len(labels))), "ticktext": labels, "showgrid": False}
+    figure.update_xaxes(**ticks, side="top", tickangle=-45, zeroline=False)
+    figure.update_yaxes(**ticks, autorange="reversed", zeroline=False)
+    return plain(figure, min(760, 140 + 26 * len(labels)))
 
 
 def removal_curves(check: Check) -> go.Figure:
@@ -108,7 +139,7 @@ def removal_curves(check: Check) -> go.Figure:
     figure.update_xaxes(title="words kept" if kept else "words taken out")
     figure.update_yaxes(title=f"change of {row['scale']}")
     figure.update_layout(legend={"orientation": "h", "y": 1.12, "x": 0})
-    return _plain(figure, 280)
+    return plain(figure, 280)
 
 
 def attention_heatmap(
@@ -134,7 +165,7 @@ def attention_heatmap(
     figure.update_yaxes(**ticks, autorange="reversed", title="looking", showgrid=False)
     if selected is not None and selected < len(labels):
         figure.add_hline(y=selected, line={"color": palette.ORANGE, "width": 2})
-    return _plain(figure, min(900, 190 + 22 * len(labels)))
+    return plain(figure, min(900, 190 + 22 * len(labels)))
 
 
 def merged(explanation: Explanation, weights: Float[np.ndarray, "T T"]) -> tuple[Float[np.ndarray, "W W"], list[str]]:
@@ -168,7 +199,8 @@ def _label(text: str) -> str:
     return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;")
 
 
-def _plain(figure: go.Figure, height: int) -> go.Figure:
+def plain(figure: go.Figure, height: int) -> go.Figure:
+    """The look that all figures share; returns the figure."""
     layout: dict[str, Any] = {
         "height": height,
         "margin": {"l": 8, "r": 48, "t": 24, "b": 8},

@@ -97,6 +97,22 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f'<table class="wb-table"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
 
 
+def bars(head: tuple[str, str, str], rows: Iterable[tuple[str, float, float | None]]) -> str:
+    """Names with one or two shares each, as bars with their numbers."""
+    found = list(rows)
+    most = max((max(a, b or 0) for _, a, b in found), default=1) or 1
+
+    def cell(share: float | None) -> str:
+        if share is None:
+            return "<td></td>"
+        width = f"{7 * share / most:.2f}"
+        return f'<td><span class="wb-bar" style="width:{width}rem"></span><span>{percent(share)}</span></td>'
+
+    body = "".join(f"<tr><th><bdi>{text(name)}</bdi></th>{cell(a)}{cell(b)}</tr>" for name, a, b in found)
+    top = "".join(f"<th>{text(h)}</th>" for h in head)
+    return f'<table class="wb-table wb-bars"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
+
+
 def _mark(status: Status) -> str:
     kind = status.replace(" ", "-").replace("/", "")
     return f'<i class="wb-mark wb-{kind}" aria-label="{palette.STATUS_WORD[status]}">{palette.STATUS_MARK[status]}</i>'

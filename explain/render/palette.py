@@ -7,7 +7,7 @@ target and vermilion against it.
 
 from __future__ import annotations
 
-from explain.records import Attribution, Explanation, Status
+from explain.records import Attribution, Explanation, Interactions, Status
 
 BLUE, ORANGE, GREY = "#2b6fc9", "#cf5f1a", "#8a94a0"
 STRONGEST = 0.62
@@ -25,7 +25,7 @@ STATUS_WORD: dict[Status, str] = {
 }
 
 
-def direction(explanation: Explanation, attribution: Attribution) -> int:
+def direction(explanation: Explanation, attribution: Attribution | Interactions) -> int:
     """+1 if a positive score is blue, −1 if it is vermilion."""
     two = len(explanation.prediction.labels) == 2 and explanation.prediction.activation != "none"
     return -1 if two and attribution.target.index == 0 else 1

@@ -54,7 +54,9 @@ def payload(
             "signed": attribution.signed,
             "widened": fixed_scale and attribution.target.unit == "log-odds" and limit > palette.FIXED_SCALE,
         },
-        "total": _signed(float(attribution.scores.astype(float).sum()) + attribution.special),
+        "total": None
+        if attribution.value_baseline is None  # such scores do not add up to anything
+        else _signed(float(attribution.scores.astype(float).sum()) + attribution.special),
         "measured": explanation.effects is not None and words and words[0].without is not None,
         "hasProbability": explanation.effects is not None and explanation.effects.probs is not None,
         "hasError": attribution.numeric_error is not None or attribution.error is not None,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
+from explain.catalog import Claim
 from explain.methods import methods
 from explain.reading import Standouts, standouts
-from explain.records import Attribution, Check, Explanation, Question, Status, Target
+from explain.records import Attribution, Check, Explanation, Prediction, Question, Status, Target
 from explain.units import RULES
 
 SEVERITY: tuple[Status, ...] = ("fail", "warn", "not checked", "pass", "n/a")
@@ -47,14 +48,26 @@ def short(label: str) -> str:
     return label if len(label) <= 80 else f"{label[:79]}…"
 
 
+def claim(found: Claim) -> str:
+    """What a method's claim measured on a model."""
+    measured = f"its scores miss the change they should explain by {found.residual:.1%} (median of {found.texts} texts)"
+    if found.kept:
+        return f"Accepted on this model: {measured}."
+    return f"Refused on this model: {measured}; {found.threshold:.0%} is allowed. {found.reason}"
+
+
 def verdict(explanation: Explanation) -> str:
     """What the model decided, in one sentence."""
-    prediction = explanation.prediction
+    return decided(explanation.prediction, explanation.model.problem)
+
+
+def decided(prediction: Prediction, problem: str) -> str:
+    """A decision in one sentence."""
     if prediction.probs is None:
         numbers = [f"{v:.4g} ({short(n)})" for n, v in zip(prediction.labels, prediction.logits, strict=True)]
         return f"The model answers {_list(numbers)}.".replace("-", "−")
     shares = [f"{short(prediction.labels[i])} ({percent(float(prediction.probs[i]))})" for i in prediction.decision]
-    if explanation.model.problem == "multi-label":
+    if problem == "multi-label":
         if shares:
             return f"The model finds {_list(shares)}."
         nearest = f"{short(prediction.labels[prediction.top])} with {percent(float(prediction.probs.max()))}"

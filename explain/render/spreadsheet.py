@@ -17,14 +17,18 @@ COLUMNS = (
 
 
 def words_csv(explanation: Explanation, index: int = 0) -> str:
-    """The words of one attribution with full precision, then the specials' total."""
+    """The words of one attribution with full precision, the specials' total, and what speaks against believing them."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for word in explanation.words(index):
         writer.writerow([_cell(getattr(word, name)) for name in COLUMNS])
+    doubts = [n.message for n in explanation.warnings if n.code in ("forced_method", "gated_method")]
+    doubts += [c.sentence for c in explanation.checks if c.status == "fail" and c.attribution == index]
     special = explanation.attributions[index].special
     writer.writerow(["", "", "", "(special tokens)", repr(special), *[""] * (len(COLUMNS) - 5)])
+    for doubt in doubts:
+        writer.writerow(["", "", "", f"({doubt})", *[""] * (len(COLUMNS) - 4)])
     return out.getvalue()
 
 

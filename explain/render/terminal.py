@@ -7,7 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from explain.catalog import MethodInfo, ModelCard
-from explain.records import Explanation, Status
+from explain.heads import HeadMap, HeadsReport
+from explain.records import Explanation, Interactions, Status
+from explain.render import heads as drawing
+from explain.render import pairs as pairing
 from explain.render import palette, sentences
 from explain.render.pieces import pieces, visible
 from explain.words import Word
@@ -15,6 +18,8 @@ from explain.words import Word
 STYLE: dict[Status, str] = {"pass": "green", "warn": "yellow", "fail": "bold red", "not checked": "dim", "n/a": "dim"}
 ROWS = 20
 """Words in the table, by rank."""
+PAIRS = 8
+"""Pairs of words in their table, the strongest first."""
 
 
 def explanation(found: Explanation) -> RenderableType:
@@ -24,6 +29,8 @@ def explanation(found: Explanation) -> RenderableType:
         parts.append(Text(f"! {visible(notice.message)}", style="yellow"))
     for index in range(len(found.attributions)):
         parts += _attribution(found, index)
+    if found.interactions is not None:
+        parts += _pairs(found, found.interactions)
     parts.append(Text())
     parts.append(_rows(sentences.how(found), "How this was computed"))
     return Group(*parts)
@@ -35,6 +42,8 @@ def _attribution(found: Explanation, index: int) -> list[RenderableType]:
     title = attribution.method.replace("_", " ").capitalize()
     parts: list[RenderableType] = [Text(), Text(title, style="bold underline")]
     parts += [Text(visible(line)) for line in lines if line]
+    failed = [c for c in found.checks if c.status == "fail" and c.attribution == index]
+    parts += [Text(f"{palette.STATUS_MARK['fail']} {visible(c.sentence)}", style=STYLE["fail"]) for c in failed]
     parts += [Text(), *(words(found, index, segment) for segment in range(len(found.tokens.texts)))]
     low, high = palette.sides(found, attribution)
     legend = Text.assemble(
@@ -103,6 +112,17 @@ def _numbers(word: Word, *, signed: bool) -> tuple[str, ...]:
     return score, error, f"{100 * word.share:.0f} %", gone + (" ≠" if word.contradicts else "")
 
 
+def _pairs(found: Explanation, interactions: Interactions) -> list[RenderableType]:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("pair", "beyond apart", "± 95 %"):
+        table.add_column(name, justify="left" if name == "pair" else "right", no_wrap=name != "pair")
+    for pair, score, off in pairing.rows(found, interactions, PAIRS):
+        table.add_row(Text(visible(pair)), score, off)
+    lines = pairing.sentence(found, interactions), pairing.meaning(found, interactions)
+    title = Text("Words that work together", style="bold underline")
+    return [Text(), title, Text(visible(lines[0])), Text(visible(lines[1]), style="dim"), Text(), table]
+
+
 def _rows(rows: list[tuple[str, str]], title: str) -> RenderableType:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)
@@ -118,6 +138,8 @@ def methods(found: list[MethodInfo]) -> RenderableType:
     for info in found:
         parts += [Text.assemble((info.name, "bold"), f"  {info.title}"), Text(f"  {info.summary}")]
         parts += [Text(f"  {info.misleads}", style="dim"), Text(f"  {info.cite}", style="dim")]
+        if info.claim is not None:
+            parts.append(Text(f"  {sentences.claim(info.claim)}", style="dim" if info.claim.kept else "bold red"))
         for p in info.params:
             allowed = ", ".join(p.choices) if p.choices else f"{p.low:g} to {p.high:g}" if p.low is not None else p.kind
             parts.append(Text(f"    -p {p.name}={p.default}   {p.help} ({allowed})"))
@@ -129,3 +151,34 @@ def models(found: list[ModelCard]) -> RenderableType:
     """The models that come with Whyboard."""
     rows = [(card.name, f"{card.title} · {', '.join(card.labels)} · {card.licence} · {card.summary}") for card in found]
     return _rows(rows, "Bundled models (a Hub id or a folder works too)")
+
+
+def heads(report: HeadsReport) -> RenderableType:
+    """Every head's effect as a grid, the largest ones in words, and the sentence on limits."""
+    verdict = sentences.decided(report.prediction, report.model.problem)
+    quantity = drawing.EFFECT if report.effects is not None else "special"
+    data = drawing.grid(report, quantity, (0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("layer", justify="right", style="dim")
+    for head in range(len(data["shown"][0])):
+        table.add_column(str(head), justify="right")
+    for layer, (shown, tints) in enumerate(zip(data["shown"], data["tints"], strict=True)):
+        table.add_row(str(layer), *(Text(value, style=_style(tint)) for value, tint in zip(shown, tints, strict=True)))
+    layer, head = drawing.strongest(report)
+    return Group(
+        Text(visible(verdict), style="bold"),
+        Text(visible(drawing.meaning(report, quantity)), style="dim"),
+        Text(),
+        table,
+        Text(),
+        Text(f"Layer {layer}, head {head}: {visible(drawing.about_head(report, layer, head))}"),
+        Text(report.caveat, style="dim"),
+    )
+
+
+def head(found: HeadMap) -> RenderableType:
+    """The strongest links of one head, and the sentence on limits."""
+    table = Table("looks", "at", "weight", box=None, pad_edge=False, header_style="dim")
+    for row in drawing.links(found, by="word", norms=False, specials=True):
+        table.add_row(*(Text(cell) for cell in row))
+    return Group(Text(drawing.name_of(found), style="bold"), table, Text(found.caveat, style="dim"))

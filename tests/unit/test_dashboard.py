@@ -18,6 +18,14 @@ def linked(app: AppTest, name: str) -> str:
     return found[0] if isinstance(found, list) else found
 
 
+def choose(app: AppTest, method: str) -> None:
+    """Pick a method as a person does: its family, then it."""
+    family = next(m.family for m in list_methods() if m.name == method)
+    app.segmented_control(key="family").set_value(family).run()
+    app.radio(key=f"pick.{family}").set_value(method)
+    finish(app)
+
+
 def test_first_run_explains_the_example(app: AppTest) -> None:
     finish(app)
     assert not app.exception
@@ -39,8 +47,7 @@ def test_nothing_is_recomputed_that_did_not_change(app: AppTest) -> None:
 def test_a_new_question_starts_a_new_job(app: AppTest) -> None:
     finish(app)
     before = app.session_state["job"]
-    app.selectbox(key="method").set_value("occlusion")
-    finish(app)
+    choose(app, "occlusion")
     assert app.session_state["job"] is not before
     assert app.session_state["job"].request.methods == ("occlusion",)
     assert linked(app, "method") == "occlusion"
@@ -57,7 +64,43 @@ def test_every_method_has_its_controls(app: AppTest, name: str) -> None:
     assert not app.exception
     info = next(m for m in list_methods() if m.name == name)
     keys = {w.key for w in [*app.selectbox, *app.number_input, *app.toggle, *app.text_input]}
-    assert {f"p.{name}.{p.name}" for p in info.params} <= keys
+    needless = {p.name for p in info.params if p.name.endswith("_text")}
+    assert {f"p.{name}.{p.name}" for p in info.params if p.name not in needless} <= keys
+    for text in needless:  # asked for once it is needed
+        app.selectbox(key=f"p.{name}.{text.removesuffix('_text')}").set_value("text").run()
+        assert f"p.{name}.{text}" in {w.key for w in app.text_input}
+
+
+def test_families_can_be_looked_through_without_computing(app: AppTest) -> None:
+    finish(app)
+    before = app.session_state["job"]
+    app.segmented_control(key="family").set_value("perturbation").run()
+    assert app.session_state["job"] is before
+    radio = app.radio(key="pick.perturbation")
+    assert radio.value is None
+    assert "Occlusion (leave one out)".replace("(", "\\(").replace(")", "\\)") in radio.options
+    app.run()
+    assert "occlusion" in app.session_state["forecasts"][1]
+    assert app.session_state["forecasts"][1]["occlusion"] > 0
+
+
+def test_parts_of_the_text_can_be_scored_as_one(app: AppTest) -> None:
+    finish(app)
+    app.text_input(key="phrases").set_value("funny film; nowhere in it")
+    finish(app)
+    request = app.session_state["job"].request
+    assert [request.texts[0][a:b] for _, a, b in request.phrases] == ["funny film"]
+    assert any("does not contain" in c.value.replace("\\", "") for c in app.caption)
+    assert "funny film" in [w.text for w in app.session_state["job"].result.words()]
+    assert "funny" not in str(app.query_params)
+
+
+def test_an_edited_example_is_no_example(app: AppTest) -> None:
+    finish(app)
+    assert app.session_state["example"] == FIRST
+    app.text_area(key="text").set_value("A dull film.")
+    finish(app)
+    assert app.session_state["example"] is None
 
 
 def test_methods_stand_beside_each_other_and_a_thorough_check_is_asked_for(app: AppTest) -> None:

@@ -64,7 +64,7 @@ app.run()
 assert app.session_state["job"].wait(100)
 app.run()
 assert not app.exception
-assert any("Length" in option for option in app.selectbox(key="method").options)
+assert any("Length" in option for option in app.radio(key="pick.toy").options)
 assert app.number_input(key="p.length.power").value == 1.0
 assert "The text is short." in "".join(e.proto.body for e in app.get("html"))
 """

@@ -83,7 +83,7 @@ function legend(data) {
 
 function table(data, select, state) {
   const many = 12;
-  const order = data.words.map((_, i) => i).sort((a, b) => data.words[a].rank - data.words[b].rank || a - b);
+  const order = data.words.map((_, i) => i).sort((a, b) => data.words[a].rank - data.words[b].rank || Math.abs(data.words[b].value) - Math.abs(data.words[a].value) || a - b);
   const head = ["#", "word", "score", data.hasError ? "error" : null, "share", data.measured ? "without it" : null];
   const rows = order.map((unit, place) => {
     const word = data.words[unit];
@@ -125,7 +125,9 @@ function table(data, select, state) {
       el("td", { class: "num score" }, data.specials.byConstruction ? "0 by construction" : data.specials.score),
       el("td", { colspan: 3 }),
     ),
-    el("tr", {}, el("td"), el("th", { scope: "row" }, "all together"), el("td", { class: "num score" }, data.total), el("td", { colspan: 3 })),
+    data.total === null
+      ? null
+      : el("tr", {}, el("td"), el("th", { scope: "row" }, "all together"), el("td", { class: "num score" }, data.total), el("td", { colspan: 3 })),
   );
   const grid = el(
     "table",
@@ -145,6 +147,11 @@ function table(data, select, state) {
     });
     block.append(button);
   }
+  const marks = [];
+  if (data.words.some((w) => w.tied)) marks.push("= shares its rank: the difference is smaller than the error");
+  if (data.words.some((w) => w.contradicts)) marks.push("≠ without this word the model moves the other way");
+  if (data.words.some((w) => w.cancels)) marks.push("~ parts of this word pull in opposite directions");
+  if (marks.length) block.append(el("p", { class: "marks" }, marks.join(" · ")));
   return { rows, block };
 }
 

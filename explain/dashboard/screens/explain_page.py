@@ -6,15 +6,15 @@ import time
 
 import streamlit as st
 
-from explain import bundled
+from explain import list_methods
 from explain.dashboard import jobs, panels
 from explain.dashboard.ask import Asked, ask
 from explain.errors import ExplainError
 from explain.render import html
 from explain.service import Job
-from explain.settings import settings
 
 POLL = 0.4  # seconds between looks at a running job
+STOP = "Keep the scores as they are now, with their standard errors, and go on to the checks."
 
 
 def outcome(asked: Asked, job: Job) -> None:
@@ -24,15 +24,17 @@ def outcome(asked: Asked, job: Job) -> None:
         job.wait(POLL / 2)
     _progress(job)
     if job.error is not None:
-        panels.problem(job.error)
+        panels.problem(job.error, asked.model, asked.request.methods[0])
         return
     explanation = job.partial
     if explanation is not None:
         panels.decision(explanation)
         if explanation.attributions:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
+            st.session_state.word = selected  # the Attention page opens with it
             panels.change(explanation)
             panels.beside(explanation)
+            panels.pairs(explanation, asked.request, asked.model, running=running)
             panels.trust(explanation, running=running)
             if not running:
                 panels.attention(explanation, asked.request, asked.model, selected)
@@ -49,10 +51,19 @@ def _progress(job: Job) -> None:
     share = min(0.95, spent / (job.forecast + 1)) if job.forecast else min(0.9, spent / 20)
     done = f" · {job.progress.done:,} passes" if job.progress.done else ""
     about = f" · about {job.forecast:.0f} s in all" if job.forecast and job.forecast >= 1 else ""
-    bar, stop = st.columns([4, 1], vertical_alignment="center")
+    bar, settle, stop = st.columns([4, 1.4, 1], vertical_alignment="center")
     bar.progress(share, text=f"{job.progress.stage}{done}{about}")
+    if _refining(job) and settle.button("Stop refining", width="stretch", key="settle", help=STOP):
+        job.settle()
     if stop.button("Cancel", width="stretch", key="cancel"):
         job.cancel()
+
+
+def _refining(job: Job) -> bool:
+    """Is a first answer on the screen that the method still makes more exact?"""
+    found = job.partial.attributions if job.partial is not None else ()
+    known = {m.name: m for m in list_methods()}
+    return bool(found) and known[found[-1].method].stochastic and known[found[-1].method].title == job.progress.stage
 
 
 def labels() -> tuple[str, ...]:
@@ -62,9 +73,7 @@ def labels() -> tuple[str, ...]:
 
 
 asked = ask(labels())
-if asked.pressed or asked.model in bundled.names() or asked.model == settings().model:
-    st.session_state.trusted = asked.model  # a link alone must not make this machine open a model
-if st.session_state.get("trusted") != asked.model:
+if not jobs.trusted(asked.model, asked.pressed):
     st.info(html.markdown(f"Press Explain to load the model {asked.model[:80]}."))
     st.stop()
 found = jobs.current(asked.request, asked.model, again=asked.pressed)

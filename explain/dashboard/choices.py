@@ -1,0 +1,89 @@
+"""The method and its parameters: families, one line and the seconds of each method, controls made from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from explain.catalog import MethodInfo, ParamInfo
+from explain.plugins import LONGEST
+from explain.render import html
+
+
+def pick(known: Mapping[str, MethodInfo], seconds: Mapping[str, float | None]) -> MethodInfo:
+    """Draw the families and the methods of one; a family can be looked through without choosing.
+
+    `seconds` forecasts each method for the present text; None or missing: not known yet.
+    """
+    state = st.session_state
+    families = list(dict.fromkeys(m.family for m in known.values()))
+    state.setdefault("family", known[state.method].family)
+    family = st.segmented_control("Method", families, key="family", required=True, format_func=str.capitalize)
+    names = [name for name, m in known.items() if m.family == family]
+    key = f"pick.{family}"
+    state[key] = state.method if state.method in names else None
+    st.radio(
+        "Methods of this family",
+        names,
+        key=key,
+        format_func=lambda name: html.markdown(known[name].title),
+        captions=[_line(known[name], seconds.get(name)) for name in names],
+        on_change=_picked,
+        args=(key,),
+        label_visibility="collapsed",
+    )
+    chosen = known[state.method]
+    elsewhere = "" if chosen.name in names else f"In use: {chosen.title}. "
+    st.caption(html.markdown(f"{elsewhere}When {chosen.title} misleads: {chosen.misleads} Source: {chosen.cite}."))
+    return chosen
+
+
+def _picked(key: str) -> None:
+    if st.session_state[key]:
+        st.session_state.method = st.session_state[key]
+
+
+def _line(method: MethodInfo, seconds: float | None) -> str:
+    return html.markdown(f"{method.summary}{spoken(seconds)}")
+
+
+def spoken(seconds: float | None) -> str:
+    """A forecast in words, with a space in front; '' where there is none."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return " Takes less than a second."
+    return f" Takes about {seconds:.0f} s." if seconds < 90 else f" Takes about {seconds / 60:.0f} min."
+
+
+def parameters(method: MethodInfo) -> dict[str, Any]:
+    """Controls made from the method's parameters; only values that differ from the default are returned."""
+    values: dict[str, Any] = {}
+    shown = [p for p in method.params if not p.name.endswith("_text") or _wanted(method, p)]
+    for column, info in zip(st.columns(max(1, min(3, len(shown)))) * 3, shown, strict=False):
+        with column:
+            value = _control(info, f"p.{method.name}.{info.name}")
+        if value != info.default:
+            values[info.name] = value
+    return values
+
+
+def _wanted(method: MethodInfo, text: ParamInfo) -> bool:
+    """`baseline_text` is only asked for where `baseline` is 'text'."""
+    return bool(st.session_state.get(f"p.{method.name}.{text.name.removesuffix('_text')}") == "text")
+
+
+def _control(info: ParamInfo, key: str) -> Any:
+    label = info.name.replace("_", " ").capitalize()
+    st.session_state.setdefault(key, info.default)
+    if info.kind == "choice":
+        return st.selectbox(label, info.choices, key=key, help=info.help)
+    if info.kind == "text":
+        return st.text_input(label, key=key, max_chars=LONGEST, help=info.help)
+    if info.kind == "boolean":
+        return st.toggle(label, key=key, help=info.help)
+    if info.kind == "integer":
+        return st.number_input(label, int(info.low or 0), int(info.high or 1), key=key, help=info.help)
+    return st.number_input(label, info.low, info.high, key=key, help=info.help, format="%g", step=0.01)

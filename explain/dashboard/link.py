@@ -1,0 +1,81 @@
+"""The page's address: it carries settings and an example's name, never a person's text."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from explain import list_methods
+from explain.catalog import ParamInfo, Request
+from explain.dashboard.examples import EXAMPLES, FIRST
+from explain.settings import settings
+
+DECIDED, NOTHING = "the model's decision", "nothing (log-odds)"
+QUANTITIES = {"log_odds": "log-odds", "logit": "raw logit", "margin": "margin", "probability": "probability"}
+GRANULARITIES = ("word", "token", "sentence")
+
+
+def restore(query: dict[str, str]) -> None:
+    """Fill the inputs once a session, from the address or with the first example."""
+    state = st.session_state
+    if "text" in state:
+        return
+    example = query.get("example", FIRST)
+    state.example = example if example in EXAMPLES else FIRST
+    state.text = EXAMPLES[state.example] if query.get("text") != "own" else ""
+    known = {m.name: m for m in list_methods()}
+    state.model = query.get("model") or settings().model
+    state.method = query.get("method") if query.get("method") in known else next(iter(known))
+    state.beside = [n for n in query.get("beside", "").split(",") if n in known and n != state.method][:4]
+    state.granularity = query["granularity"] if query.get("granularity") in GRANULARITIES else "word"
+    state.quantity = query["quantity"] if query.get("quantity") in QUANTITIES else "log_odds"
+    state.fixed = query.get("scale") != "free"
+    state.target, state.contrast = query.get("target", DECIDED), query.get("contrast", NOTHING)
+    for info in known[state.method].params:
+        if (text := query.get(f"p.{info.name}")) is not None:
+            _restore(f"p.{state.method}.{info.name}", info, text)
+
+
+def _restore(key: str, info: ParamInfo, text: str) -> None:
+    """Take a parameter from the address if it is one; an edited address must not break the page."""
+    if info.kind == "choice":
+        if text in info.choices:
+            st.session_state[key] = text
+        return
+    try:
+        value = float(text)
+    except ValueError:
+        return
+    if info.low is not None and info.high is not None and info.low <= value <= info.high:
+        st.session_state[key] = int(value) if info.kind == "integer" else value
+
+
+def view(example_of: str, **settings_: object) -> None:
+    """Write what another page shows into the address: the example, where it is one, and settings without text."""
+    example = next((name for name, text in EXAMPLES.items() if text == example_of), None)
+    found = {"example": example} if example else {"text": "own"}
+    found |= {name: str(value) for name, value in settings_.items()}
+    if found != st.query_params.to_dict():
+        st.query_params.from_dict(found)
+
+
+def write(request: Request, model: str, *, fixed_scale: bool) -> None:
+    """Write everything but the text into the address."""
+    state = st.session_state
+    example = next((name for name, text in EXAMPLES.items() if text == request.texts[0]), None)
+    found = {"example": example} if example else {"text": "own"}
+    defaults = {
+        "model": (model, settings().model),
+        "method": (request.methods[0], "integrated_gradients"),
+        "granularity": (request.granularity, "word"),
+        "quantity": (request.quantity, "log_odds"),
+        "beside": (",".join(request.methods[1:]), ""),
+        "target": (state.target, DECIDED),
+        "contrast": (state.contrast, NOTHING),
+        "scale": ("fixed" if fixed_scale else "free", "fixed"),
+    }
+    found |= {name: str(value) for name, (value, default) in defaults.items() if value != default}
+    private = {p.name for m in list_methods() for p in m.params if p.kind == "text"}  # a person's text is no address
+    for values in request.params.values():
+        found |= {f"p.{name}": str(value) for name, value in values.items() if name not in private}
+    if found != st.query_params.to_dict():
+        st.query_params.from_dict(found)

@@ -1,0 +1,188 @@
+"""Attention: which head looks where, and whether that matters for the decision."""
+
+from __future__ import annotations
+
+from typing import cast, get_args
+
+import streamlit as st
+
+from explain import bundled
+from explain.catalog import Request
+from explain.dashboard import ask, jobs, link, panels
+from explain.dashboard.view import heads as view
+from explain.errors import ExplainError
+from explain.heads import CAVEAT, Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
+from explain.render import heads, html, sentences
+from explain.service import Question
+
+HEAD, LAYER = "This head", "Mean of the layer's heads"
+MASKABLE = 128
+"""Words up to which they can be hidden one by one."""
+SHOWN = 24
+"""Words that get a bar in the section on all layers."""
+
+
+def answered(question: Question, model: str, note: str) -> HeadsReport | HeadMap | None:
+    """The answer, or its error's sentence in its place."""
+    job = jobs.aside(question, model, note)
+    error = job if isinstance(job, ExplainError) else job.error
+    if error is not None:
+        panels.problem(error)
+        return None
+    if isinstance(job, ExplainError) or job.seen is None:
+        st.info("The model is busy. Press Look to try again.")
+        return None
+    return job.seen
+
+
+def every_head(report: HeadsReport) -> tuple[int, int]:
+    """The grid of all heads; returns the one that is open."""
+    st.html(html.heading("Every head at a glance", heads.meaning(report, st.session_state.heads_by)))
+    st.segmented_control(
+        "Colour by", heads.QUANTITIES, key="heads_by", required=True, format_func=str.capitalize,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    layers, count = next(iter(report.statistics.values())).shape
+    layer, head = st.session_state.get("open_head") or heads.strongest(report)
+    chosen = (min(layer, layers - 1), min(head, count - 1))
+    found = view.grid(heads.grid(report, st.session_state.heads_by, chosen), key="grid")
+    st.session_state.open_head = found
+    return found
+
+
+def one_head(report: HeadsReport, about: Request, model: str, layer: int, head: int, masked: tuple[int, ...]) -> None:
+    """The chosen head's map, its strongest links, and how one of its weights comes about."""
+    st.html(html.heading(f"Layer {layer}, head {head}", heads.about_head(report, layer, head)))
+    whole = st.session_state.get("combine") == LAYER
+    found = answered(HeadRequest(about, layer, None if whole else head, masked), model, "Reading the head…")
+    if not isinstance(found, HeadMap):
+        return
+    st.segmented_control(
+        "Heads", [HEAD, LAYER], key="combine", required=True, default=HEAD, label_visibility="collapsed"
+    )
+    one, two, three = st.columns([2, 2, 2], vertical_alignment="bottom")
+    by = cast(heads.By, one.segmented_control("Rows and columns", ["word", "token"], key="map_by", required=True))
+    specials = two.toggle("Special tokens", key="map_specials", help="Rows sum to 1 only with special tokens shown.")
+    norms = three.toggle(
+        "Weigh by what is passed on",
+        key="map_norms",
+        disabled=found.norms is None,
+        help="Multiply each weight by the length of the vector that it lets through (Kobayashi et al. 2020): a large "
+        "weight on an almost empty vector changes nothing.",
+    )
+    word = st.session_state.get("word")
+    data = heads.head_map(found, by=by, norms=norms, specials=specials, selected=_row(found, by, specials, word))
+    cell = view.head_map(data, key="map")
+    with st.expander("The strongest links"):
+        rows = heads.links(found, by=by, norms=norms, specials=specials)
+        st.html(html.table(("looks", "at", data["unit"]), rows))
+    if found.query is None:
+        st.caption(
+            "Open one head to see how a weight comes about."
+            if whole
+            else "This architecture does not show its queries and keys."
+        )
+        return
+    with st.expander("How one weight comes about: query · key, number by number"):
+        if cell is None:
+            st.caption("Click a cell of the picture, or move there with the arrow keys and press Enter.")
+            return
+        names = [entry for entry in heads.labels(found.tokens, by) if specials or not entry[2]]
+        query, key = names[cell[0]][1][0], names[cell[1]][1][0]
+        st.html(html.heading("", heads.product_sentence(found, query, key), level=4))
+        st.plotly_chart(heads.products(found, query, key), width="stretch", key="products")
+
+
+def _row(found: HeadMap, by: heads.By, specials: bool, word: int | None) -> int | None:
+    """The row of a word that was clicked on the Explain page."""
+    if word is None:
+        return None
+    names = [entry for entry in heads.labels(found.tokens, by) if specials or not entry[2]]
+    mine = [i for i, (_, members, _) in enumerate(names) if found.tokens.words[members[0]] == word]
+    return mine[0] if mine else None
+
+
+def all_layers(report: HeadsReport) -> None:
+    """Rollout and flow, word by word."""
+    where = report.tokens.strings[report.position]
+    flow = "" if report.flow is not None else " Flow is computed for texts of up to 64 tokens."
+    st.html(
+        html.heading(
+            "Through all layers",
+            f"What could have been mixed into {where}, which the last layer hands on, if attention were all that "
+            f"happens: rollout multiplies the layers, flow treats them as pipes (Abnar & Zuidema 2020).{flow}",
+        )
+    )
+    rows = sorted(heads.shares(report), key=lambda row: -row[1])
+    st.html(html.bars(("word", "rollout", "flow"), rows[:SHOWN]))
+    if len(rows) > SHOWN:
+        st.caption(f"The {SHOWN} largest of {len(rows)} words and special tokens.")
+
+
+def hide(report: HeadsReport) -> None:
+    """Let words be hidden from the model, one by one."""
+    words = {
+        int(report.tokens.words[members[0]]): name for name, members, special in heads.labels(report.tokens, "word")
+        if not special
+    }  # fmt: skip
+    names = list(words.values())
+    if len(words) <= MASKABLE:
+        st.multiselect(
+            "Hide words from the model",
+            list(words),
+            key="masked",
+            format_func=lambda i: words.get(i, "") + (f" ({i + 1})" if names.count(words.get(i, "")) > 1 else ""),
+            help="They are replaced by [MASK] before the model reads: watch the decision and the heads change.",
+        )
+
+
+def gone(report: HeadsReport, masked: tuple[int, ...]) -> str | None:
+    """What the decision above is based on, where words are hidden."""
+    if not masked:
+        return None
+    names = {int(report.tokens.words[m[0]]): name for name, m, _ in heads.labels(report.tokens, "word")}
+    return f"Without having read {', '.join(f'“{names[i]}”' for i in masked)}."
+
+
+def opened(query: dict[str, str]) -> tuple[int, int] | None:
+    """The head that the address names, if it names one."""
+    parts = query.get("head", "").split(",")
+    return (int(parts[0]), int(parts[1])) if len(parts) == 2 and all(p.isdecimal() for p in parts) else None
+
+
+query = st.query_params.to_dict()
+link.restore(query)
+st.session_state.setdefault("open_head", opened(query))
+for name, value in {"heads_by": heads.EFFECT, "ablation": "mean", "map_by": "word"}.items():
+    st.session_state.setdefault(name, value)
+model, pressed = ask.text_and_model("Look")
+st.html(html.heading("Attention", CAVEAT))
+if not jobs.trusted(model, pressed):
+    st.info(html.markdown(f"Press Look to load the model {model[:80]}."))
+    st.stop()
+about = Request((st.session_state.text,), truncate=True)
+ablation = st.segmented_control(
+    "Replace heads by", get_args(Ablation), key="ablation", required=True,
+    help="What a head gives instead when its effect is measured: its mean or random outputs over ordinary sentences, "
+    "or zeros, which no later layer has ever seen.",
+)  # fmt: skip
+if st.session_state.get("masked_of") != about.texts[0]:
+    st.session_state.masked, st.session_state.masked_of = [], about.texts[0]
+masked = tuple(st.session_state.masked)
+place = st.container()
+report = answered(HeadsRequest(about, cast(Ablation, ablation), masked), model, "Measuring every head…")
+if isinstance(report, HeadsReport):
+    with place:
+        hide(report)
+    st.html(html.verdict(sentences.decided(report.prediction, report.model.problem), [gone(report, masked)]))
+    layer, head = every_head(report)
+    own = {} if model in bundled.names() else {"model": model}
+    link.view(st.session_state.text, head=f"{layer},{head}", **own)
+    one_head(report, about, model, layer, head, masked)
+    all_layers(report)
+    st.html(html.heading("How this was computed", None))
+    st.html(html.strip(heads.how(report), panels.state_of(running=False)))
+    st.download_button(
+        "Download JSON", report.to_json(), f"whyboard-heads-{report.digest[:12]}.json", "application/json",
+        on_click="ignore",
+    )  # fmt: skip

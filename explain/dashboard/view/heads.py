@@ -1,0 +1,36 @@
+"""Mounts the grid of heads (grid.js) and the map of one head (map.js); `explain.render.heads` prepares their data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+_HERE = Path(__file__).parent
+_CSS = (_HERE / "heads.css").read_text("utf-8")
+
+
+def _component(name: str, place: str, script: str) -> Callable[..., Any]:
+    return st.components.v2.component(  # type: ignore[no-any-return]
+        name, html=f'<div class="{place}"></div>', css=_CSS, js=(_HERE / script).read_text("utf-8")
+    )
+
+
+_grid = _component("whyboard.grid", "heads", "grid.js")
+_map = _component("whyboard.map", "map", "map.js")
+
+
+def grid(data: dict[str, Any], *, key: str) -> tuple[int, int]:
+    """Show the grid; returns the (layer, head) that is open."""
+    state = _grid(data=data, key=key, default={"chosen": data["chosen"]}, on_chosen_change=lambda: None)
+    layer, head = getattr(state, "chosen", None) or data["chosen"]
+    return int(layer), int(head)
+
+
+def head_map(data: dict[str, Any], *, key: str) -> tuple[int, int] | None:
+    """Show one head; returns the (row, column) that was clicked, if any."""
+    state = _map(data=data, key=key, default={"cell": None}, on_cell_change=lambda: None)
+    cell = getattr(state, "cell", None)
+    return None if cell is None or max(cell) >= data["size"] else (int(cell[0]), int(cell[1]))

@@ -1,0 +1,105 @@
+"""What attention looks like over one text: plain data, readable without torch.
+
+Letters in shapes: L layers, H heads, T tokens, d the width of a head. Where heads look is no explanation of a
+decision; every report carries that sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32
+
+from explain import canonical
+from explain.catalog import Request
+from explain.record import Record
+from explain.records import ModelInfo, Prediction, Provenance, Target, Tokens
+
+CAVEAT = (
+    "Where heads look is not why the model decided: attention often disagrees with measured effects (Jain & Wallace "
+    "2019), whether it can explain at all is disputed (Wiegreffe & Pinter 2019), and it can be trained to deceive "
+    "(Pruthi et al. 2020)."
+)
+Ablation = Literal["mean", "resample", "zero"]
+
+
+@dataclass(frozen=True, eq=False)
+class HeadsRequest(Record):
+    """A question about attention: the text and target of `about`, and how heads are taken out (None: they are not).
+
+    `masked` are words (their index) that the model does not get to read.
+    """
+
+    about: Request
+    ablation: Ablation | None = "mean"
+    masked: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class HeadRequest(Record):
+    """A question about one head of one layer, or about the mean of all its heads (`head` None)."""
+
+    about: Request
+    layer: int
+    head: int | None
+    masked: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class HeadsReport(Record):
+    """All heads at a glance.
+
+    `statistics` holds a number a head by name (`explain.attention.statistics.MEANING`). `effects` is how far the
+    target falls when a head is replaced (None: not measured, `unmeasured` says why). `rollout` rows are positions of
+    the last layer, columns input tokens. `flow` is what each input token can send to `position` (None for texts of
+    more than 64 tokens). `difference` is how far the answer of the recorded passes was from a plain one.
+    """
+
+    model: ModelInfo
+    tokens: Tokens
+    prediction: Prediction
+    target: Target
+    kind: Literal["encoder", "causal"]
+    statistics: Mapping[str, Float32[np.ndarray, "L H"]]
+    effects: Float32[np.ndarray, "L H"] | None
+    ablation: Ablation | None
+    unmeasured: str
+    rollout: Float32[np.ndarray, "T T"]
+    flow: Float32[np.ndarray, "T"] | None
+    position: int
+    difference: float
+    provenance: Provenance
+    caveat: str = CAVEAT
+    schema: str = "heads/1"
+
+    def to_json(self) -> str:
+        """Canonical JSON (RFC 8785)."""
+        return canonical.encode(self).decode("utf-8")
+
+
+@dataclass(frozen=True, eq=False)
+class HeadMap(Record):
+    """One head (None: the mean of the layer's) over one text: `weights` rows are queries and sum to 1.
+
+    `norms` is the length of what each token (column) gives to each position (Kobayashi et al. 2020). `query` and `key`
+    explain a weight element by element: softmax over columns of query · key · `scaling`. All three are None where the
+    architecture hides them; a mean of heads has norms (of all heads together), but no query and key.
+    """
+
+    layer: int
+    head: int | None
+    tokens: Tokens
+    weights: Float32[np.ndarray, "T T"]
+    norms: Float32[np.ndarray, "T T"] | None = None
+    query: Float32[np.ndarray, "T d"] | None = None
+    key: Float32[np.ndarray, "T d"] | None = None
+    scaling: float | None = None
+    caveat: str = CAVEAT
+    schema: str = "head/1"
+
+    def to_json(self) -> str:
+        """Canonical JSON (RFC 8785)."""
+        return canonical.encode(self).decode("utf-8")

@@ -1,0 +1,142 @@
+"""From a case to a report about its attention: one layer at a time, so that no more than one is ever held whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from explain.attention.ablation import head_effects
+from explain.attention.flow import LONGEST, flow
+from explain.attention.norms import head_norms, layer_norms
+from explain.attention.rollout import rollout
+from explain.attention.statistics import statistics
+from explain.case import Ask, Case
+from explain.errors import InputError, ModelError
+from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
+from explain.model.heads import Heads
+from explain.records import Provenance
+
+ROW_SUM_TOLERANCE = 1e-3
+
+
+def heads_report(case: Case, request: HeadsRequest, provenance: Provenance) -> HeadsReport:
+    """Every head's statistics and measured effect, rollout and flow.
+
+    Raises:
+        ModelError: the model gives no attention weights, or ones that are no distribution.
+    """
+    plain = float(case.evaluate(Ask([case.row()])).values[0])
+    means, numbers, difference, kind = [], [], 0.0, "causal"
+    for layer, (value, weights) in enumerate(_layers(case)):
+        _require_rows(case, weights, layer)
+        means.append(weights.mean(0, keepdims=True))
+        numbers.append(statistics(weights, case.tokens.special, case.tokens.ids))
+        difference = max(difference, abs(value - plain))
+        if weights.shape[-1] > 1 and float(np.triu(weights.max(0), 1).max()) > 0:
+            kind = "encoder"
+    mixed = np.stack(means)  # (L, 1, T, T): rollout and flow only use the mean over heads
+    position = 0 if kind == "encoder" else len(case.tokens.ids) - 1
+    effects, unmeasured = None, ""
+    if request.ablation is not None:
+        try:
+            effects = head_effects(case, request.ablation, len(numbers)).astype(np.float32)
+        except ModelError as error:
+            if error.code != "no_attention_interface":
+                raise
+            unmeasured = str(error)
+    return HeadsReport(
+        model=case.info,
+        tokens=case.tokens,
+        prediction=case.prediction,
+        target=case.target,
+        kind=_kind(kind),
+        statistics={name: np.stack([n[name] for n in numbers]).astype(np.float32) for name in numbers[0]},
+        effects=effects,
+        ablation=request.ablation,
+        unmeasured=unmeasured,
+        rollout=rollout(mixed).astype(np.float32),
+        flow=flow(mixed, position).astype(np.float32) if len(case.tokens.ids) <= LONGEST else None,
+        position=position,
+        difference=difference,
+        provenance=provenance,
+    )
+
+
+def head_map(case: Case, request: HeadRequest) -> HeadMap:
+    """One head's weights and, where the architecture shows them, its queries, keys and norms.
+
+    Raises:
+        InputError: there is no such layer or head.
+        ModelError: the model gives no attention weights.
+    """
+    layer, head = request.layer, request.head
+    if not 0 <= layer < case.info.n_layers:
+        raise InputError(f"There is no layer {layer}: this model has 0 to {case.info.n_layers - 1}.", code="bad_layer")
+    _, weights, parts = _layer(case, layer)
+    _require_rows(case, weights, layer)
+    mixed = None if parts is None else parts.mixed
+    if head is None:
+        norms = None if mixed is None else layer_norms(weights, mixed).astype(np.float32)
+        return HeadMap(layer, None, case.tokens, weights.mean(0), norms)
+    if not 0 <= head < len(weights):
+        raise InputError(f"There is no head {head}: layer {layer} has 0 to {len(weights) - 1}.", code="bad_head")
+    if parts is None:
+        return HeadMap(layer, head, case.tokens, weights[head])
+    return HeadMap(
+        layer,
+        head,
+        case.tokens,
+        weights[head],
+        None if mixed is None else head_norms(weights[[head]], mixed[[head]])[0].astype(np.float32),
+        parts.query[head],
+        parts.key[head * len(parts.key) // len(weights)],  # grouped-query heads share a key
+        parts.scaling,
+    )
+
+
+def _layers(case: Case) -> Iterator[tuple[float, Float32[np.ndarray, "H T T"]]]:
+    """Value of the pass and weights of each layer that has attention: mixed architectures have fewer than layers."""
+    for layer in range(max(1, case.info.n_layers)):
+        try:
+            value, weights, _ = _layer(case, layer)
+        except (InputError, ModelError) as error:
+            if layer and error.code in ("bad_layer", "no_layer"):
+                return
+            raise
+        yield value, weights
+
+
+def _layer(case: Case, layer: int) -> tuple[float, Float32[np.ndarray, "H T T"], Heads | None]:
+    """Value of the pass, weights, and all parts where the architecture shows them (else from the eager kernel)."""
+    try:
+        answer = case.evaluate(Ask([case.row()], heads=layer))
+        return float(answer.values[0]), answer.heads[0].weights, answer.heads[0]
+    except ModelError as error:
+        if error.code != "no_attention_interface":
+            raise
+    answer = case.evaluate(Ask([case.row()], attention=True))
+    found = answer.attention[0]
+    if layer >= len(found):
+        raise InputError(f"There is no attention layer {layer}: there are {len(found)}.", code="bad_layer")
+    return float(answer.values[0]), found[layer], None
+
+
+def _require_rows(case: Case, weights: Float[np.ndarray, "H T T"], layer: int) -> None:
+    if weights.shape[1:] != 2 * (len(case.tokens.ids),):
+        raise ModelError(
+            f"Attention of layer {layer} is not between the {len(case.tokens.ids)} tokens of the text, but between "
+            f"{' and '.join(map(str, weights.shape[1:]))} positions of the model's own.",
+            code="other_positions",
+        )
+    off = float(np.abs(weights.sum(-1) - 1).max())
+    if off > ROW_SUM_TOLERANCE:
+        raise ModelError(
+            f"Attention of layer {layer} is no distribution: a row sums to 1 ± {off:.2g}.", code="bad_attention"
+        )
+
+
+def _kind(name: str) -> Literal["encoder", "causal"]:
+    return "causal" if name == "causal" else "encoder"

@@ -1,0 +1,219 @@
+"""What the heads of one layer compute: queries, keys, values, weights and outputs; and passes with a head taken out.
+
+Architectures are not named: everything is read, or replaced, in a function that is registered with transformers'
+attention interface. Weights are computed there from queries and keys in the open, so whoever asks can compare the
+answer of such a pass with a plain one. All of it happens under the model's lock and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from explain.errors import ModelError
+from explain.model.inside import kernel
+from explain.model.rows import Row
+from explain.model.runner import Meter, Runner
+
+NAME = "whyboard_heads"
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """One layer's self-attention over one text: H heads, G ≤ H heads of keys and values, T tokens, width d.
+
+    `weights` (rows are queries, and sum to 1) = softmax(query · keyᵀ · `scaling` + mask). `output` is weights · value.
+    `mixed` (H, T, D) is what each token's value adds to the residual stream through each head, before weighting; None
+    where no output projection was found.
+    """
+
+    query: Float32[np.ndarray, "H T d"]
+    key: Float32[np.ndarray, "G T d"]
+    value: Float32[np.ndarray, "G T e"]
+    weights: Float32[np.ndarray, "H T T"]
+    output: Float32[np.ndarray, "H T e"]
+    scaling: float
+    mixed: Float32[np.ndarray, "H T D"] | None = None
+
+
+def observe(
+    runner: Runner, rows: Sequence[Row], meter: Meter, layer: int
+) -> tuple[Float32[np.ndarray, "N"], list[Heads]]:
+    """Values of the rows, and the heads of block `layer` in each.
+
+    Raises:
+        ModelError: the architecture does not use the attention interface, or has no such layer.
+    """
+    values, found = np.zeros(len(rows), dtype=np.float32), [None] * len(rows)
+
+    def run(chunk: list[Row]) -> tuple[np.ndarray, list[Heads]]:
+        with torch.no_grad(), _tapped(runner.module, _Tap(layer=layer)) as tap, _projection(runner.module, tap):
+            value = runner.score(runner.call(chunk), chunk)
+        if tap.seen is None:
+            raise ModelError(
+                f"There is no attention layer {layer} with words looking at words: this model has {tap.calls}.",
+                code="no_layer",
+            )
+        return value.cpu().numpy(), [_cut(tap.seen, i, len(row)) for i, row in enumerate(chunk)]
+
+    for group, (value, heads) in runner.chunked(rows, meter, run):
+        values[group] = value
+        for i, one in zip(group, heads, strict=True):
+            found[i] = one
+    return values, found  # type: ignore[return-value]
+
+
+def ablated(runner: Runner, rows: Sequence[Row], meter: Meter) -> Float32[np.ndarray, "N"]:
+    """Values of the rows, each with the head of its `ablation` replaced."""
+    values = np.zeros(len(rows), dtype=np.float32)
+
+    def run(chunk: list[Row]) -> np.ndarray:
+        replaced: dict[int, list[tuple[int, int, Tensor]]] = {}
+        for i, row in enumerate(chunk):
+            if row.ablation is not None:
+                layer, head, output = row.ablation
+                replaced.setdefault(layer, []).append((i, head, runner.tensor(output)))
+        with torch.no_grad(), _tapped(runner.module, _Tap(replaced=replaced)):
+            return runner.score(runner.call(chunk), chunk).cpu().numpy()
+
+    for group, value in runner.chunked(rows, meter, run):
+        values[group] = value
+    return values
+
+
+@dataclass
+class _Tap:
+    """What to do in the passes of one chunk, and what was seen."""
+
+    layer: int | None = None
+    replaced: dict[int, list[tuple[int, int, Tensor]]] = field(default_factory=dict)
+    calls: int = 0
+    seen: dict[str, Any] | None = None
+
+
+_tap: ContextVar[_Tap | None] = ContextVar("whyboard_heads", default=None)
+
+
+def _attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None, **options: Any
+) -> Any:
+    """Attention (N, H, T, d) → (N, T, H, e), with one layer's parts kept or some heads' output replaced."""
+    tap = _tap.get()
+    cross = query.shape[2] != key.shape[2]
+    layer = -1 if tap is None or cross else tap.calls
+    seen = tap is not None and tap.layer == layer
+    if seen or options.get("softcap") is not None or options.get("s_aux") is not None:
+        output, weights, scaling = _in_the_open(module, query, key, value, attention_mask, options)
+    else:
+        output = sdpa_attention_forward(module, query, key, value, attention_mask, **options)[0]
+    if tap is not None and not cross:
+        tap.calls += 1
+        if seen:
+            parts = {"query": query, "key": key, "value": value, "weights": weights, "output": output.transpose(1, 2)}
+            tap.seen = {name: part.detach() for name, part in parts.items()} | {"scaling": scaling}
+        if layer in tap.replaced:
+            output = output.clone()
+            for row, head, vector in tap.replaced[layer]:
+                output[row, :, head] = vector.to(output.dtype)  # (T, e) ← (e,)
+    return output, None
+
+
+def _in_the_open(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: dict[str, Any]
+) -> tuple[Tensor, Tensor, float]:
+    """Attention step by step: output (N, T, H, e), weights (N, H, T, T), scaling."""
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)  # (N, H, T, d)
+    given = options.get("scaling")
+    scaling = float(query.shape[-1] ** -0.5 if given is None else given)
+    logits = query @ key.transpose(2, 3) * scaling  # (N, H, T, T)
+    if (cap := options.get("softcap")) is not None:
+        logits = torch.tanh(logits / cap) * cap
+    if (bias := options.get("position_bias")) is not None:
+        logits = logits + bias
+    causal = options.get("is_causal")
+    if mask is not None:
+        mask = mask[..., : key.shape[2]]
+        logits = logits.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else logits + mask
+    elif (getattr(module, "is_causal", True) if causal is None else causal) and query.shape[2] > 1:
+        ahead = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).triu(1)
+        logits = logits.masked_fill(ahead, float("-inf"))
+    if (sink := options.get("s_aux")) is not None:  # a logit that takes weight and gives nothing
+        column = sink.reshape(1, -1, 1, 1).expand(len(query), -1, query.shape[2], 1)
+        weights = torch.softmax(torch.cat([logits, column.to(logits.dtype)], dim=-1), dim=-1)[..., :-1]
+    else:
+        weights = torch.softmax(logits, dim=-1)
+    weights = torch.nan_to_num(weights)  # a padded query may look at nothing
+    return (weights @ value).transpose(1, 2).contiguous(), weights, scaling
+
+
+AttentionInterface.register(NAME, _attend)
+AttentionMaskInterface.register(NAME, sdpa_mask)  # a kernel without a mask function of its own gets no mask at all
+
+
+@contextlib.contextmanager
+def _tapped(module: nn.Module, tap: _Tap) -> Iterator[_Tap]:
+    token = _tap.set(tap)
+    try:
+        with kernel(module, NAME):
+            yield tap
+    finally:
+        _tap.reset(token)
+    if not tap.calls:
+        raise ModelError(
+            f"{type(module).__name__} does not use transformers' attention interface, so its queries, keys and values "
+            "cannot be read.",
+            code="no_attention_interface",
+        )
+
+
+@contextlib.contextmanager
+def _projection(module: nn.Module, tap: _Tap) -> Iterator[None]:
+    """Find the projection after the observed layer: the first matrix whose input is that layer's output."""
+
+    def look(part: nn.Module, args: Any) -> None:
+        seen = tap.seen
+        if seen is None or "mixed" in seen or not args or not isinstance(args[0], Tensor):
+            return
+        flat = seen["output"].transpose(1, 2).flatten(2)  # (N, T, H·e)
+        if args[0].numel() != flat.numel() or not torch.equal(args[0].reshape(flat.shape), flat):
+            return
+        seen["mixed"] = None  # the calls below come here too
+        shape, value = args[0].shape, seen["value"]
+        value = value.repeat_interleave(seen["output"].shape[1] // value.shape[1], dim=1)  # (N, H, T, e)
+        rest = part(torch.zeros_like(args[0]))
+        mixed = []
+        for head in range(value.shape[1]):
+            alone = torch.zeros_like(seen["output"])
+            alone[:, head] = value[:, head]
+            mixed.append(part(alone.transpose(1, 2).reshape(shape)) - rest)
+        seen["mixed"] = torch.stack([m.reshape(len(flat), flat.shape[1], -1) for m in mixed], dim=1)  # (N, H, T, D)
+
+    matrices = [m for m in module.modules() if getattr(getattr(m, "weight", None), "ndim", 0) == 2]
+    handles = [m.register_forward_pre_hook(look) for m in matrices if not isinstance(m, nn.Embedding)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _cut(seen: dict[str, Any], i: int, n: int) -> Heads:
+    """The parts of one row, without padding."""
+
+    def part(name: str) -> Any:
+        return None if seen.get(name) is None else seen[name][i, :, :n].float().cpu().numpy()
+
+    weights = seen["weights"][i, :, :n, :n].float().cpu().numpy()
+    return Heads(part("query"), part("key"), part("value"), weights, part("output"), seen["scaling"], part("mixed"))

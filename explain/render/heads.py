@@ -1,0 +1,218 @@
+"""Attention → what the browser draws: the grid of heads, one head's map, and sentences made from the numbers."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Float
+
+from explain.attention.statistics import MEANING
+from explain.heads import HeadMap, HeadsReport
+from explain.records import Tokens
+from explain.render.figures import plain
+from explain.render.palette import BLUE
+from explain.render.pieces import visible
+from explain.render.sentences import percent, signed
+
+By = Literal["word", "token"]
+EFFECT = "effect"
+QUANTITIES = (EFFECT, *MEANING)
+LINKS = 12
+"""Strongest links that are listed beside the picture."""
+_ABLATED = {
+    "mean": "its average output over ordinary sentences",
+    "resample": "its output at random tokens of ordinary sentences",
+    "zero": "nothing (zeros)",
+}
+
+
+def meaning(report: HeadsReport, quantity: str) -> str:
+    """What a quantity measures, in words."""
+    if quantity != EFFECT:
+        return f"{quantity.capitalize()}: {MEANING[quantity]}."
+    if report.effects is None:
+        return f"Effects were not measured. {report.unmeasured}".strip()
+    return (
+        f"Effect: how far the {report.target.unit} of {report.target.name} falls when this head gives "
+        f"{_ABLATED[report.ablation or 'mean']} instead. Other heads may take over, so a small effect does not show "
+        "that a head does nothing."
+    )
+
+
+def grid(report: HeadsReport, quantity: str, chosen: tuple[int, int]) -> dict[str, Any]:
+    """The layers × heads grid for the browser; tints are −1 to 1 (0 to 1 for quantities without a direction)."""
+    values = report.effects if quantity == EFFECT else report.statistics[quantity]
+    if values is None:
+        values = np.zeros_like(next(iter(report.statistics.values())))
+    table = values.astype(float)  # (L, H)
+    limit = float(np.abs(table).max()) or 1.0
+    share = quantity not in (EFFECT, "distance")
+    limit = 1.0 if share else limit
+    return {
+        "id": report.tokens.digest,
+        "name": quantity,
+        "values": np.round(table, 4).tolist(),
+        "shown": [[_number(v, quantity) for v in row] for row in table],
+        "tints": np.round(table / limit, 3).tolist(),
+        "signed": quantity == EFFECT,
+        "limit": f"{limit:.2g}",
+        "unit": report.target.unit if quantity == EFFECT else "tokens" if quantity == "distance" else "share",
+        "chosen": list(chosen),
+    }
+
+
+def strongest(report: HeadsReport) -> tuple[int, int]:
+    """Layer and head with the largest effect; the first where none was measured."""
+    if report.effects is None:
+        return 0, 0
+    layer, head = np.unravel_index(int(np.abs(report.effects).argmax()), report.effects.shape)
+    return int(layer), int(head)
+
+
+def _number(value: float, quantity: str) -> str:
+    return signed(value) if quantity == EFFECT else f"{value:.2f}"
+
+
+def about_head(report: HeadsReport, layer: int, head: int) -> str:
+    """One head in a sentence: what replacing it does, and what it looks at."""
+    said = []
+    if report.effects is not None:
+        effect = float(report.effects[layer, head])
+        place = int((np.abs(report.effects) > abs(effect)).sum()) + 1
+        said.append(
+            f"Replaced by {_ABLATED[report.ablation or 'mean']}, it takes {signed(effect)} {report.target.unit} from "
+            f"{report.target.name}: place {place} of {report.effects.size} heads by size of effect."
+        )
+    s = {name: float(values[layer, head]) for name, values in report.statistics.items()}
+    said.append(
+        f"It puts {percent(s['special'])} of its weight on special tokens, {percent(s['previous'])} on the token "
+        f"before and {percent(s['itself'])} on the token itself, and looks {s['distance']:.1f} tokens far."
+    )
+    return " ".join(said)
+
+
+def labels(tokens: Tokens, by: By) -> list[tuple[str, tuple[int, ...], bool]]:
+    """Rows and columns of a map as (name, token indices, special?): words, or single tokens."""
+    if by == "token":
+        return [(visible(s), (t,), bool(tokens.special[t])) for t, s in enumerate(tokens.strings)]
+    found: list[tuple[str, list[int], bool]] = []
+    place: dict[int, int] = {}
+    for t, word in enumerate(tokens.words.tolist()):
+        if word >= 0 and word in place:
+            found[place[word]][1].append(t)
+            continue
+        if word >= 0:
+            place[word] = len(found)
+        found.append(("", [t], word < 0))
+    named = []
+    for _, members, special in found:
+        span = tokens.offsets[members]
+        raw = tokens.texts[max(0, int(tokens.segment[members[0]]))][span[:, 0].min() : span[:, 1].max()].strip()
+        named.append((visible(tokens.strings[members[0]] if special else raw), tuple(members), special))
+    return named
+
+
+def merged(values: Float[np.ndarray, "T T"], groups: list[tuple[int, ...]]) -> Float[np.ndarray, "W W"]:
+    """Columns summed and rows averaged over groups of tokens: rows still sum to 1 where they did."""
+    columns = np.stack([values[:, list(g)].sum(1) for g in groups], axis=1)  # (T, W)
+    return np.stack([columns[list(g)].mean(0) for g in groups])  # (W, W)
+
+
+def head_map(head: HeadMap, *, by: By, norms: bool, specials: bool, selected: int | None = None) -> dict[str, Any]:
+    """One head for the browser: numbers as bytes of 1/65535 of the largest, row by row.
+
+    Args:
+        head: what is shown.
+        by: merge tokens to words, or not.
+        norms: show lengths of what is given instead of weights.
+        specials: show special tokens; else they are left out, and rows sum to less than 1.
+        selected: row to mark at first.
+    """
+    found = [entry for entry in labels(head.tokens, by) if specials or not entry[2]]
+    source = head.norms if norms and head.norms is not None else head.weights
+    table = merged(source.astype(np.float64), [g for _, g, _ in found])
+    largest = float(table.max(initial=0)) or 1.0
+    steps = np.rint(table / largest * 65535).astype("<u2")
+    return {
+        "id": f"{head.tokens.digest}-{by}-{specials}",
+        "names": [name for name, _, _ in found],
+        "special": [special for _, _, special in found],
+        "size": len(found),
+        "values": base64.b64encode(steps.tobytes()).decode("ascii"),
+        "largest": largest,
+        "unit": "length of what is given" if norms and head.norms is not None else "attention weight",
+        "title": name_of(head),
+        "selected": selected if selected is not None and selected < len(found) else None,
+    }
+
+
+def name_of(head: HeadMap) -> str:
+    """'Layer 3, head 9', or the mean of a layer."""
+    return f"Layer {head.layer}, " + ("mean of all heads" if head.head is None else f"head {head.head}")
+
+
+def links(head: HeadMap, *, by: By, norms: bool, specials: bool) -> list[tuple[str, str, str]]:
+    """The strongest links as (who looks, at what, how much)."""
+    found = [entry for entry in labels(head.tokens, by) if specials or not entry[2]]
+    source = head.norms if norms and head.norms is not None else head.weights
+    table = merged(source.astype(np.float64), [g for _, g, _ in found])
+    order = np.argsort(-table, axis=None, kind="stable")[:LINKS]
+    names = [name for name, _, _ in found]
+    return [
+        (names[i], names[j], f"{table[i, j]:.3f}") for i, j in zip(*np.unravel_index(order, table.shape), strict=True)
+    ]
+
+
+def shares(report: HeadsReport, by: By = "word") -> list[tuple[str, float, float | None]]:
+    """For every word: its share in `position` of the last layer by rollout, and by flow (None: too long a text)."""
+    found = []
+    for name, members, _ in labels(report.tokens, by):
+        rolled = float(report.rollout[report.position, list(members)].sum())
+        flowing = None if report.flow is None else float(report.flow[list(members)].sum())
+        found.append((name, rolled, flowing))
+    return found
+
+
+def product_sentence(head: HeadMap, query: int, key: int) -> str:
+    """How the weight of one token on another comes about, in numbers."""
+    logit, weight = float(_products(head, query, key).sum()), float(head.weights[query, key])
+    names = [visible(head.tokens.strings[t]) for t in (query, key)]
+    count = 0 if head.query is None else head.query.shape[1]
+    return (
+        f"“{names[0]}” asks, “{names[1]}” answers: {count} products, each "
+        f"times {head.scaling or 1:.3g}, add up to {signed(logit)}; softmax over the row makes that {weight:.3f}."
+    )
+
+
+def products(head: HeadMap, query: int, key: int) -> go.Figure:
+    """The products of query and key, one bar a dimension; their sum goes into the softmax."""
+    values = _products(head, query, key)
+    figure = go.Figure(go.Bar(x=list(range(len(values))), y=np.round(values, 4).tolist(), marker={"color": BLUE}))
+    figure.update_xaxes(title="dimension of the head")
+    figure.update_yaxes(title="query × key × scaling")
+    return plain(figure, 260)
+
+
+def _products(head: HeadMap, query: int, key: int) -> Float[np.ndarray, "d"]:
+    if head.query is None or head.key is None:
+        return np.zeros(0)
+    return head.query[query].astype(float) * head.key[key].astype(float) * (head.scaling or 1)
+
+
+def how(report: HeadsReport) -> list[tuple[str, str]]:
+    """How it was computed, as label and value."""
+    made, model = report.provenance, report.model
+    return [
+        ("Model", f"{model.id} @ {model.revision[:12]}"),
+        ("Weights", f"SHA-256 {model.weights_sha256[:16]}… · {model.licence or 'licence not stated'}"),
+        ("Explained", f"{report.target.unit} of {report.target.name}"),
+        ("Attention", f"{report.kind}, {len(next(iter(report.statistics.values())))} layers"),
+        ("Heads replaced by", _ABLATED[report.ablation] if report.ablation else "not replaced"),
+        ("Recorded pass", f"answers as a plain one to within {report.difference:.1g}"),
+        ("Computed in", f"{made.dtype} · {made.device} · {made.threads} thread(s)"),
+        ("Time", f"{made.created.split('.')[0].replace('T', ' ')} UTC · {made.seconds:.1f} s"),
+        ("Limits", report.caveat),
+    ]
