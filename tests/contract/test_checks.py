@@ -33,7 +33,7 @@ PAYS = {"baselines": "integrated_gradients", "baseline": "integrated_gradients"}
 
 
 def everything(model: Model, method: str, **options: Any) -> Explanation:
-    options = {"checks": CHECKS, "rationale": ["charming", "funny"], "budget": 16, **options}
+    options = {"checks": CHECKS, "rationale": ["charming", "funny"], "budget": 16, "forced": True, **options}
     return model.explain(TEXT, methods=[method], **options)
 
 
