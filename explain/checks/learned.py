@@ -23,7 +23,7 @@ from explain.records import Attribution, Check, Status
 
 COPIES, FEWEST = 2, 10
 TIMES, LEAST = 2.0, 0.1
-"""How many times the copies' spread, and how much at the least, is no longer doubted."""
+"""How many times the copies' spread, and how much at the least, is no longer doubted; chosen beforehand."""
 
 
 @check(

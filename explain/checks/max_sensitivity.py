@@ -21,7 +21,7 @@ from explain.records import Attribution, Check, Status
 
 DRAWS, RADIUS = 8, 0.05
 PASS = 0.1
-"""A change of a tenth. Frozen on every second development sentence of SST-2, from the first on, with `sentiment`."""
+"""A tenth. Frozen with `sentiment` on eight development sentences of SST-2 (every second, of 6 to 18 words)."""
 FAMILIES = ("gradient", "layer")
 """Methods that work through the word vectors; the others ask about real texts."""
 

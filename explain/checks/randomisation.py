@@ -37,7 +37,7 @@ COPIES = 2
 TIMES = len(PROBES) * (1 + COPIES)
 """How often the method runs."""
 WARN = 0.5
-"""From this mean rank correlation on, half of the order survives."""
+"""From this mean rank correlation on, half of the order survives; chosen beforehand, fitted to nothing."""
 PLAIN = {"target": None, "contrast": None, "quantity": "log_odds", "granularity": "word", "seed": 0, "budget": 64}
 """What the probes are asked, whatever was asked of the text; rough scores are enough for ranks."""
 

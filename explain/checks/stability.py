@@ -27,7 +27,7 @@ from explain.records import Attribution, Check, Status
 SPARED, EACH, TRIES, NEAR = 3, 4, 8, 20
 """Words that are left alone; edits of each kind; texts tried for each kind; neighbours looked at for a word."""
 PASS = 0.7
-"""Frozen on every second development sentence of SST-2, from the first on, with `sentiment`."""
+"""Frozen with `sentiment` on eight development sentences of SST-2 (every second, of 6 to 18 words)."""
 Edit = tuple[str, int, str]
 """Kind (slip or near), unit, and what is written instead."""
 
