@@ -7,10 +7,10 @@ it evaluates the rows of all texts together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Hashable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
@@ -81,14 +81,29 @@ class Draft:
 Steps = Generator[Ask | Draft, Answer, T]
 
 
+def at_once(steps: Steps[T], evaluate: Callable[[Ask], Answer]) -> T:
+    """Run a generator by itself, each Ask answered by `evaluate`: for a model that nobody else is asked about."""
+    answer: Any = None
+    try:
+        while True:
+            said = steps.send(answer)
+            answer = None if isinstance(said, Draft) else evaluate(said)
+    except StopIteration as stop:
+        return cast(T, stop.value)
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """Everything about one question that a method may use; arrays are numpy.
 
     `special_ids` maps mask, pad and unk to token ids where the tokenizer has them; `embed` looks ids
-    up; `evaluate` answers an Ask at once, for libraries that want to be given a function. `retold` makes the case of
-    other texts with the same question (raises InputError); `rationale` holds the (text, start, end) characters that a
-    person marked as the reason; `enough` says whether a person has seen enough of a sampling method.
+    up; `evaluate` answers an Ask at once, for libraries that want to be given a function. `retold(texts, **changes)`
+    makes the case of other texts with the same question, or with what the changes to the request say (raises
+    InputError). `redrawn(seed)` is the same for a copy of the model whose weights were dealt anew; its cases are driven
+    by `at_once` with their own `evaluate`, and the copy lives as long as they do. `nearest(token, count)` are the words
+    with the nearest vectors. `kept` remembers what was found out about the model, whatever the text. `rationale` holds
+    the (text, start, end) characters that a person marked as the reason; `enough` says whether a person has seen enough
+    of a sampling method; `shift` is added to the word vectors (see `shifted`).
     """
 
     info: ModelInfo
@@ -105,14 +120,23 @@ class Case:
     seed: int
     budget: int
     orders: int
-    retold: Callable[[tuple[str, ...]], Case]
+    retold: Callable[..., Case]
+    redrawn: Callable[[int], Callable[..., Case]]
+    nearest: Callable[[int, int], list[str]]
+    kept: MutableMapping[Hashable, Any]
     rationale: tuple[tuple[int, int, int], ...] = ()
     enough: Callable[[], bool] = lambda: False
+    shift: Float32[np.ndarray, "T D"] | None = None
 
     @cached_property
     def embeds(self) -> Float32[np.ndarray, "T D"]:
         """The vectors of the text's tokens; looked up at first use, since some models have no table."""
-        return self.embed(self.tokens.ids)
+        found = self.embed(self.tokens.ids)
+        return found if self.shift is None else found + self.shift
+
+    def shifted(self, shift: Float32[np.ndarray, "T D"]) -> Case:
+        """The same text with its word vectors moved; for methods that ask through `row`, `point` and `baseline`."""
+        return replace(self, shift=shift)
 
     @property
     def tokens(self) -> Tokens:
@@ -126,6 +150,8 @@ class Case:
 
     def row(self, target: Target | None = None) -> Row:
         """The text as it is."""
+        if self.shift is not None:
+            return Row(self.encoding.inputs, target or self.target, self.embeds, self.embeds)
         return Row(self.encoding.inputs, target or self.target)
 
     def point(

@@ -34,6 +34,8 @@ app = typer.Typer(
 _out, _err = Console(), Console(stderr=True)
 LONGEST = 16 * 2**20
 """Bytes that are read from standard input; more is refused by length anyway."""
+VERDICT = 200
+"""Random orders from which on the removal checks give a verdict."""
 QUANTITIES, GRANULARITIES = ("log_odds", "logit", "margin", "probability"), ("word", "token", "sentence")
 ABLATIONS = ("mean", "resample", "zero")
 
@@ -58,6 +60,12 @@ def run(
         bool, typer.Option("--interactions", help="Also measure what pairs of words do together.")
     ] = False,
     checks: Annotated[bool, typer.Option(help="Check whether the picture can be believed.")] = True,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Every check there is, and at least 200 random orders.")
+    ] = False,
+    rationale: Annotated[
+        list[str] | None, typer.Option(help="Words that a person takes for the reason; repeat for more.")
+    ] = None,
     orders: Annotated[int, typer.Option(min=2, max=2000, help="Random orders for the removal checks.")] = 20,
     budget: Annotated[int, typer.Option(min=1, max=10**7, help="Gradient evaluations that a method may spend.")] = 512,
     phrase: Annotated[list[str] | None, typer.Option(help="Part of the text scored as one; repeat for more.")] = None,
@@ -80,9 +88,10 @@ def run(
         "contrast": contrast,
         "quantity": one_of("quantity", quantity, QUANTITIES),
         "granularity": one_of("granularity", granularity, GRANULARITIES),
-        "checks": None if checks else (),
+        "checks": () if not checks else explain.list_checks() if thorough else None,
         "interactions": interactions,
-        "orders": orders,
+        "orders": max(orders, VERDICT) if thorough else orders,
+        "rationale": rationale or (),
         "budget": budget,
         "phrases": tuple(phrase or ()),
         "seed": seed,

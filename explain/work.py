@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar, cast
 
@@ -30,6 +30,8 @@ from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.looking import head_map, heads_report
 from explain.methods import Method, find
 from explain.model.encoding import Encoding, masked
+from explain.model.neighbours import nearest
+from explain.model.redraw import redrawn
 from explain.model.runner import Meter, Runner
 from explain.notices import notices
 from explain.reading import standouts
@@ -151,7 +153,10 @@ class Work:
             mean_embedding=lambda: model.mean_embedding,
             tokenize=model.tokenize,
             evaluate=lambda ask: answer(model, ask, self.meter),
-            retold=lambda texts: self._retold(request, texts),
+            retold=partial(self._retold, request),
+            redrawn=partial(self._redrawn, request),
+            nearest=partial(nearest, model),
+            kept=model.kept,
             rationale=request.rationale,
             enough=self.enough.is_set,
             seed=request.seed,
@@ -171,10 +176,15 @@ class Work:
             return head_map(case, question)
         return replace(heads_report(case, question, self._provenance(case)), provenance=self._provenance(case))
 
-    def _retold(self, request: Request, texts: tuple[str, ...]) -> Case:
+    def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
+        other = Work(redrawn(self.model, seed), [request])  # a copy that has learned nothing
+        other.meter = self.meter
+        return partial(other._retold, request)
+
+    def _retold(self, request: Request, texts: tuple[str, ...], **changes: Any) -> Case:
         """The same question about other texts; character spans of this text mean nothing there."""
-        other = replace(request, texts=texts, phrases=(), rationale=())
-        encoding = self.model.encode(texts, truncate=request.truncate)
+        other = replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
+        encoding = self.model.encode(texts, truncate=other.truncate)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
     def _attribute(self, results: list[_Result], place: int) -> None:

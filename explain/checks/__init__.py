@@ -1,8 +1,9 @@
 """Checks: may this picture be believed? One file each, found without a list.
 
 A check is a generator `(case, attribution, found) -> checks`, decorated with `@check`. Each answers
-one of three questions: computed correctly? does the model react as the scores say? is it robust?
-Statuses are never combined into one light. Third parties use the entry-point group `explain.checks`.
+one of three questions: computed correctly? does the model react as the scores say? is it robust? A fourth,
+whether people point at the same words, says nothing about the model and stands apart. Statuses are never
+combined into one light. Third parties use the entry-point group `explain.checks`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import cache
 from explain import plugins
 from explain.case import Case, Steps
 from explain.errors import MethodError
-from explain.records import Attribution, Check, Effects
+from explain.records import Attribution, Check, Effects, Question
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,8 @@ class Checker:
 
     `cost(units, orders, method)` forecasts (forward, forward-and-backward) passes, from the number of words,
     the random orders that are drawn, and what the method itself costs. Those that are not `default` run only
-    when they are asked for by name.
+    when they are asked for by name. `question` is what it helps to answer, `summary` what it measures, `cite` the
+    paper.
     """
 
     name: str
@@ -46,18 +48,28 @@ class Checker:
     fn: Function
     cost: Cost
     default: bool
+    question: Question | None = None
+    summary: str = ""
+    cite: str = ""
 
 
 _registered: dict[str, Checker] = {}
 
 
 def check(
-    *, stage: str, order: int = 100, default: bool = True, cost: Cost = lambda units, orders, method: (0, 0)
+    *,
+    stage: str,
+    order: int = 100,
+    default: bool = True,
+    cost: Cost = lambda units, orders, method: (0, 0),
+    question: Question | None = None,
+    cite: str = "",
 ) -> Callable[[Function], Function]:
-    """Register a generator function as a check; low `order` runs first."""
+    """Register a generator function as a check; low `order` runs first. Its docstring's first line is the summary."""
 
     def register(fn: Function) -> Function:
-        _registered[fn.__name__] = Checker(fn.__name__, stage, order, fn, cost, default)
+        summary = (fn.__doc__ or "").strip().partition("\n")[0]
+        _registered[fn.__name__] = Checker(fn.__name__, stage, order, fn, cost, default, question, summary, cite)
         return fn
 
     return register

@@ -20,7 +20,7 @@ from explain.records import Attribution, Check, Status
 TOP = 3
 
 
-@check(stage="Comparing the methods", order=5)
+@check(stage="Comparing the methods", order=5, question="robust", cite="Krishna et al. 2022, arXiv:2202.01602")
 def agreement(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Pairwise agreement with every other method of the request; only said where there are several."""
     yield from ()

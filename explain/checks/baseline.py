@@ -17,9 +17,15 @@ from explain.methods import find
 from explain.records import Attribution, Check, Status
 
 
-@check(stage="Trying a second baseline", order=10, cost=lambda units, orders, method: method)
+@check(
+    stage="Trying a second baseline",
+    order=10,
+    cost=lambda units, orders, method: method,
+    question="robust",
+    cite="Sturmfels, Lundberg & Lee 2020, doi:10.23915/distill.00022",
+)
 def baseline(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
-    """Same top word, and same signs among the top three, under a second baseline?"""
+    """Whether the largest score keeps its word, and the three largest their signs, under a second baseline."""
     method = find(attribution.method)
     used = attribution.baseline
     other = next((n for n in ("pad", "mask", "zero") if n != used and (n == "zero" or n in case.special_ids)), None)

@@ -18,7 +18,12 @@ PASS, FAIL = 0.01, 0.05
 WORD_ERROR = 0.05
 
 
-@check(stage="Adding up the scores", order=0)
+@check(
+    stage="Adding up the scores",
+    order=0,
+    question="computed correctly",
+    cite="Sundararajan, Taly & Yan 2017, arXiv:1703.01365",
+)
 def completeness(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Residual over scale, and the largest numeric error of a word over the largest score."""
     yield from ()

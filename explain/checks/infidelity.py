@@ -12,6 +12,7 @@ from jaxtyping import Float64
 
 from explain.case import Case, Steps
 from explain.checks import Found, check
+from explain.checks._compare import dealt
 from explain.coalitions import coalition_values
 from explain.records import Attribution, Check, Status
 
@@ -20,7 +21,12 @@ PASS, FAIL = 0.95, 0.5
 
 
 @check(
-    stage="Taking random sets of words out", order=30, default=False, cost=lambda units, orders, method: (SETS + 1, 0)
+    stage="Taking random sets of words out",
+    order=30,
+    default=False,
+    cost=lambda units, orders, method: (SETS + 1, 0),
+    question="reacts as the scores say",
+    cite="Yeh et al. 2019, arXiv:1901.09392; Bhatt, Weller & Moura 2020, arXiv:2005.00631",
 )
 def infidelity(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Correlation between summed scores and measured falls over random sets, as a percentile among random deals."""
@@ -35,8 +41,8 @@ def infidelity(case: Case, attribution: Attribution, found: Found) -> Steps[tupl
     values = yield from coalition_values(case, kept, "mask")
     falls = values[0] - values[1:]
     scores = attribution.scores.astype(float)
-    ours = _correlation(removed @ scores, falls)
-    random = np.array([_correlation(removed @ rng.permutation(scores), falls) for _ in range(DEALS)])
+    ours = float(_correlation(scores @ removed.T, falls))
+    random = _correlation(dealt(scores, rng, DEALS) @ removed.T, falls)  # (DEALS,)
     share = float((random < ours).mean())
     status: Status = "pass" if share >= PASS else "fail" if share <= FAIL else "warn"
     error = float(((removed @ scores - falls) ** 2).mean())
@@ -52,8 +58,7 @@ def infidelity(case: Case, attribution: Attribution, found: Found) -> Steps[tupl
     )
 
 
-def _correlation(a: Float64[np.ndarray, "S"], b: Float64[np.ndarray, "S"]) -> float:
-    """Pearson's correlation; 0 where one side does not vary."""
-    if a.std() < 1e-12 or b.std() < 1e-12:
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])
+def _correlation(a: Float64[np.ndarray, "... S"], b: Float64[np.ndarray, "S"]) -> Float64[np.ndarray, "..."]:
+    """Pearson's correlation of each row of `a` with `b`; 0 where one side does not vary."""
+    x, y = a - a.mean(-1, keepdims=True), b - b.mean()
+    return np.asarray(x @ y / np.maximum(np.sqrt((x**2).sum(-1) * (y**2).sum()), 1e-12))

@@ -5,6 +5,8 @@ taking words out in random orders does. Sufficiency: keeping only them should mo
 al. 2020, ERASER). Both are averaged over the curve (AOPC), on log-odds and on probability, with words
 replaced by the mask token and deleted: four measurements (two where there is no probability), of which the
 weakest counts. Both checks share one sample: sufficiency of an order is comprehensiveness of its reverse.
+The areas under the same curves are the deletion and insertion scores of Petsiuk, Das & Saenko (2018), here without the
+empty text, which no order reaches; they stand in the details.
 The yardstick is random orders, since raw values can look better on stranger texts (Chrysostomou & Aletras
 2022); the order by leave-one-out is a second yardstick.
 
@@ -19,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
+from scipy.integrate import trapezoid
 
 from explain.case import Case, Replacement, Steps
 from explain.checks import Found, check
@@ -33,11 +36,17 @@ Curves = dict[tuple[str, str], tuple[Float64[np.ndarray, "R K"], Float64[np.ndar
 
 
 def _cost(units: int, orders: int, method: tuple[int, int]) -> tuple[int, int]:
-    """Each order is followed at every point, with words taken out and kept, in each way."""
-    return (2 * len(HOW) * (orders + 2) * max(0, min(POINTS, units - 1)), 0)
+    """Each order (and its reverse, which asks about the same sets) at every point, in each way; no set twice."""
+    return (len(HOW) * min((orders + 4) * max(0, min(POINTS, units - 1)), 2 ** min(units, 30)), 0)
 
 
-@check(stage="Taking words out", order=20, cost=_cost)
+@check(
+    stage="Taking words out",
+    order=20,
+    cost=_cost,
+    question="reacts as the scores say",
+    cite="DeYoung et al. 2020, arXiv:1911.03429; Petsiuk, Das & Saenko 2018, arXiv:1806.07421",
+)
 def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Comprehensiveness and sufficiency, as percentiles among random orders."""
     if case.n_units <= 2:
@@ -53,8 +62,10 @@ def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
 
     def verdict(name: str, which: int, better: int, claim: str) -> Check:
         rows = []
+        area, value = ("deletion", "insertion")[which], attribution.value_input
         for (scale, how), both in curves.items():
             curve = both[which]  # (R, K)
+            full = float(probability(value)) if scale == "probability" else value
             aopc = curve.mean(1)  # (R,)
             ours, random = aopc[0], aopc[1 : len(aopc) - (loo is not None)]
             rows.append(
@@ -67,6 +78,8 @@ def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
                     "percentile": _percentile(better * ours, better * random),
                     "curve": curve[0].tolist(),
                     "random_curve": curve[1 : 1 + len(random)].mean(0).tolist(),
+                    f"{area}_area": _area(full, curve[0], ks, case.n_units, which),
+                    f"random_{area}_area": _area(full, curve[1 : 1 + len(random)].mean(0), ks, case.n_units, which),
                 }
             )
         worst = min(rows, key=lambda row: row["percentile"])
@@ -117,6 +130,16 @@ def drops(
             p = probability(full)
             curves["probability", how] = p - probability(first), p - probability(kept)
     return ks, curves
+
+
+def _area(full: float, falls: Float64[np.ndarray, "K"], ks: Int64[np.ndarray, "K"], n: int, which: int) -> float:
+    """Mean height of the target while words are taken out (`which` 0) or put in (1), by the trapezoid rule.
+
+    The unchanged text begins the first curve, with no word out, and ends the second, with all `n` in.
+    """
+    at = 0 if which == 0 else len(ks)
+    places, falls = np.insert(ks, at, 0 if which == 0 else n), np.insert(falls, at, 0.0)
+    return float(trapezoid(full - falls, places) / (places[-1] - places[0]))
 
 
 def _percentile(ours: float, random: Float64[np.ndarray, "R"]) -> float:

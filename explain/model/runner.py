@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -68,7 +68,8 @@ class Runner:
     """A model, its tokenizer and its task. Shared by threads: one lock guards the module.
 
     `module` and `tokenizer` are the objects underneath, read-only by convention. Parameters are
-    frozen; nothing is left behind on the module after a call, also after an error.
+    frozen; nothing is left behind on the module after a call, also after an error. `kept` holds small
+    facts about the model that do not depend on a text, so that they are found out once.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Runner:
         self.token_budget = token_budget or settings().token_budget
         self.lock = threading.RLock()
         self.rates = Rates()
+        self.kept: dict[Hashable, Any] = {}
         self.claims: dict[tuple[str, Any], Claim] = {}  # of methods, as measured on this model
         self.device = next(module.parameters()).device
         self.padding: Padding = "pad"

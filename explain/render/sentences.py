@@ -19,6 +19,7 @@ _TITLES: dict[Question, str] = {
     "computed correctly": "Computed correctly?",
     "reacts as the scores say": "Does the model react as the scores say?",
     "robust": "Robust?",
+    "agrees with people": "Do people point at the same words?",
 }
 _COUNT = {2: "those two words", 3: "those three words"}
 _LIMITS = (
@@ -151,10 +152,15 @@ def sum_up(explanation: Explanation, index: int = 0) -> str:
 
 
 def questions(explanation: Explanation, index: int = 0) -> list[tuple[str, Status, list[Check]]]:
-    """The three questions with their worst status and the checks behind it, the worst question first."""
+    """The questions with their worst status and the checks behind it, the worst question first.
+
+    Agreement with people is another matter than matching the model: it is asked only where a person marked words.
+    """
     found: list[tuple[str, Status, list[Check]]] = []
     for question, title in _TITLES.items():
         checks = [c for c in explanation.checks if c.question == question and c.attribution == index]
+        if question == "agrees with people" and not checks:
+            continue
         status: Status = min((c.status for c in checks), key=SEVERITY.index, default="not checked")
         found.append((title, status, sorted(checks, key=lambda c: SEVERITY.index(c.status))))
     return sorted(found, key=lambda entry: SEVERITY.index(entry[1]))

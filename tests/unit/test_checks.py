@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any
 
 import numpy as np
@@ -120,6 +120,15 @@ def test_removal_equals_brute_force(tiny: Model, name: str) -> None:
         sign = 1 if name == "comprehensiveness" else -1
         beaten = np.mean([(sign * o < sign * aopc(ours) - 1e-5) + 0.5 * (abs(o - aopc(ours)) <= 1e-5) for o in others])
         assert row["percentile"] == pytest.approx(beaten, abs=1e-6)
+
+        if name == "comprehensiveness":  # from the whole text to its last word
+            heights = [value(everything - set(ours[:k]), how, scale) for k in range(4)]
+        else:  # from one word to the whole text
+            heights = [value(set(ours[:k]), how, scale) for k in range(1, 5)]
+        area = sum((a + b) / 2 for a, b in pairwise(heights)) / 3
+        assert row[f"{'deletion' if name == 'comprehensiveness' else 'insertion'}_area"] == pytest.approx(
+            area, abs=1e-4
+        )
     assert check.details["exact"]
     assert check.value == min(r["percentile"] for r in check.details["measurements"])
 

@@ -46,6 +46,23 @@ def test_options_reach_the_request(run, tiny: Model, tiny_folder: Path) -> None:
     assert found.checks == ()
 
 
+def test_thorough_means_every_check_and_enough_orders(run, tiny: Model, tiny_folder: Path) -> None:  # type: ignore[no-untyped-def]
+    asked = ("run", "a very good film", "--model", str(tiny_folder), "-m", "occlusion", "--rationale", "very good")
+    code, out, _ = run(*asked, "--thorough", "--json")
+    assert code == 0
+    found = explain.read(out)
+    whole = tiny.explain(
+        "a very good film", methods=["occlusion"], checks=explain.list_checks(), orders=200, rationale=["very good"]
+    )
+    assert undated(found.to_json()) == undated(whole.to_json())
+    assert {"stability", "plausibility", "learned"} <= {c.name for c in found.checks}
+    code, out, _ = run(*asked)
+    assert "Do people point at the same words?" in out
+    code, _, error = run("run", "a film", "--model", str(tiny_folder), "--rationale", "plot")
+    assert code == 2
+    assert "does not contain" in error
+
+
 def test_the_terminal_shows_words_and_checks(run, tiny_folder: Path) -> None:  # type: ignore[no-untyped-def]
     code, out, _ = run("run", TEXT, "--model", str(tiny_folder), "--contrast", "NEGATIVE", "--target", "POSITIVE")
     assert code == 0

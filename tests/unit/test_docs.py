@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import explain
+from explain.checks import checkers
 from explain.engine import Model
 from tests.benchmarks import comparison
 
@@ -22,7 +23,16 @@ def method_table() -> str:
     return "\n".join(rows)
 
 
-BLOCKS = {"methods": method_table, "comparison": comparison.markdown}
+def check_table() -> str:
+    """The checks as a Markdown table."""
+    rows = ["| check | helps to answer | what it measures | runs | source |", "|---|---|---|---|---|"]
+    for c in checkers().values():
+        runs = "always" if c.default else "thorough"
+        rows.append(f"| `{c.name}` | {c.question} | {c.summary} | {runs} | {c.cite or 'ours'} |")
+    return "\n".join(rows)
+
+
+BLOCKS = {"methods": method_table, "comparison": comparison.markdown, "checks": check_table}
 
 
 def with_tables(text: str) -> str:

@@ -1,0 +1,81 @@
+"""Do the scores point at the words that a person marked as the reason?
+
+Agreement with people says nothing about the model: a model may decide by other words than people would, and then the
+scores that show it are right and implausible (Jacovi & Goldberg 2020). So this has a question of its own, is never
+merged with the others, and never fails. Measured as ERASER does (DeYoung et al. 2020), by word: the area under the
+precision-recall curve of the scores (as average precision, which does not interpolate), and, for as many words as the
+person marked, F1 and intersection over union. The yardstick is the same scores dealt to the words at random.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from explain.case import Case, Steps
+from explain.checks import Found, check
+from explain.checks._compare import dealt
+from explain.records import Attribution, Check, Question, Status
+
+PASS = 0.95
+
+
+@check(
+    stage="Comparing with the marked words",
+    order=7,
+    question="agrees with people",
+    cite="DeYoung et al. 2020, arXiv:1911.03429",
+)
+def plausibility(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
+    """Average precision of the scores for the words that a person marked; only where somebody marked some."""
+    yield from ()
+    if not case.rationale:
+        return ()
+    question: Question = "agrees with people"
+    marked = _marked(case)  # (U,)
+    k, n = int(marked.sum()), case.n_units
+    if not 0 < k < n:
+        sentence = "Either all words that the model reads are marked or none is, so there is nothing to tell apart."
+        return (Check("plausibility", 0, question, "n/a", sentence),)
+    scores = attribution.scores.astype(float)
+    chosen = np.argsort(-scores, kind="stable")[:k]
+    hits = int(marked[chosen].sum())
+    value = average_precision(scores, marked)
+    random = np.array([average_precision(d, marked) for d in dealt(scores, np.random.default_rng([case.seed, n]))])
+    tie = np.abs(random - value) <= 1e-9
+    share = float(((random < value) & ~tie).mean() + 0.5 * tie.mean())
+    status: Status = "pass" if share >= PASS else "warn"
+    sentence = (
+        f"A person marked {k} of {n} words; {hits} of the {k} largest scores {'is' if hits == 1 else 'are'} on them, "
+        f"and the scores rank them higher than {100 * share:.0f} % of random deals do. This is agreement with a "
+        "person, which says nothing about what the model does."
+    )
+    details = {
+        "percentile": share,
+        "f1": hits / k,
+        "iou": hits / (2 * k - hits),
+        "marked": np.flatnonzero(marked).tolist(),
+    }
+    return (
+        Check(
+            "plausibility", 0, question, status, sentence, value, float(random.mean()), threshold=None, details=details
+        ),
+    )
+
+
+def _marked(case: Case) -> Bool[np.ndarray, "U"]:
+    """Units that share a character with something that was marked."""
+    found = np.zeros(case.n_units, dtype=bool)
+    for segment, start, end in case.rationale:
+        inside = (case.units.spans[:, 0] < end) & (case.units.spans[:, 1] > start)
+        found |= inside & (case.units.segment == segment)
+    return found
+
+
+def average_precision(scores: Float64[np.ndarray, "U"], marked: Bool[np.ndarray, "U"]) -> float:
+    """Σ (recall gained at a threshold) · (precision there), over all distinct scores as thresholds."""
+    thresholds = np.unique(scores)[::-1]
+    above = scores[None, :] >= thresholds[:, None]  # (K, U)
+    hits = (above & marked).sum(1)
+    gained = np.diff(hits, prepend=0) / marked.sum()
+    return float((gained * hits / above.sum(1)).sum())
