@@ -11,7 +11,6 @@ from itertools import permutations
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.stats import kendalltau
 
 from explain.case import Case, Steps
 from explain.checks import Found, check
@@ -33,8 +32,9 @@ def leave_one_out(case: Case, attribution: Attribution, found: Found) -> Steps[t
     scores, drops = attribution.scores.astype(float), drops if attribution.signed else np.abs(drops)
     rng = np.random.default_rng([case.seed, n])
     deals = list(permutations(range(n))) if n <= EXACT else [rng.permutation(n) for _ in range(DEALS)]
-    ours = _tau(scores, drops)
-    random = np.array([_tau(scores[list(d)], drops) for d in deals])
+    higher, fell = _signs(scores), _signs(drops)  # (U, U)
+    ours = _tau(higher, fell)
+    random = np.array([_tau(higher[np.ix_(d, d)], fell) for d in deals])
     share = float((random < ours - 1e-9).mean() + 0.5 * (np.abs(random - ours) <= 1e-9).mean())
     status: Status = "pass" if share >= PASS else "fail" if share <= FAIL else "warn"
     sentence = (
@@ -47,7 +47,14 @@ def leave_one_out(case: Case, attribution: Attribution, found: Found) -> Steps[t
     )
 
 
-def _tau(a: Float64[np.ndarray, "U"], b: Float64[np.ndarray, "U"]) -> float:
-    """Kendall's tau-b; 0 where one side does not vary."""
-    tau = float(kendalltau(a, b).statistic)
-    return 0.0 if np.isnan(tau) else tau
+def _signs(a: Float64[np.ndarray, "U"]) -> Float64[np.ndarray, "U U"]:
+    """Which of every two words is higher: +1 the row's, −1 the column's, 0 neither."""
+    return np.sign(a[:, None] - a[None, :])
+
+
+def _tau(a: Float64[np.ndarray, "U U"], b: Float64[np.ndarray, "U U"]) -> float:
+    """Kendall's tau-b of two orders given as signs; 0 where one side does not vary."""
+    pairs = np.sqrt(
+        np.square(a).sum() * np.square(b).sum()
+    )  # a thousand deals: scipy's kendalltau takes 50 times as long
+    return float((a * b).sum() / pairs) if pairs else 0.0

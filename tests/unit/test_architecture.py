@@ -30,6 +30,7 @@ LAYERS = [
     ["drive"],
     ["work"],
     ["engine"],
+    ["selftest"],
     ["service"],
     ["render"],
     ["dashboard"],
