@@ -31,7 +31,8 @@ def leave_one_out(case: Case, attribution: Attribution, found: Found) -> Steps[t
     drops = found.effects.value_input - found.effects.without.astype(float)
     scores, drops = attribution.scores.astype(float), drops if attribution.signed else np.abs(drops)
     rng = np.random.default_rng([case.seed, n])
-    deals = list(permutations(range(n))) if n <= EXACT else [rng.permutation(n) for _ in range(DEALS)]
+    every = permutations(range(n)) if n <= EXACT else (rng.permutation(n) for _ in range(DEALS))
+    deals = [np.array(deal) for deal in every]
     higher, fell = _signs(scores), _signs(drops)  # (U, U)
     ours = _tau(higher, fell)
     random = np.array([_tau(higher[np.ix_(d, d)], fell) for d in deals])

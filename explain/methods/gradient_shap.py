@@ -23,7 +23,7 @@ from explain.records import Attribution, Evaluations
 
 GROUPS = 16
 TOGETHER = 64
-"""Points that Captum is given in one call: all groups at once by default, group by group where there are many samples."""
+"""Points that Captum is given in one call: all groups at once by default, one by one where groups are large."""
 _captum_draws = threading.Lock()  # Captum draws from the global generators; one caller at a time
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from explain.methods import methods
 from explain.record import Record
-from explain.selftest.measure import Games, Row, measure
+from explain.selftest.measure import Games, Row, measured
 from explain.selftest.planted import KINDS, Planted, judged, plant
 from explain.selftest.promises import REPORTED, Promise, promises
 from explain.selftest.toys import drawn
@@ -26,7 +26,7 @@ class Size(Record):
     runs: int
 
 
-FULL, QUICK = Size(40, 12, 20), Size(20, 12, 10)
+FULL, QUICK = Size(40, 12, 10), Size(20, 12, 5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def run(
     rows = []
     for name in methods() if names is None else names:
         progress(f"Measuring {name}")
-        rows.append(measure(name, learned, texts, games))
+        rows.append(measured(name, learned, texts, games))
     return Report(
         seed,
         size,

@@ -1,4 +1,4 @@
-"""The invented language of the self-test, its tokenizer, and how a module becomes a Model: in memory, without any file."""
+"""The invented language of the self-test, its tokenizer, and how a module becomes a Model: all in memory."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -61,7 +62,7 @@ class Row(Record):
     residual: float | None = None
 
 
-def measure(name: str, planted: Sequence[Planted], texts: Mapping[Kind, Sequence[str]], games: Games) -> Row:
+def measured(name: str, planted: Sequence[Planted], texts: Mapping[Kind, Sequence[str]], games: Games) -> Row:
     """Run one method on all planted texts and games."""
     sampling, claims = find(name).info.stochastic, "complete" in find(name).info.axioms
     found: dict[Kind, float] = {}
@@ -75,9 +76,7 @@ def measure(name: str, planted: Sequence[Planted], texts: Mapping[Kind, Sequence
         passing[one.kind] = float(np.mean([not any(c.status == "fail" for c in r.checks) for r in results]))
         residuals += [r.attributions[0].relative_residual or 0.0 for r in results]
         if name in _EXACT:
-            exact = [
-                _EXACT[name](one.model, text, r.target.name) for text, r in zip(texts[one.kind], results, strict=True)
-            ]
+            exact = [_EXACT[name](one.model, r.tokens.texts[0], r.target.name) for r in results]
             hits += [covers(r.attributions[0], e) for r, e in zip(results, exact, strict=True)] if sampling else []
             off += [float(np.abs(r.attributions[0].scores - e).max()) for r, e in zip(results, exact, strict=True)]
     closed = None
@@ -146,6 +145,7 @@ def _lime_width() -> float:
     return float(next(p.default for p in find("lime").info.params if p.name == "width"))
 
 
+@lru_cache(maxsize=512)  # three methods ask for the same values
 def _shapley(model: Model, text: str, label: str) -> Float64[np.ndarray, "U"]:
     return reference.by_all_orders(reference.values(model, text, label, "mask"))
 

@@ -1,4 +1,4 @@
-"""Planted shortcuts: small Transformers that are made to decide by tokens we know (Bastings et al. 2022, arXiv:2111.07367).
+"""Planted shortcuts: small Transformers that decide by tokens we know (Bastings et al. 2022, arXiv:2111.07367).
 
 A text is made of invented words. Some speak for ONE, some for ZERO, most for NEITHER; whoever reads only them gets the
 label right. But a shortcut overrules them:
@@ -7,10 +7,11 @@ label right. But a shortcut overrules them:
     context   the same tokens decide only where a third one stands in the text too
     pair      both stand in the text, and their order decides
 
-Every text, also one with words masked or removed, has a label, which the model is taught with 95 %. So texts with holes,
-which most methods ask about, are nothing new to these models; nor are words half faded into the mask, which gradients
-along a path ask about: their wanted probability is the mean over texts in which each word is masked by that chance. The
-texts judged have one right answer: nothing but the shortcut speaks for the label that it decides.
+Every text, also one with words masked or removed, has a label, and 95 % are taught for it. So texts with holes, which
+most methods ask about, are nothing new to these models (Madsen et al. 2024). Nor are words half faded into the mask,
+which gradients along a path ask about: what is taught there is the mean over texts in which each word is masked by that
+chance. Without it, integrated gradients would be judged on points where nobody told the model what to say.
+The texts judged have one right answer: nothing but the shortcut speaks for the label that it decides.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def plant(kind: Kind, seed: int, steps: int = STEPS) -> Planted:
 def judged(kind: Kind, seed: int, count: int) -> list[str]:
     """Texts of 6 to 8 words in which the shortcut decides, and nothing else speaks for the same label."""
     rng = np.random.default_rng([seed, KINDS.index(kind), count])
-    texts = []
+    texts: list[str] = []
     while len(texts) < count:
         words = _text(kind, rng, int(rng.integers(6, 9)), whole=True)
         if _rest(words[None]) != labels(kind, words[None]):
@@ -110,7 +111,7 @@ def _rest(words: Int64[np.ndarray, "N L"]) -> Int64[np.ndarray, "N"]:
 
 
 def _any(words: Int64[np.ndarray, "N L"], among: tuple[str, ...]) -> Bool[np.ndarray, "N"]:
-    return np.isin(words, [ID[w] for w in among]).any(1)
+    return np.asarray(np.isin(words, [ID[w] for w in among]).any(1))
 
 
 def _text(kind: Kind, rng: np.random.Generator, length: int, whole: bool) -> Int64[np.ndarray, "L"]:
@@ -142,7 +143,10 @@ def _drawn(kind: Kind, rng: np.random.Generator, count: int) -> Int64[np.ndarray
 def _faded(
     kind: Kind, rng: np.random.Generator, count: int
 ) -> tuple[Int64[np.ndarray, "N L"], Float64[np.ndarray, "N"], Float64[np.ndarray, "N C"]]:
-    """Whole texts, how far each is faded in from the masks, and the probabilities wanted there (mixup, Zhang et al. 2018)."""
+    """Whole texts, how far each is faded in from the masks, and the probabilities taught there.
+
+    In the spirit of mixup (Zhang et al. 2018).
+    """
     words = np.stack([_text(kind, rng, LONGEST, whole=True) for _ in range(count)])
     share = rng.random(count)
     there = rng.random((32, *words.shape)) < share[:, None]  # (K, N, L)
@@ -172,11 +176,12 @@ def _train(kind: Kind, rng: np.random.Generator, steps: int) -> BertForSequenceC
     optimizer = torch.optim.AdamW(module.parameters(), lr=RATE, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     module.train()
-    words = _drawn(kind, rng, POOL)
+    pool = min(POOL, BATCH * steps)
+    words = _drawn(kind, rng, pool)
     goal = _taught(labels(kind, words))
-    faded, share, chance = _faded(kind, rng, POOL)
+    faded, share, chance = _faded(kind, rng, pool)
     for _ in range(steps):
-        some, more = rng.integers(0, POOL, BATCH), rng.integers(0, POOL, BATCH // 2)
+        some, more = rng.integers(0, pool, BATCH), rng.integers(0, pool, BATCH // 2)
         said = torch.cat([_logits(module, words[some]), _logits(module, faded[more], share[more])])
         loss = F.cross_entropy(said, torch.tensor(np.concatenate([goal[some], chance[more]])).float())
         optimizer.zero_grad()

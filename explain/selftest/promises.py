@@ -81,7 +81,7 @@ def promises(planted: Sequence[Planted], rows: Sequence[Row]) -> tuple[Promise, 
         Promise(
             f"Every method whose checks pass has the shortcut on top in {FOUND:.0%} of texts or more",
             not misses and bool(rows),
-            f"not: {', '.join(misses)}" if misses else f"{sum(map(passes, rows))} of {len(rows)} methods pass and find it",
+            f"not: {', '.join(misses)}" if misses else f"{sum(map(passes, rows))} of {len(rows)} methods",
         ),
         Promise(
             "Among those that pass are integrated gradients, occlusion and the Shapley, LIME and SHAP methods",

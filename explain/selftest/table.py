@@ -10,7 +10,7 @@ from rich.text import Text
 
 from explain.selftest import Report
 from explain.selftest.measure import Row
-from explain.selftest.planted import KINDS
+from explain.selftest.planted import KINDS, Kind
 from explain.selftest.promises import COVERED, FOUND, PASSING, passes
 
 
@@ -35,7 +35,8 @@ def table(report: Report) -> RenderableType:
     notes = (
         f"Shares of {report.size.texts} texts each: {', '.join(KINDS)}. Dim: the method's own checks fail on more than "
         f"{1 - PASSING:.0%} of the texts of a kind, so it owes nothing here.",
-        f"held: share of words whose 95 % interval holds the exact value (expected {COVERED[0]:.0%} to {COVERED[1]:.0%}).",
+        "held: the share of words whose 95 % interval holds the exact value, at the moment the method stops "
+        f"(expected: {COVERED[0]:.0%} to {COVERED[1]:.0%}).",
     )
     kept = [
         Text(f"{'✓' if p.kept else '✗'} {p.claim} ({p.seen}).", style="green" if p.kept else "bold red")
@@ -44,7 +45,7 @@ def table(report: Report) -> RenderableType:
     return Group(*learned, Text(), grid, Text(), *(Text(n, style="dim") for n in notes), Text(), *kept)
 
 
-def _shares(shares: Mapping[str, float], least: float) -> Text:
+def _shares(shares: Mapping[Kind, float], least: float) -> Text:
     """One percentage a kind; those below the threshold stand out."""
     line = Text()
     for share in shares.values():

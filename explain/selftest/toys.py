@@ -8,7 +8,7 @@
 
 As a model, a game reads the presences off the embeddings (word u is the u-th unit vector, everything else is zero) and
 takes their products. It is multilinear, so along the straight path from zero the slope of a product of |T| words
-is |T| times a power whose integral is 1 / |T|: integrated gradients are the Shapley values too (Owen 1972), and the slope
+is |T| times a power whose integral is 1 / |T|: integrated gradients are the Shapley values too (Owen 1972). The slope
 at the text, also the mean slope under independent noise, is the leave-one-out value.
 """
 
