@@ -123,12 +123,16 @@ def selftest(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as canonical JSON.")] = False,
 ) -> None:
     """Hold every method on this install against models and games whose answers are known; takes minutes."""
+    from explain import canonical
     from explain import selftest as truth  # torch
     from explain.selftest.table import table
 
     with _err.status("Starting…") as status:
         report = truth.run(truth.QUICK if quick else truth.FULL, progress=lambda stage: status.update(f"{stage}…"))
-    _print_records([report]) if as_json else _out.print(table(report))
+    if as_json:
+        sys.stdout.buffer.write(canonical.encode(report) + b"\n")
+    else:
+        _out.print(table(report))
     for promise in report.broken:
         _err.print(Text(f"Not kept: {promise.claim} ({promise.seen}).", style="red"), soft_wrap=True)
     if report.broken:

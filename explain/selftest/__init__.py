@@ -26,7 +26,7 @@ class Size(Record):
     runs: int
 
 
-FULL, QUICK = Size(40, 12, 10), Size(20, 12, 5)
+FULL, QUICK = Size(30, 12, 10), Size(20, 8, 5)
 
 
 @dataclass(frozen=True, eq=False)

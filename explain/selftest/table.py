@@ -11,19 +11,19 @@ from rich.text import Text
 from explain.selftest import Report
 from explain.selftest.measure import Row
 from explain.selftest.planted import KINDS, Kind
-from explain.selftest.promises import COVERED, FOUND, PASSING, passes
+from explain.selftest.promises import COVERED, FOUND, PASSING, passes, share
 
 
 def table(report: Report) -> RenderableType:
     """What the models learned, a row a method, and the promises."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("method", "found the shortcut", "checks do not fail", "exactness", "adds up"):
+    for title in ("method", "shortcut found", "no check fails", "exactness", "adds up"):
         grid.add_column(title, no_wrap=True)
     for row in report.rows:
         grid.add_row(
             Text(row.method),
-            _shares(row.found, FOUND),
-            _shares(row.passing, PASSING),
+            _shares(row.found),
+            Text(f"{share(row):.0%}" if row.passing else ""),
             Text(_exactness(row)),
             Text("" if row.residual is None else f"to {row.residual:.1g}"),
             style="" if passes(row) else "dim",
@@ -33,8 +33,8 @@ def table(report: Report) -> RenderableType:
         for kind, accuracy, obeys in report.accuracy
     ]
     notes = (
-        f"Shares of {report.size.texts} texts each: {', '.join(KINDS)}. Dim: the method's own checks fail on more than "
-        f"{1 - PASSING:.0%} of the texts of a kind, so it owes nothing here.",
+        f"shortcut found: in how many of {report.size.texts} texts each it has the largest score ({', '.join(KINDS)}).",
+        f"no check fails: in how many of all these texts; methods below {PASSING:.0%} (dim) owe nothing here.",
         "held: the share of words whose 95 % interval holds the exact value, at the moment the method stops "
         f"(expected: {COVERED[0]:.0%} to {COVERED[1]:.0%}).",
     )
@@ -45,12 +45,12 @@ def table(report: Report) -> RenderableType:
     return Group(*learned, Text(), grid, Text(), *(Text(n, style="dim") for n in notes), Text(), *kept)
 
 
-def _shares(shares: Mapping[Kind, float], least: float) -> Text:
+def _shares(found: Mapping[Kind, float]) -> Text:
     """One percentage a kind; those below the threshold stand out."""
     line = Text()
-    for share in shares.values():
-        line.append(f"{100 * share:4.0f} %", style="" if share >= least else "yellow")
-    return line if shares else Text("not judged")
+    for one in found.values():
+        line.append(f"{100 * one:3.0f} % ", style="" if one >= FOUND else "yellow")
+    return line if found else Text("not judged")
 
 
 def _exactness(row: Row) -> str:

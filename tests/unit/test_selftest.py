@@ -18,7 +18,7 @@ from explain.selftest import Size, measure, reference, toys
 from explain.selftest.language import ID, MASK, VOCABULARY
 from explain.selftest.measure import Games, Row
 from explain.selftest.planted import KINDS, LABELS, Kind, Planted, judged, labels, plant, shortcut_words
-from explain.selftest.promises import EXACT, FOUND, FROZEN, NAMED, REPORTED, Promise, passes, promises
+from explain.selftest.promises import EXACT, FOUND, FROZEN, MEASURED, NAMED, REPORTED, Promise, passes, promises
 
 SMALL = Size(texts=6, games=2, runs=4)
 
@@ -152,7 +152,7 @@ def test_right_methods_find_the_shortcut_and_are_exact(planted: Planted, name: s
     row = on(planted, name)
     assert row.found == {"single": 1.0}
     assert row.direct is not None
-    assert row.direct <= EXACT
+    assert row.direct <= (MEASURED if name == "occlusion" else EXACT)
 
 
 def test_every_closed_form_is_what_its_method_says(games: Games, planted: Planted) -> None:
@@ -213,7 +213,7 @@ def test_a_method_whose_checks_pass_without_finding_breaks_the_promise() -> None
     said = {p.claim.split()[0]: p for p in promises([], [Row("a", found=good, passing=good), Row("b", bad, good)])}
     assert not said["Every"].kept
     assert said["Every"].seen == "not: b"
-    owes_nothing = promises([], [Row("b", bad, {**good, "pair": 0.5})])
+    owes_nothing = promises([], [Row("b", bad, {**good, "pair": 0.2})])
     assert {p.claim.split()[0]: p.kept for p in owes_nothing}["Every"]
 
 
