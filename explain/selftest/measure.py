@@ -45,15 +45,18 @@ class Row(Record):
     """All that was measured of one method.
 
     `found` and `passing` are shares of texts by kind of shortcut: the word with the largest |score| belongs to the
-    shortcut; no check fails. `exact` is the largest error over the largest score on the games, `direct` the same in
-    log-odds on the planted models, from calls of the module (exact Shapley values, occlusion); sampling methods have
-    `covered` instead, the share of words whose 95 % interval held the exact value, its standard error with a run as one
-    case, and the number of runs. `residual` is the largest relative residual. None: does not apply.
+    shortcut; no check fails. `reacting` is the mean percentile among random orders that the removal checks give, of
+    comprehensiveness or sufficiency, whichever is lower. `exact` is the largest error over the largest score on the
+    games, `direct` the largest in log-odds on the planted models, from direct calls (exact Shapley values, occlusion).
+    Sampling methods have `covered` instead: the share of words whose 95 % interval held the exact value, its standard
+    error with a run as one case, and the number of runs. `residual` is the largest relative residual. None: does not
+    apply.
     """
 
     method: str
     found: Mapping[Kind, float] = field(default_factory=dict)
     passing: Mapping[Kind, float] = field(default_factory=dict)
+    reacting: Mapping[Kind, float] = field(default_factory=dict)
     exact: float | None = None
     direct: float | None = None
     covered: float | None = None
@@ -67,6 +70,7 @@ def measured(name: str, planted: Sequence[Planted], texts: Mapping[Kind, Sequenc
     sampling, claims = find(name).info.stochastic, "complete" in find(name).info.axioms
     found: dict[Kind, float] = {}
     passing: dict[Kind, float] = {}
+    reacting: dict[Kind, float] = {}
     residuals: list[float] = []
     hits: list[Bool[np.ndarray, "U"]] = []
     off: list[float] = []
@@ -74,6 +78,7 @@ def measured(name: str, planted: Sequence[Planted], texts: Mapping[Kind, Sequenc
         results = ask(one.model, name, texts[one.kind], 1000 * place)
         found[one.kind] = float(np.mean([top_word(r) in shortcut_words(one.kind) for r in results]))
         passing[one.kind] = float(np.mean([not any(c.status == "fail" for c in r.checks) for r in results]))
+        reacting[one.kind] = min(_mean_value(results, check) for check in ("comprehensiveness", "sufficiency"))
         residuals += [r.attributions[0].relative_residual or 0.0 for r in results]
         if name in _EXACT:
             exact = [_EXACT[name](one.model, r.tokens.texts[0], r.target.name) for r in results]
@@ -95,6 +100,7 @@ def measured(name: str, planted: Sequence[Planted], texts: Mapping[Kind, Sequenc
         method=name,
         found=found,
         passing=passing,
+        reacting=reacting,
         exact=None if sampling else closed,
         direct=max(off) if off and not sampling else None,
         covered=float(np.concatenate(hits).mean()) if hits else None,
@@ -133,6 +139,11 @@ def ask(
 def top_word(result: Explanation) -> str:
     """The word with the largest |score|."""
     return max(result.words(), key=lambda word: abs(word.score)).text
+
+
+def _mean_value(results: Sequence[Explanation], name: str) -> float:
+    """A check's value, averaged over texts."""
+    return float(np.mean([c.value for r in results for c in r.checks if c.name == name]))
 
 
 def covers(found: Attribution, exact: Float64[np.ndarray, "U"]) -> Bool[np.ndarray, "U"]:

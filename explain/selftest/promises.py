@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from explain.methods import find
 from explain.record import Record
 from explain.selftest.measure import Row
 from explain.selftest.planted import KINDS, Planted
 
-FROZEN = (101,)
-REPORTED = (1,)
+FROZEN = (101, 1)
+REPORTED = (2,)
 
 PASSING = 0.8
 """Share of texts, of all kinds together, on which no check of a passing method fails.
@@ -23,6 +24,13 @@ Frozen on seed 101 (40 texts a kind). Checks err too: where one word decides alo
 nothing, and fails exact Shapley values, right by construction, on 10 % of those texts. The shares were: occlusion 0.98,
 exact Shapley and LIME 0.97, KernelSHAP and Shapley sampling 0.94, GradientSHAP 0.92, integrated gradients 0.88; and of
 the two methods that missed the shortcut, layer conductance (92 % of one kind) 0.72, value zeroing (42 %) 0.49.
+"""
+REACTING = 0.88
+"""Mean percentile of the removal checks, on every kind of shortcut, that a passing method reaches.
+
+No order can reach 95 % on one text where one of seven words decides: one random order in seven is as good. Frozen on
+seed 1 (24 texts a kind): methods that found the shortcut in all texts of a kind had 0.90 to 0.96; those that missed it,
+saliency (found in 71 %) 0.83 and SmoothGrad (33 %) 0.67, though few single texts of theirs fail.
 """
 FOUND = 0.95
 EXACT, MEASURED = 1e-6, 2e-6
@@ -53,8 +61,13 @@ class Promise(Record):
 
 
 def passes(row: Row) -> bool:
-    """Whether a method's checks pass: over all kinds of shortcut together, they fail on few texts."""
-    return bool(row.passing) and share(row) >= PASSING
+    """Whether a method's checks pass: they fail on few texts, and on average the model reacts as the scores say."""
+    return bool(row.passing) and share(row) >= PASSING and min(row.reacting.values()) >= REACTING
+
+
+def scores_words(row: Row) -> bool:
+    """Whether a method speaks of words: a position inside a layer holds more than the word shown there."""
+    return find(row.method).info.family != "layer"
 
 
 def share(row: Row) -> float:
@@ -70,7 +83,8 @@ def finds(row: Row) -> bool:
 def promises(planted: Sequence[Planted], rows: Sequence[Row]) -> tuple[Promise, ...]:
     """All promises; those about shortcuts speak of the models that learned theirs."""
     missed = [p.kind for p in planted if not p.learned]
-    misses = [r.method for r in rows if passes(r) and not finds(r)]
+    misses = [r.method for r in rows if scores_words(r) and passes(r) and not finds(r)]
+    owing = [r for r in rows if scores_words(r) and passes(r)]
     known = {r.method: r for r in rows}
     failing = [n for n in NAMED if n not in known or not passes(known[n])]
     calls = {n: known[n].direct for n in ("exact_shapley", "occlusion") if n in known}
@@ -88,12 +102,14 @@ def promises(planted: Sequence[Planted], rows: Sequence[Row]) -> tuple[Promise, 
         Promise(
             "The planted models decide by their shortcuts, so methods can be judged on them",
             not missed and len(planted) == len(KINDS),
-            f"not learned: {', '.join(missed)}" if missed else f"{', '.join(p.kind for p in planted)}: learned",
+            f"not learned: {', '.join(missed)}"
+            if missed
+            else f"learned: {', '.join(p.kind for p in planted) or 'none'}",
         ),
         Promise(
-            f"Every method whose checks pass has the shortcut on top in {FOUND:.0%} of texts or more",
+            f"Every method of words whose checks pass has the shortcut on top in {FOUND:.0%} of texts or more",
             not misses and bool(rows),
-            f"not: {', '.join(misses)}" if misses else f"{sum(map(passes, rows))} of {len(rows)} methods",
+            f"not: {', '.join(misses)}" if misses else f"{len(owing)} of {len(rows)} methods",
         ),
         Promise(
             "Among those that pass are integrated gradients, occlusion and the Shapley, LIME and SHAP methods",

@@ -210,11 +210,15 @@ def test_wrong_standard_errors_are_noticed(games: Games, monkeypatch: pytest.Mon
 
 def test_a_method_whose_checks_pass_without_finding_breaks_the_promise() -> None:
     good, bad = dict.fromkeys(KINDS, 1.0), {**dict.fromkeys(KINDS, 1.0), "pair": 0.9}
-    said = {p.claim.split()[0]: p for p in promises([], [Row("a", found=good, passing=good), Row("b", bad, good)])}
+    said = {
+        p.claim.split()[0]: p for p in promises([], [Row("lime", good, good, good), Row("occlusion", bad, good, good)])
+    }
     assert not said["Every"].kept
-    assert said["Every"].seen == "not: b"
-    owes_nothing = promises([], [Row("b", bad, {**good, "pair": 0.2})])
-    assert {p.claim.split()[0]: p.kept for p in owes_nothing}["Every"]
+    assert said["Every"].seen == "not: occlusion"
+    weak = {**good, "pair": 0.2}
+    for passing, reacting in ((weak, good), (good, weak)):
+        owes_nothing = promises([], [Row("occlusion", bad, passing, reacting)])
+        assert {p.claim.split()[0]: p.kept for p in owes_nothing}["Every"]
 
 
 def test_nobody_is_judged_on_a_model_that_did_not_learn() -> None:
