@@ -6,17 +6,17 @@ which nobody chose anything. See `PASSING` for the figures that froze it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from explain.methods import find
 from explain.record import Record
 from explain.selftest.measure import Row
-from explain.selftest.planted import KINDS, Planted
+from explain.selftest.planted import KINDS, Kind, Planted
 
-FROZEN = (101, 1, 2)
-"""Seeds on which something was chosen: thresholds on 101 and 1, how the models are trained on all three."""
-REPORTED = (3,)
+FROZEN = (101, 1, 2, 3)
+"""Seeds on which something was chosen: thresholds, or how the models are trained."""
+REPORTED = (4,)
 
 PASSING = 0.8
 """Share of texts, of all kinds together, on which no check of a passing method fails.
@@ -26,12 +26,13 @@ nothing, and fails exact Shapley values, right by construction, on 10 % of those
 exact Shapley and LIME 0.97, KernelSHAP and Shapley sampling 0.94, GradientSHAP 0.92, integrated gradients 0.88; and of
 the two methods that missed the shortcut, layer conductance (92 % of one kind) 0.72, value zeroing (42 %) 0.49.
 """
-REACTING = 0.88
-"""Mean percentile of the removal checks, on every kind of shortcut, that a passing method reaches.
+REACTING: Mapping[Kind, float] = {"single": 1 - 1 / 14 - 0.05, "context": 1 - 1 / 7 - 0.05, "pair": 1 - 1 / 7 - 0.05}
+"""Mean percentile of the removal checks that a passing method reaches: 5 points below a perfect order.
 
-No order can reach 95 % on one text where one of seven words decides: one random order in seven is as good. Frozen on
-seed 1 (24 texts a kind): methods that found the shortcut in all texts of a kind had 0.90 to 0.96; those that missed it,
-saliency (found in 71 %) 0.83 and SmoothGrad (33 %) 0.67, though few single texts of theirs fail.
+With seven words (the mean), one random order in seven starts with the one word that decides as well, and two in seven
+with one of two words that are both needed; ties count half. On seed 1, methods that found a single token in all texts
+had 0.90 or more; those that missed it, saliency (found in 71 %) and SmoothGrad (33 %), had 0.83 and 0.67, though few of
+their texts fail a check.
 """
 FOUND = 0.95
 EXACT, MEASURED = 1e-6, 2e-6
@@ -63,7 +64,11 @@ class Promise(Record):
 
 def passes(row: Row) -> bool:
     """Whether a method's checks pass: they fail on few texts, and on average the model reacts as the scores say."""
-    return bool(row.passing) and share(row) >= PASSING and min(row.reacting.values()) >= REACTING
+    return (
+        bool(row.passing)
+        and share(row) >= PASSING
+        and all(row.reacting[kind] >= REACTING[kind] for kind in row.reacting)
+    )
 
 
 def scores_words(row: Row) -> bool:

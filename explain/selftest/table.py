@@ -11,20 +11,20 @@ from rich.text import Text
 from explain.selftest import Report
 from explain.selftest.measure import Row
 from explain.selftest.planted import KINDS, Kind
-from explain.selftest.promises import COVERED, FOUND, PASSING, REACTING, passes, share
+from explain.selftest.promises import COVERED, FOUND, PASSING, passes, share
 
 
 def table(report: Report) -> RenderableType:
     """What the models learned, a row a method, and the promises."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("method", "shortcut found", "no check fails", "reacts", "exactness", "adds up"):
-        grid.add_column(title, no_wrap=True)
+    for title in ("method", "shortcut found, %", "no check fails", "reacts", "exactness", "adds up"):
+        grid.add_column(title, no_wrap=title == "method")
     for row in report.rows:
         grid.add_row(
             Text(row.method),
             _shares(row.found),
             Text(f"{share(row):.0%}" if row.passing else ""),
-            Text(f"{min(row.reacting.values()):.2f}" if row.reacting else ""),
+            Text("  ".join(f"{one:.2f}" for one in row.reacting.values())),
             Text(_exactness(row)),
             Text("" if row.residual is None else f"to {row.residual:.1g}"),
             style="" if passes(row) else "dim",
@@ -35,8 +35,8 @@ def table(report: Report) -> RenderableType:
     ]
     notes = (
         f"shortcut found: in how many of {report.size.texts} texts each it has the largest score ({', '.join(KINDS)}).",
-        f"no check fails: in how many of all these texts; reacts: percentile among random orders of taking words out, "
-        f"in the weakest kind. Methods below {PASSING:.0%} or {REACTING:.2f} (dim) owe nothing here.",
+        f"no check fails: in how many of all these texts, {PASSING:.0%} are asked for; reacts: mean percentile among "
+        "random orders of taking words out. Methods that reach too little (dim) owe nothing here.",
         "held: the share of words whose 95 % interval holds the exact value, at the moment the method stops "
         f"(expected: {COVERED[0]:.0%} to {COVERED[1]:.0%}).",
     )
@@ -51,13 +51,13 @@ def _shares(found: Mapping[Kind, float]) -> Text:
     """One percentage a kind; those below the threshold stand out."""
     line = Text()
     for one in found.values():
-        line.append(f"{100 * one:3.0f} % ", style="" if one >= FOUND else "yellow")
+        line.append(f"{100 * one:4.0f}", style="" if one >= FOUND else "yellow")
     return line if found else Text("not judged")
 
 
 def _exactness(row: Row) -> str:
     if row.covered is not None and row.covered_error is not None:
         return f"held {row.covered:.1%} ± {1.96 * row.covered_error:.1%}"
-    known = [f"to {row.direct:.0e} of direct calls"] if row.direct is not None else []
-    known += [f"to {row.exact:.0e} on paper"] if row.exact is not None else []
+    known = [f"direct calls {row.direct:.0e}"] if row.direct is not None else []
+    known += [f"on paper {row.exact:.0e}"] if row.exact is not None else []
     return ", ".join(known)
