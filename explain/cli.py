@@ -1,7 +1,7 @@
-"""The command line: `explain run`, `models`, `methods`, `limits`, `train`, `dashboard`.
+"""The command line: `explain run`, `models`, `methods`, `limits`, `selftest`, `train`, `dashboard`.
 
 It imports torch only once there is something to compute, so that `--help` is quick. Exit codes: 0 done,
-2 the request cannot be answered (one sentence on standard error), 130 stopped.
+1 the self-test found something wrong, 2 the request cannot be answered (one sentence on standard error), 130 stopped.
 """
 
 from __future__ import annotations
@@ -173,6 +173,28 @@ def limits() -> None:
 
     for name, info in Settings.model_fields.items():
         _out.print(Text(f"EXPLAIN_{name.upper()}={getattr(settings(), name)}"), Text(f"  {info.description}", "dim"))
+
+
+@app.command()
+def selftest(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer texts and runs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as canonical JSON.")] = False,
+) -> None:
+    """Hold every method on this install against models and games whose answers are known; takes minutes."""
+    from explain import canonical
+    from explain import selftest as truth  # torch
+    from explain.selftest.table import table
+
+    with _err.status("Starting…") as status:
+        report = truth.run(truth.QUICK if quick else truth.FULL, progress=lambda stage: status.update(f"{stage}…"))
+    if as_json:
+        sys.stdout.buffer.write(canonical.encode(report) + b"\n")
+    else:
+        _out.print(table(report))
+    for promise in report.broken:
+        _err.print(Text(f"Not kept: {promise.claim} ({promise.seen}).", style="red"), soft_wrap=True)
+    if report.broken:
+        raise SystemExit(1)
 
 
 @app.command()

@@ -15,6 +15,7 @@ import numpy as np
 
 from explain.case import Ask, Case, Draft, Steps
 from explain.methods import method
+from explain.methods._sampling import standard_error
 from explain.plugins import number, words
 from explain.records import Attribution
 
@@ -64,7 +65,7 @@ def expected_gradients(case: Case, params: Params) -> Steps[Attribution]:
         slopes = [(g * deltas[i % len(starts)]).sum(1) for i, g in enumerate(answer.gradients)]
         rounds = np.concatenate([rounds, np.array(slopes).reshape(FIRST, len(starts), -1).mean(1)])  # (R, T)
         units, tokens = case.per_unit(rounds), rounds.mean(0)
-        scores, error = units.mean(0), units.std(0, ddof=1) / np.sqrt(len(units))
+        scores, error = units.mean(0), standard_error(units)
         stop = case.stop(scores, error, params.tolerance, spent=4 * len(rounds) * len(starts), following=4 * len(rows))
         stop = None if stop == "settled" and len(rounds) <= FIRST else stop
         found = case.attribution(
@@ -74,7 +75,7 @@ def expected_gradients(case: Case, params: Params) -> Steps[Attribution]:
             value_input=float(ends.values[0]),
             baseline="background",
             value_baseline=float(ends.values[1:].astype(np.float64).mean()),
-            error=error.astype(np.float32),
+            error=error,
             seed=case.seed,
             stopped=stop,
         )

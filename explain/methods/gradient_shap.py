@@ -17,10 +17,13 @@ import numpy as np
 
 from explain.case import Ask, Case, Steps
 from explain.methods import method
+from explain.methods._sampling import standard_error
 from explain.plugins import choice, number
 from explain.records import Attribution, Evaluations
 
 GROUPS = 16
+TOGETHER = 64
+"""Points that Captum is given in one call: all groups at once by default, one by one where groups are large."""
 _captum_draws = threading.Lock()  # Captum draws from the global generators; one caller at a time
 
 
@@ -59,14 +62,14 @@ def gradient_shap(case: Case, params: Params) -> Steps[Attribution]:
         value_input=float(ends.values[1]),
         baseline=name,
         value_baseline=float(ends.values[0]),
-        error=(unit_groups.std(0, ddof=1) / np.sqrt(GROUPS)).astype(np.float32),
+        error=standard_error(unit_groups),
         seed=case.seed,
         evaluations=Evaluations(backward=GROUPS * each),
     )
 
 
 def _captum(case: Case, start: np.ndarray, spread: float, each: int) -> np.ndarray:
-    """Token scores of every group (G, T), from Captum over our gradients."""
+    """Token scores of every group (G, T), from Captum over our gradients; a group is one copy of the text to Captum."""
     import torch  # 3 s that listing methods must not pay
     from captum.attr import GradientShap
 
@@ -84,17 +87,19 @@ def _captum(case: Case, start: np.ndarray, spread: float, each: int) -> np.ndarr
         def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
             return ctx.slopes * grads[0][:, None, None]  # type: ignore[no-any-return]
 
-    inputs, baselines = torch.from_numpy(case.embeds[None].copy()), torch.from_numpy(start[None].copy())
+    copies = max(1, min(GROUPS, TOGETHER // each))
+    baselines = torch.from_numpy(start[None].copy())
     groups = []
     with _captum_draws, torch.random.fork_rng(devices=[]):
         state = np.random.get_state()
         try:
-            for group in range(GROUPS):
+            for group in range(0, GROUPS, copies):
+                inputs = torch.from_numpy(np.stack([case.embeds] * min(copies, GROUPS - group)))  # (g, T, D)
                 seed = int(np.random.SeedSequence([case.seed, group]).generate_state(1)[0])
                 torch.manual_seed(seed)
                 np.random.seed(seed)
                 found = GradientShap(Target.apply).attribute(inputs, baselines, n_samples=each, stdevs=spread)
-                groups.append(found[0].double().sum(-1).numpy())  # (T,)
+                groups.append(found.double().sum(-1).numpy())  # (g, T)
         finally:
             np.random.set_state(state)
-    return np.stack(groups)
+    return np.concatenate(groups)

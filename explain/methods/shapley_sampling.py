@@ -16,6 +16,7 @@ import numpy as np
 from explain.case import Case, Draft, Steps
 from explain.coalitions import coalition_values
 from explain.methods import method
+from explain.methods._sampling import standard_error
 from explain.plugins import choice, number
 from explain.records import Attribution
 
@@ -52,14 +53,14 @@ def shapley_sampling(case: Case, params: Params) -> Steps[Attribution]:
         steps = np.diff(values.reshape(-1, n + 1), axis=1)  # (2·P, U): what the k-th arrival adds
         added = np.take_along_axis(steps, ranks, axis=1).reshape(-1, 2, n).mean(1)  # (P, U)
         pairs = np.concatenate([pairs, added])
-        scores, error = pairs.mean(0), pairs.std(0, ddof=1) / np.sqrt(len(pairs))
+        scores, error = pairs.mean(0), standard_error(pairs)
         stop = case.stop(scores, error, params.tolerance, spent=2 * len(pairs) * n, following=2 * FIRST * n)
         found = case.attribution(
             unit_scores=scores,
             value_input=float(values[n]),
             baseline=case.stands_in(params.replacement),
             value_baseline=float(values[0]),
-            error=error.astype(np.float32),
+            error=error,
             seed=case.seed,
             stopped=stop,
         )

@@ -15,6 +15,7 @@ import numpy as np
 
 from explain.case import Ask, Case, Draft, Steps
 from explain.methods import method
+from explain.methods._sampling import standard_error
 from explain.plugins import choice, number
 from explain.records import Attribution
 
@@ -57,7 +58,7 @@ def smooth_grad(case: Case, params: Params) -> Steps[Attribution]:
         answer = yield Ask([case.row(), *(case.point(p, 0.0, p) for p in points)], gradients=True)
         draws = np.concatenate([draws, [(g * delta).sum(1) for g in answer.gradients[1:]]])  # (N, T)
         units = case.per_unit(draws)  # (N, U)
-        scores, error = units.mean(0), units.std(0, ddof=1) / np.sqrt(len(units))
+        scores, error = units.mean(0), standard_error(units)
         stop = case.stop(scores, error, params.tolerance, spent=4 * len(draws), following=4 * ROUND)
         found = case.attribution(
             unit_scores=scores,
@@ -65,7 +66,7 @@ def smooth_grad(case: Case, params: Params) -> Steps[Attribution]:
             special=case.of_specials(draws.mean(0)),
             value_input=float(answer.values[0]),
             baseline=name,
-            error=error.astype(np.float32),
+            error=error,
             seed=case.seed,
             stopped=stop,
         )

@@ -7,12 +7,13 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from explain.catalog import Request
 from explain.checks import Found
 from explain.checks.agreement import agreement
 from explain.checks.infidelity import infidelity
-from explain.checks.leave_one_out import leave_one_out
+from explain.checks.leave_one_out import _signs, _tau, leave_one_out
 from explain.effects import measure
 from explain.engine import Model
 from explain.records import Attribution, Check
@@ -109,3 +110,11 @@ def test_only_the_first_methods_are_checked_where_that_is_asked(tiny: Model) -> 
     (result,) = tiny.answer([request])
     assert {c.attribution for c in result.checks} == {0}
     assert "agreement" in {c.name for c in result.checks}
+
+
+def test_tau_equals_scipys_also_with_ties() -> None:
+    rng = np.random.default_rng(0)
+    for digits in (0, 1, 8):
+        a, b = rng.normal(size=(2, 7)).round(digits)
+        assert _tau(_signs(a), _signs(b)) == pytest.approx(kendalltau(a, b).statistic, abs=1e-12)
+    assert _tau(_signs(np.ones(5)), _signs(rng.normal(size=5))) == 0.0

@@ -31,6 +31,7 @@ LAYERS = [
     ["gate", "looking"],
     ["work"],
     ["engine"],
+    ["selftest"],
     ["service"],
     ["render"],
     ["dashboard"],
