@@ -26,5 +26,5 @@ app = st.App(
     Path(dashboard.__file__).with_name("main.py"),
     lifespan=lifespan,
     routes=[frames.route],
-    middleware=[Middleware(LoopbackOnly)],
+    middleware=[Middleware(LoopbackOnly), Middleware(frames.OwnFrames)],
 )

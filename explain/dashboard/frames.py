@@ -1,7 +1,8 @@
 """Documents that a page shows in a frame: kept in memory, served by an address that cannot be guessed, and shut off.
 
 A document may run its own scripts and nothing else: `sandbox` without `allow-same-origin` gives it an origin of its
-own, from where the page around it cannot be read or scripted, and it may load nothing from anywhere.
+own, from where the page around it cannot be read or scripted, and it may load nothing from anywhere. One thing only
+the page around it can forbid: that a frame goes to another address, with what it knows in it. `OwnFrames` does.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from explain.render.bertviz import SAFE
 
@@ -51,3 +54,18 @@ async def answer(request: Request) -> HTMLResponse:
 
 
 route = Route("/viz/{key}", answer)
+
+
+class OwnFrames:
+    """ASGI middleware: frames of our pages show, and lead to, nothing but this server."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).append("Content-Security-Policy", "frame-src 'self'")
+            await send(message)
+
+        await self.app(scope, receive, add)

@@ -189,7 +189,7 @@ def test_a_bertviz_that_we_do_not_know_is_refused(
 
 @pytest.fixture
 def client() -> TestClient:
-    app = Starlette(routes=[frames.route], middleware=[Middleware(LoopbackOnly)])
+    app = Starlette(routes=[frames.route], middleware=[Middleware(LoopbackOnly), Middleware(frames.OwnFrames)])
     return TestClient(app, headers={"host": "localhost:8501"})
 
 
@@ -197,9 +197,11 @@ def test_a_document_is_shut_off(client: TestClient) -> None:
     address = frames.place("a test", lambda: "<p>shown</p>")
     found = client.get(address)
     assert found.text == "<p>shown</p>"
-    rules = found.headers["content-security-policy"].split("; ")
+    own, everywhere = found.headers.get_list("content-security-policy")
+    rules = own.split("; ")
     assert rules[0] == "sandbox allow-scripts", "and not allow-same-origin, popups, forms or top navigation"
     assert {"default-src 'none'", "frame-ancestors 'self'"} <= set(rules)
+    assert everywhere == "frame-src 'self'"
     assert found.headers["cache-control"] == "no-store"
     assert found.headers["x-content-type-options"] == "nosniff"
     assert found.headers["content-type"] == "text/html; charset=utf-8"

@@ -43,7 +43,8 @@ def every_head(report: HeadsReport) -> tuple[int, int]:
         label_visibility="collapsed",
     )  # fmt: skip
     layers, count = next(iter(report.statistics.values())).shape
-    layer, head = st.session_state.get("open_head") or heads.strongest(report)
+    clicked = (st.session_state.get("grid") or {}).get("chosen")  # known before the grid is drawn, which shows it
+    layer, head = clicked or st.session_state.get("open_head") or heads.strongest(report)
     chosen = (min(layer, layers - 1), min(head, count - 1))
     found = view.grid(heads.grid(report, st.session_state.heads_by, chosen), key="grid")
     st.session_state.open_head = found
