@@ -23,9 +23,11 @@ from explain.render.pieces import visible
 
 View = Literal["head view", "model view"]
 VIEWS: dict[View, str] = {
-    "head view": "All heads of one layer; each colour is a head. Move over a word to see only its lines, click a "
-    "square to leave a head out, double-click it to see no other.",
-    "model view": "All heads of all layers; click one to enlarge it, and move over its words to see only their lines.",
+    "head view": "All heads of one layer: words on the left look at words on the right, and each head has a colour "
+    "(colours repeat after ten). Move over a word to see only its lines, click a square to leave a head out, "
+    "double-click it to see no other.",
+    "model view": "All heads of all layers: words on the left look at words on the right. Click a head to enlarge it, "
+    "and move over a word on its left to see only that word's lines.",
 }
 LONGEST: dict[View, int] = {"head view": 128, "model view": 48}
 """Tokens that a view takes; a browser draws one line a pair of tokens and head, all at once."""
@@ -75,7 +77,7 @@ def about(view: View, shape: tuple[int, int, int], around: int) -> str:
     found = layers(view, shape, around)
     said = [
         VIEWS[view],
-        "Darker lines are larger weights, rounded to four decimals.",
+        "The stronger a line, the larger the weight, rounded to four decimals.",
         f"Drawn by BertViz {version('bertviz')} for texts of up to {LONGEST[view]} tokens.",
     ]
     if len(found) < shape[0]:

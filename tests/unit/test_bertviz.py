@@ -263,7 +263,7 @@ def test_the_page_shows_both_views(attention_page: AppTest, client: TestClient) 
     assert attention_page.session_state["open_head"][0] == shown["layer"]
     attention_page.segmented_control(key="bertviz_view").set_value("model view").run()
     assert "<title>BertViz model view</title>" in client.get(frame(attention_page)).text
-    assert any("click one to enlarge" in c.value for c in attention_page.caption)
+    assert any("Click a head to enlarge it" in c.value for c in attention_page.caption)
 
 
 def test_the_page_builds_nothing_before_it_is_opened(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
