@@ -7,6 +7,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from explain import dashboard
+from explain.dashboard import frames
 from explain.dashboard.guard import LOCAL, LoopbackOnly
 from explain.service import service
 from explain.settings import settings
@@ -21,4 +22,9 @@ async def lifespan(_app):
     yield {}
 
 
-app = st.App(Path(dashboard.__file__).with_name("main.py"), lifespan=lifespan, middleware=[Middleware(LoopbackOnly)])
+app = st.App(
+    Path(dashboard.__file__).with_name("main.py"),
+    lifespan=lifespan,
+    routes=[frames.route],
+    middleware=[Middleware(LoopbackOnly), Middleware(frames.OwnFrames)],
+)

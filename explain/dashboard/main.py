@@ -10,7 +10,18 @@ PAGES = Path(__file__).parent / "screens"
 """Not `pages`: Streamlit takes a folder of that name beside the script for an older kind of navigation."""
 KEPT = (
     *("text", "example", "model", "pair", "beside", "target", "contrast", "quantity", "granularity", "fixed"),
-    *("phrases", "rationale", "heads_by", "ablation", "map_by", "map_specials", "map_norms", "masked", "combine"),
+    *(
+        "phrases",
+        "rationale",
+        "heads_by",
+        "ablation",
+        "map_by",
+        "map_specials",
+        "map_norms",
+        "masked",
+        "combine",
+        "bertviz_view",
+    ),
 )
 
 st.set_page_config(page_title="Whyboard", page_icon=str(bundled.shipped("assets") / "logo.svg"), layout="centered")

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import time
 import tomllib
+import urllib.error
 import urllib.request
 import venv
 from itertools import chain
@@ -52,7 +53,9 @@ def test_wheel_explains_from_another_folder(installed: Path, tmp_path: Path) -> 
 def test_wheel_lists_models_and_has_the_assets(installed: Path, tmp_path: Path) -> None:
     code = (
         "import json; from explain import bundled, list_models;"
-        "print(json.dumps([[m.name for m in list_models()], (bundled.shipped('assets') / 'theme.css').is_file()]))"
+        "names = ['d3.min.js', 'd3.LICENSE', 'jquery.min.js', 'jquery.LICENSE'];"
+        "found = [(bundled.shipped('assets') / n).is_file() for n in ['theme.css', *(f'vendor/{n}' for n in names)]];"
+        "print(json.dumps([[m.name for m in list_models()], all(found)]))"
     )
     out = subprocess.run(
         [str(installed / "python"), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -75,6 +78,10 @@ def test_wheel_serves_the_dashboard_from_another_folder(installed: Path, tmp_pat
             time.sleep(0.1)
         with urllib.request.urlopen(f"http://localhost:{port}/") as page:
             assert page.status == 200
+            assert page.headers["Content-Security-Policy"] == "frame-src 'self'"
+        with pytest.raises(urllib.error.HTTPError, match="404") as frame:
+            urllib.request.urlopen(f"http://localhost:{port}/viz/none")
+        assert b"no longer kept" in frame.value.read(), "ours, not Streamlit's"
     finally:
         process.terminate()
         said = process.communicate(timeout=20)[0]

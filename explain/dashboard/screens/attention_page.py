@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast, get_args
 
+import numpy as np
 import streamlit as st
 
 from explain import bundled
 from explain.catalog import Request
-from explain.dashboard import ask, jobs, link, panels
+from explain.dashboard import ask, frames, jobs, link, panels
 from explain.dashboard.view import heads as view
 from explain.errors import ExplainError
 from explain.heads import CAVEAT, Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
-from explain.render import heads, html, sentences
+from explain.records import Explanation
+from explain.render import bertviz, heads, html, sentences
 from explain.service import Question
 from explain.units import word_spans
 
@@ -25,17 +28,17 @@ SHOWN = 24
 """Words that get a bar in the section on all layers."""
 
 
-def answered(question: Question, model: str, note: str) -> HeadsReport | HeadMap | None:
+def answered(question: Question, model: str, note: str) -> HeadsReport | HeadMap | Explanation | None:
     """The answer, or its error's sentence in its place."""
     job = jobs.aside(question, model, note)
     error = job if isinstance(job, ExplainError) else job.error
     if error is not None:
         panels.problem(error)
         return None
-    if isinstance(job, ExplainError) or job.seen is None:
+    found = None if isinstance(job, ExplainError) else job.seen or job.result
+    if found is None:
         st.info("The model is busy. Press Look to try again.")
-        return None
-    return job.seen
+    return found
 
 
 def every_head(report: HeadsReport) -> tuple[int, int]:
@@ -46,7 +49,8 @@ def every_head(report: HeadsReport) -> tuple[int, int]:
         label_visibility="collapsed",
     )  # fmt: skip
     layers, count = next(iter(report.statistics.values())).shape
-    layer, head = st.session_state.get("open_head") or heads.strongest(report)
+    clicked = (st.session_state.get("grid") or {}).get("chosen")  # known before the grid is drawn, which shows it
+    layer, head = clicked or st.session_state.get("open_head") or heads.strongest(report)
     chosen = (min(layer, layers - 1), min(head, count - 1))
     found = view.grid(heads.grid(report, st.session_state.heads_by, chosen), key="grid")
     st.session_state.open_head = found
@@ -103,6 +107,37 @@ def _row(found: HeadMap, by: heads.By, specials: bool, word: int | None) -> int 
     names = [entry for entry in heads.labels(found.tokens, by) if specials or not entry[2]]
     mine = [i for i, (_, members, _) in enumerate(names) if found.tokens.words[members[0]] == word]
     return mine[0] if mine else None
+
+
+def many_heads(report: HeadsReport, about: Request, model: str, layer: int) -> None:
+    """BertViz's views of a layer and of the whole model, in a frame; nothing is computed before they are opened."""
+    box = st.expander("BertViz: all heads of a layer, or of the whole model", key="bertviz", on_change="rerun")
+    if not box.open:
+        return
+    with box:
+        st.segmented_control(
+            "View", list(bertviz.VIEWS), key="bertviz_view", required=True, format_func=str.capitalize,
+            label_visibility="collapsed",
+        )  # fmt: skip
+        try:
+            _frame(st.session_state.bertviz_view, report, about, model, layer)
+        except ExplainError as error:
+            panels.problem(error)
+
+
+def _frame(which: bertviz.View, report: HeadsReport, about: Request, model: str, layer: int) -> None:
+    depth, count = next(iter(report.statistics.values())).shape
+    shape = (depth, count, len(report.tokens.ids))
+    bertviz.require_short(which, shape[2])
+    question = replace(about, methods=(), checks=(), attention=tuple(range(depth)))
+    found = answered(question, model, "Reading every head…")
+    if not isinstance(found, Explanation) or found.attention is None:
+        return
+    weights = np.stack([maps.weights for maps in found.attention])  # (L, H, T, T)
+    name = f"{report.digest} {which} {layer}"
+    address = frames.place(name, lambda: bertviz.document(which, weights, report.tokens.strings, layer))
+    st.caption(bertviz.about(which, shape, layer))
+    st.iframe(address, height=bertviz.height(which, shape, layer), alt=f"BertViz {which}")
 
 
 def all_layers(report: HeadsReport) -> None:
@@ -174,7 +209,8 @@ def opened(query: dict[str, str]) -> tuple[int, int] | None:
 query = st.query_params.to_dict()
 link.restore(query)
 st.session_state.setdefault("open_head", opened(query))
-for name, value in {"heads_by": heads.EFFECT, "ablation": "mean", "map_by": "word"}.items():
+start = {"heads_by": heads.EFFECT, "ablation": "mean", "map_by": "word", "bertviz_view": "head view"}
+for name, value in start.items():
     st.session_state.setdefault(name, value)
 model, pressed = ask.text_and_model("Look")
 st.html(html.heading("Attention", CAVEAT))
@@ -203,6 +239,7 @@ if isinstance(report, HeadsReport):
     own = {} if model in bundled.names() else {"model": model}
     link.view(st.session_state.text, head=f"{layer},{head}", **own)
     one_head(report, about, model, layer, head, masked)
+    many_heads(report, about, model, layer)
     all_layers(report)
     st.html(html.heading("How this was computed", None))
     st.html(html.strip(heads.how(report), panels.state_of(running=False)))

@@ -74,5 +74,7 @@ export default function (component) {
     el("span", { class: "unit" }, data.unit),
     el("span", { class: "hint" }, "columns are heads; arrow keys move, Enter opens"),
   );
+  const focused = root.contains(root.getRootNode().activeElement);
   root.replaceChildren(table, legend);
+  if (focused) cells[layer][head].focus({ preventScroll: true }); // so that arrow keys go on from the head just opened
 }

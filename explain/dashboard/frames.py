@@ -1,0 +1,71 @@
+"""Documents that a page shows in a frame: kept in memory, served by an address that cannot be guessed, and shut off.
+
+A document may run its own scripts and nothing else: `sandbox` without `allow-same-origin` gives it an origin of its
+own, from where the page around it cannot be read or scripted, and it may load nothing from anywhere. One thing only
+the page around it can forbid: that a frame goes to another address, with what it knows in it. `OwnFrames` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from explain.render.bertviz import SAFE
+
+KEPT = 8
+"""Documents of this process, of all sessions; the oldest goes first, and is made again when it is asked for."""
+HEADERS = {
+    "Content-Security-Policy": f"sandbox allow-scripts; {SAFE}; frame-ancestors 'self'",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_GONE = "<p>This picture is no longer kept. Reload the page to draw it again.</p>"
+_secret = secrets.token_bytes(32)
+_documents: OrderedDict[str, str] = OrderedDict()
+_lock = Lock()
+
+
+def place(name: str, build: Callable[[], str]) -> str:
+    """Address of a document. `name` says what is in it: a known one keeps its address and is not built again."""
+    key = hashlib.blake2b(name.encode(), key=_secret, digest_size=20).hexdigest()
+    if key not in _documents:
+        document = build()
+        with _lock:
+            _documents[key] = document
+            while len(_documents) > KEPT:
+                _documents.popitem(last=False)
+    return f"/viz/{key}"
+
+
+async def answer(request: Request) -> HTMLResponse:
+    """The document at an address, under the headers that shut it off."""
+    document = _documents.get(request.path_params["key"])
+    return HTMLResponse(document or _GONE, 200 if document else 404, HEADERS)
+
+
+route = Route("/viz/{key}", answer)
+
+
+class OwnFrames:
+    """ASGI middleware: frames of our pages show, and lead to, nothing but this server."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).append("Content-Security-Policy", "frame-src 'self'")
+            await send(message)
+
+        await self.app(scope, receive, add)

@@ -1,0 +1,96 @@
+"""How long the Attention page and BertViz's views take in a browser, and what they send.
+
+    python -m tests.benchmarks.attention_page
+
+Prints a line a measurement. `draws` is from the frame's first byte to its last line, in the browser alone; `opens` is
+what a person waits after choosing the view, with the pass through the model and the document made.
+"""
+
+from __future__ import annotations
+
+import time
+
+from playwright.sync_api import Page, WebSocket, sync_playwright
+
+from tests.browser.harness import chromium, dashboard
+
+FRAMES = [("Head view", 32), ("Head view", 128), ("Model view", 32), ("Model view", 48)]
+LAYERS, HEADS = 6, 12
+
+
+def ready(page: Page) -> None:
+    """Wait until the grid and the picture of a head are there and nothing runs."""
+    page.locator(".map canvas").wait_for(timeout=300_000)
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=300_000)
+
+
+def frame(page: Page, view: str, count: int) -> str:
+    """Open a view of a text of `count` tokens."""
+    page.get_by_label("Text", exact=True).fill("film " * (count - 2))
+    page.get_by_role("button", name="Look", exact=True).click()
+    page.wait_for_timeout(1000)
+    ready(page)
+    page.locator("summary", has_text="BertViz").click()
+    page.get_by_role("radio", name="Head view").wait_for()
+    begin = time.perf_counter()
+    if view != "Head view":
+        page.get_by_role("radio", name=view).click(force=True)
+    place = page.locator(f"iframe[title='BertViz {view.lower()}']")
+    place.wait_for(timeout=120_000)
+    found = place.element_handle().content_frame()
+    lines = (HEADS if view == "Head view" else LAYERS * HEADS) * count**2
+    while found.evaluate("document.querySelectorAll('svg line').length") < lines:
+        page.wait_for_timeout(50)
+    found.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")  # painted, not only made
+    opens = time.perf_counter() - begin
+    draws = found.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd") / 1000
+    sent = found.evaluate("performance.getEntriesByType('navigation')[0].decodedBodySize")
+    return f"{view}, {count} tokens: opens {opens:.1f} s, draws {draws:.1f} s, {lines:,} lines, {sent / 1e6:.2f} MB"
+
+
+def first_visit(page: Page, address: str) -> str:
+    """The page at 512 tokens, from navigation on, with what the server sends over its socket."""
+    received: list[int] = []
+
+    def watch(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda data: received.append(len(data)))
+
+    page.on("websocket", watch)
+    begin = time.perf_counter()
+    page.goto(f"{address}/attention?example=Too+long")
+    page.locator(".heads .cell").first.wait_for(timeout=300_000)
+    grid = time.perf_counter() - begin
+    ready(page)
+    whole, sent = time.perf_counter() - begin, sum(received)
+    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1000
+    begin = time.perf_counter()
+    page.locator(".heads .cell").nth(40).click()
+    page.get_by_role("heading", name="Layer 3, head 4").wait_for()
+    ready(page)
+    other = time.perf_counter() - begin
+    return (
+        f"512 tokens: first paint {paint:.1f} s, grid {grid:.1f} s, interactive {whole:.1f} s, {sent / 1e6:.2f} MB; "
+        f"another head {other:.1f} s"
+    )
+
+
+def main() -> None:
+    """Measure everything once."""
+    with dashboard(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1") as address, sync_playwright() as playwright:
+        browser = chromium(playwright)
+        page = browser.new_page()
+        page.goto(f"{address}/attention")  # the model is loaded, and its average outputs known
+        ready(page)
+        page.close()
+        for view, count in FRAMES:
+            page = browser.new_page()
+            page.goto(f"{address}/attention")
+            ready(page)
+            print(frame(page, view, count), flush=True)
+            page.close()
+        print(first_visit(browser.new_page(), address), flush=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
