@@ -84,7 +84,7 @@ def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
             )
         worst = min(rows, key=lambda row: row["percentile"])
         share, n = float(worst["percentile"]), len(orders) - 1 - (loo is not None)
-        status, sentence = _judge(share, n, exact, f"{claim} than", f"in the weakest of {len(rows)} measurements")
+        status, sentence = _judge(share, n, exact, f"{claim} than", f"weakest of {len(rows)} measurements")
         low, high = (share, share) if exact else _wilson(share, n)
         details: dict[str, Any] = {"orders": n, "exact": exact, "removed": ks.tolist(), "measurements": rows}
         return Check(
@@ -92,8 +92,8 @@ def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
         )
 
     return (
-        verdict("comprehensiveness", 0, 1, "Taking out the words with the highest scores first moves the model more"),
-        verdict("sufficiency", 1, -1, "Keeping only the words with the highest scores moves the model less"),
+        verdict("comprehensiveness", 0, 1, "Taking words out, highest score first, moves the decision further"),
+        verdict("sufficiency", 1, -1, "Keeping only the words with the highest scores moves the decision less"),
     )
 
 
@@ -157,8 +157,8 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def _judge(share: float, n: int, exact: bool, claim: str, where: str) -> tuple[Status, str]:
-    kind = f"of the {n} other orders do" if exact else f"of {n} random orders do"
-    sentence = f"{claim} {100 * share:.0f} % {kind}, {where}."
+    kind = f"of the {n} other orders" if exact else f"of {n} random orders"
+    sentence = f"{claim} {100 * share:.0f} % {kind} ({where})."
     if exact or n >= ENOUGH:
         return ("pass" if share >= PASS else "fail" if share <= FAIL else "warn"), sentence
     if _wilson(share, n)[1] < FAIL:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -10,12 +12,13 @@ from explain import errors
 from explain.catalog import Request
 from explain.dashboard import jobs
 from explain.dashboard.view.reasons import reasons
-from explain.records import Check, Explanation
+from explain.records import Explanation
 from explain.render import figures, html, sentences, spreadsheet
 from explain.render import pairs as render_pairs
 from explain.render import reasons as render_reasons
 from explain.render.pieces import visible
 
+ATTENTION = "screens/attention_page.py"
 CAVEAT = "Where it looks, not why it decided: attention is not an explanation (Jain & Wallace 2019)."
 PAIRS = "“not” and “good” do together what neither does alone. Which words of this text do?"
 
@@ -58,7 +61,7 @@ def change(explanation: Explanation) -> None:
     if figure is None:
         return
     st.html(html.heading("How the scores add up", sentences.sum_up(explanation)))
-    st.plotly_chart(figure, width="stretch", key="waterfall", config=_config("waterfall"))
+    st.plotly_chart(figure, width="stretch", key="waterfall", config=config("waterfall"))
     with st.expander("The same numbers as a table"):
         st.html(html.table(("step", explanation.target.unit), figures.steps(explanation)))
 
@@ -69,13 +72,18 @@ def beside(explanation: Explanation) -> None:
         return
     finding = next((c.sentence for c in explanation.checks if c.name == "agreement" and c.attribution == 0), None)
     st.html(html.heading("The same words by other methods", finding))
-    st.plotly_chart(figures.side_by_side(explanation), width="stretch", key="methods", config=_config("methods"))
+    st.plotly_chart(figures.side_by_side(explanation), width="stretch", key="methods", config=config("methods"))
     st.caption("Each row is divided by its own largest score, since methods differ in unit; the table has the numbers.")
     with st.expander("The same numbers as a table"):
         names = [a.method.replace("_", " ") for a in explanation.attributions]
         columns = zip(*(a.scores.tolist() for a in explanation.attributions), strict=True)
         texts = [w.text for w in explanation.words()]
         st.html(html.table(["word", *names], ([t, *map(_number, row)] for t, row in zip(texts, columns, strict=True))))
+    found = [c for c in explanation.checks if c.name == "agreement" and c.attribution == 0]
+    if found:
+        head = ("against", "same word on top", "shared of the three largest", "same signs there", "rank agreement")
+        with st.expander("Where they agree"):
+            st.html(html.table(head, map(_agreed, found[0].details["pairs"])))
 
 
 def pairs(explanation: Explanation, request: Request, model: str, *, running: bool) -> None:
@@ -89,7 +97,7 @@ def pairs(explanation: Explanation, request: Request, model: str, *, running: bo
     title.html(html.heading("Words that work together", render_pairs.sentence(measured, found)))
     if not len(found.pairs):
         return
-    st.plotly_chart(figures.pair_heatmap(measured, found), width="stretch", key="pairs", config=_config("pairs"))
+    st.plotly_chart(figures.pair_heatmap(measured, found), width="stretch", key="pairs", config=config("pairs"))
     said = f"{render_pairs.meaning(measured, found)} {render_pairs.colours(measured, found)}"
     st.caption(html.markdown(said))
     with st.expander("The strongest pairs as a table"):
@@ -114,52 +122,11 @@ def _measured(explanation: Explanation, request: Request, model: str, running: b
     return job.result
 
 
-def trust(explanation: Explanation, *, running: bool) -> None:
-    """The three questions, and the curves behind the second."""
-    st.html(html.heading("Does this picture match the model?", None))
-    st.html(html.questions(sentences.questions(explanation)))
-    curves = [c for c in explanation.checks if "measurements" in c.details and c.attribution == 0]
-    if not curves:
-        return
-    done = st.session_state.get("thorough_for") == explanation.tokens.texts[0]
-    about = "200 random orders instead of 20, and every check there is. Takes some seconds; gives verdicts."
-    if not running and not done and st.button("Check thoroughly", help=about):
-        st.session_state.thorough_for = explanation.tokens.texts[0]
-        st.rerun()
-    with st.expander("Taking words out: the curves"):
-        for check in curves:
-            _curve(check)
-
-
-def _curve(check: Check) -> None:
-    row = min(check.details["measurements"], key=lambda r: r["percentile"])
-    st.html(
-        html.heading(
-            check.name.capitalize(), f"Weakest of the measurements: {row['scale']}, by {row['replacement']}.", level=4
-        )
-    )
-    st.plotly_chart(
-        figures.removal_curves(check), width="stretch", key=f"curve-{check.name}", config=_config(check.name)
-    )
-    head = ("scale", "replaced by", "these scores", "random", "leave-one-out", "better than")
-    rows = [
-        (
-            r["scale"],
-            r["replacement"],
-            f"{r['ours']:.3f}",
-            f"{r['random']:.3f}",
-            "" if r["leave_one_out"] is None else f"{r['leave_one_out']:.3f}",
-            f"{r['percentile']:.0%}",
-        )
-        for r in check.details["measurements"]
-    ]
-    st.html(html.table(head, rows))
-
-
 def attention(explanation: Explanation, request: Request, model: str, selected: int | None) -> None:
     """Where one head looks: layer and head picker, words by words."""
     info = explanation.model
     st.html(html.heading("Where heads look", CAVEAT))
+    st.page_link(ATTENTION, label="All heads, and what each does to the decision")
     if not info.n_layers or not info.n_heads:
         st.caption("This model does not say how many layers and heads it has.")
         return
@@ -177,7 +144,7 @@ def attention(explanation: Explanation, request: Request, model: str, selected: 
         head = 0
     figure = figures.attention_heatmap(job.result, maps, head, selected)
     off = float(abs(maps.weights[head].sum(-1) - 1).max())
-    st.plotly_chart(figure, width="stretch", key="attention", config=_config("attention"))
+    st.plotly_chart(figure, width="stretch", key="attention", config=config("attention"))
     st.caption(
         f"{maps.kind.capitalize()} attention, layer {layer}, head {head}. Rows sum to 1 (largest error {off:.1e})."
     )
@@ -220,6 +187,17 @@ def problem(error: errors.ExplainError, model: str = "", method: str = "") -> No
         st.rerun()
 
 
+def _agreed(pair: Mapping[str, Any]) -> tuple[str, ...]:
+    yes = {True: "yes", False: "no"}
+    return (
+        pair["method"].replace("_", " "),
+        yes[pair["same_top"]],
+        str(pair["shared"]),
+        yes[pair["same_signs"]],
+        f"{pair['rank_correlation']:+.2f}".replace("-", "−"),
+    )
+
+
 def _number(value: float) -> str:
     return f"{value:+.3g}".replace("-", "−")
 
@@ -229,5 +207,6 @@ def state_of(running: bool) -> str:
     return "NOT FILED – view only, neither stored nor signed" + (" · checks not finished" if running else "")
 
 
-def _config(name: str) -> dict[str, object]:
+def config(name: str) -> dict[str, object]:
+    """Plotly's own buttons, and the name of a downloaded figure."""
     return {"displaylogo": False, "toImageButtonOptions": {"filename": f"whyboard-{name}", "scale": 2}}

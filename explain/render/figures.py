@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,10 +74,14 @@ def waterfall(explanation: Explanation, index: int = 0) -> go.Figure | None:
 
 def side_by_side(explanation: Explanation) -> go.Figure:
     """Methods × words: each row's scores over its own largest, vermilion to blue as on the page."""
+    return rows_of_words(explanation, {a.method.replace("_", " "): a.scores.tolist() for a in explanation.attributions})
+
+
+def rows_of_words(explanation: Explanation, found: Mapping[str, Sequence[float]]) -> go.Figure:
+    """Named rows of scores × words, each row over its own largest."""
     turn = palette.direction(explanation, explanation.attributions[0])
-    rows = [a.scores.astype(float) for a in explanation.attributions]
+    names, rows = list(found), [np.array(row, dtype=float) for row in found.values()]
     z = [turn * row / max(float(np.abs(row).max(initial=0)), 1e-12) for row in rows]
-    names = [a.method.replace("_", " ") for a in explanation.attributions]
     words = [_label(w.text) for w in explanation.words()]
     figure = go.Figure(
         go.Heatmap(

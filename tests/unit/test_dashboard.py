@@ -116,6 +116,9 @@ def test_methods_stand_beside_each_other_and_a_thorough_check_is_asked_for(app: 
     assert "infidelity" in (request.checks or ())
     assert not app.exception
     assert "Infidelity" in html_of(app)
+    shown = {e.label for e in app.expander}
+    assert {"Where they agree", "The same method against every baseline", "Taking words out: the curves"} <= shown
+    assert "deletion area" in html_of(app)
 
 
 def test_labels_become_targets(app: AppTest) -> None:

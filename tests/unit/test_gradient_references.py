@@ -103,7 +103,7 @@ def test_random_points_on_one_path_average_to_integrated_gradients(tiny: Model, 
     assert found.error is not None
     largest = np.abs(true.scores).max()
     assert (np.abs(found.scores - true.scores) <= 3.5 * found.error + 1e-3 * largest).all()
-    assert 0 < found.error.max() <= 0.05 * largest
+    assert 0 < found.error.max() <= 0.06 * largest
     assert found.value_baseline == pytest.approx(true.value_baseline, abs=1e-5)
 
 

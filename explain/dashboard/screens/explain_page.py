@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from explain import list_methods
-from explain.dashboard import jobs, panels
+from explain.dashboard import jobs, panels, trust
 from explain.dashboard.ask import Asked, ask
 from explain.errors import ExplainError
 from explain.render import html
@@ -35,7 +35,7 @@ def outcome(asked: Asked, job: Job) -> None:
             panels.change(explanation)
             panels.beside(explanation)
             panels.pairs(explanation, asked.request, asked.model, running=running)
-            panels.trust(explanation, running=running)
+            trust.trust(explanation, running=running)
             if not running:
                 panels.attention(explanation, asked.request, asked.model, selected)
             panels.how(explanation, running=running)
