@@ -10,10 +10,12 @@ from explain.catalog import Request, TargetKind
 from explain.checks import chosen
 from explain.errors import InputError, MethodError
 from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
+from explain.lens import Lens, LensRequest, Patch, PatchRequest
 from explain.methods import find
 from explain.model.loading import load_runner
 from explain.model.runner import Runner
 from explain.records import Explanation, Granularity
+from explain.road import Road, RoadRequest
 from explain.settings import settings
 from explain.spans import Span, found
 from explain.work import Listener, Work, units_for
@@ -179,6 +181,44 @@ class Model(Runner):
         """One head over one text: weights, norms, queries and keys; arguments as in `heads`."""
         texts = (text,) if isinstance(text, str) else tuple(text)
         return cast(HeadMap, self.look(HeadRequest(Request(texts, **about), layer, head)))
+
+    def walk(
+        self,
+        question: RoadRequest | LensRequest | PatchRequest,
+        *,
+        progress: Listener | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Road | Lens | Patch:
+        """Answer a question about what happens inside: `road`, `lens` and `patch` in the form that other faces use."""
+        return Work(self, [question.about], progress, cancel).walk(question)
+
+    def road(self, text: str | tuple[str, str], layer: int, head: int, token: int, **about: Any) -> Road:
+        """Every number that makes one token's vector in one block: embeddings, one head, norms, neurons, answer.
+
+        Raises:
+            InputError: the text cannot be read, or there is no such layer, head or token.
+            ModelError: the model does not keep its layers in a list.
+        """
+        texts = (text,) if isinstance(text, str) else tuple(text)
+        return cast(Road, self.walk(RoadRequest(Request(texts, **about), layer, head, token)))
+
+    def lens(self, text: str | tuple[str, str], **about: Any) -> Lens:
+        """What the model's own head says when it reads the states after every layer; approximate.
+
+        Raises:
+            InputError: the text or target cannot be explained.
+            ModelError: the model does not keep its layers in a list.
+        """
+        return cast(Lens, self.walk(LensRequest(Request((text,) if isinstance(text, str) else tuple(text), **about))))
+
+    def patch(self, text: str, other: str, **about: Any) -> Patch:
+        """How far the answer moves when one token's state after one layer is exchanged for the other text's.
+
+        Raises:
+            InputError: the texts do not have equally many tokens.
+            ModelError: the model does not keep its layers in a list.
+        """
+        return cast(Patch, self.walk(PatchRequest(Request((text,), **about), other)))
 
     def forecast(self, request: Request) -> float | None:  # type: ignore[override]
         """Seconds that a request will take on this machine; None before anything was measured."""
