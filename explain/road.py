@@ -163,9 +163,9 @@ class AnswerStep(Record):
 class Road(Record):
     """Everything that happens to one token in one block, with its beginning and its end.
 
-    `near` are the tokens of the vocabulary whose vectors point most nearly the way of this token's word vector, with the
-    cosine; `near_after` the same for what leaves the block, which is a comparison between different spaces, so only a
-    hint. `difference` is how far the answer of the recorded pass was from a plain one.
+    `near` are the other tokens of the vocabulary whose vectors point most nearly the way of this token's word vector,
+    with the cosine; `near_after` the same for what leaves the block, which compares different spaces: only a hint.
+    `difference` is how far the answer of the recorded pass was from a plain one.
     """
 
     model: ModelInfo

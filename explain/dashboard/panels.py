@@ -14,6 +14,7 @@ from explain.records import Check, Explanation
 from explain.render import figures, html, sentences, spreadsheet
 from explain.render import reasons as render_reasons
 from explain.render.pieces import visible
+from explain.service import Question, Seen
 
 CAVEAT = "Where it looks, not why it decided: attention is not an explanation (Jain & Wallace 2019)."
 
@@ -169,6 +170,19 @@ def how(explanation: Explanation, *, running: bool) -> None:
         on_click="ignore",
         width="stretch",
     )
+
+
+def answered(question: Question, model: str, note: str) -> Seen | None:
+    """The answer, or its error's sentence in its place."""
+    job = jobs.aside(question, model, note)
+    error = job if isinstance(job, errors.ExplainError) else job.error
+    if error is not None:
+        problem(error)
+        return None
+    if isinstance(job, errors.ExplainError) or job.seen is None:
+        st.info("The model is busy. Press the button to try again.")
+        return None
+    return job.seen
 
 
 def problem(error: errors.ExplainError) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
+from explain.model.recognise import as_norm, plain, same
+from explain.model.road import Walk
 from explain.model.rows import Row
-from explain.model.road import Walk, _norm, _numpy, _same
 from explain.model.runner import Runner
 from explain.model.tape import Call
 from explain.road import AttentionStep, EmbeddingStep, PositionStep, TablePart
@@ -29,9 +32,9 @@ def embedding(found: Walk, row: Row) -> EmbeddingStep | None:
         found.reasons["embedding"] = "No table of vectors was seen before the first block."
         return None
     total = torch.from_numpy(np.sum([p.vector for p in parts], axis=0)).to(entering)
-    steps = (_norm(c, found.row(c.given), found.row(c.made)) for c in calls if not isinstance(c.module, nn.Embedding))
+    steps = (as_norm(c, found.row(c.given), found.row(c.made)) for c in calls if not isinstance(c.module, nn.Embedding))
     norm = next(
-        (s for s in steps if s is not None and _same(torch.from_numpy(s.after.copy()).to(entering), entering)), None
+        (s for s in steps if s is not None and same(torch.from_numpy(s.after.copy()).to(entering), entering)), None
     )
     start = total if norm is None else torch.from_numpy(norm.before.copy()).to(entering)
     rest = float((start - total).norm() if norm is not None else (entering - total).norm())
@@ -39,7 +42,7 @@ def embedding(found: Walk, row: Row) -> EmbeddingStep | None:
         found.reasons["embedding"] = "The model adds or multiplies something here that does not come from a table."
     else:
         rest = 0.0
-    return EmbeddingStep(parts, norm, _numpy(entering), rest)
+    return EmbeddingStep(parts, norm, plain(entering), rest)
 
 
 def position(runner: Runner, found: Walk, row: Row, head: AttentionStep | None) -> PositionStep:
@@ -50,12 +53,12 @@ def position(runner: Runner, found: Walk, row: Row, head: AttentionStep | None) 
             vectors = call.made.reshape(-1, call.made.shape[-1])[:tokens].float()  # (T, D)
             lengths = vectors.square().sum(-1)
             waves = bool((lengths - vectors.shape[-1] / 2).abs().max() < 1e-2)  # sin² + cos² = 1 for every pair
-            return PositionStep("sinusoidal" if waves else "learned", _numpy(vectors[:, :DIMENSIONS]))
+            return PositionStep("sinusoidal" if waves else "learned", plain(vectors[:, :DIMENSIONS]))
     for part in runner.module.modules():
         for name, buffer in part.named_buffers(recurse=False):
             if name.endswith("inv_freq") and buffer.ndim == 1:
                 places = torch.arange(tokens, device=buffer.device, dtype=torch.float32)
-                return PositionStep("rotary", _numpy(places[:, None] * buffer.float()[None, :DIMENSIONS]))  # (T, d/2)
+                return PositionStep("rotary", plain(places[:, None] * buffer.float()[None, :DIMENSIONS]))  # (T, d/2)
     if head is not None and bool(np.abs(head.bias).max() > 0):
         return PositionStep("relative", head.bias[:, None].copy())
     found.reasons["position"] = "No table of positions, no rotation and no bias on the scores was found."
@@ -87,7 +90,7 @@ def _part(found: Walk, call: Call, row: Row) -> TablePart:
     indices = _indices(call, len(row))
     index = int(indices[min(found.token, len(indices) - 1)]) if indices is not None else -1
     name = call.name.rsplit(".", 1)[-1]
-    return TablePart(_kind(call, row), name, index, _numpy(found.row(call.made)))  # type: ignore[arg-type]
+    return TablePart(_kind(call, row), name, index, plain(found.row(call.made)))  # type: ignore[arg-type]
 
 
 def _kind(call: Call, row: Row) -> str:
@@ -106,13 +109,14 @@ def _kind(call: Call, row: Row) -> str:
 
 def _indices(call: Call, tokens: int) -> Int64[np.ndarray, "T"] | None:
     """Rows of the table that were looked up, if the vectors that came out are those."""
-    table: Tensor = call.module.weight.detach()  # type: ignore[assignment]
+    weight: Any = call.module.weight
+    table: Tensor = weight.detach()
     made = call.made.reshape(-1, call.made.shape[-1])
     given = call.given.reshape(-1)
     if not given.is_floating_point() and given.numel() == len(made) and int(given.max()) < len(table):
         looked = table[given]
         scale = made.norm() / looked.norm().clamp(min=1e-12)  # some models multiply what they look up
-        if _same(looked * scale, made):
+        if same(looked * scale, made):
             return given.cpu().numpy()
     for shift in range(4):  # some tables make their own positions, and start a few rows late
         if len(made) + shift <= len(table) and torch.equal(table[shift : shift + len(made)], made):

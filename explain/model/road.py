@@ -10,24 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from explain.errors import ModelError
 from explain.model.heads import Heads, observe
 from explain.model.inside import blocks
+from explain.model.recognise import TOLERANCE, as_matrix, as_norm, is_leaf, plain, same
 from explain.model.rows import Row
 from explain.model.runner import Meter, Runner
 from explain.model.tape import Call, Tape, recording
 from explain.road import AnswerStep, AttentionStep, FeedForwardStep, HeadStep, NormStep, SumStep
-
-TOLERANCE = 1e-4
-"""How far apart two vectors may be, relative to the larger one's largest number, to count as the same."""
 
 
 @dataclass
@@ -106,13 +102,13 @@ def attention(found: Walk, head: int) -> AttentionStep | None:
         weights=h.weights[head, t],
         mixed=h.output[head, t],
         projected=None if given is None else given.astype(np.float32),
-        output=None if call is None else _numpy(found.row(call.made)),
+        output=None if call is None else plain(found.row(call.made)),
     )
 
 
 def norms(found: Walk) -> list[NormStep]:
     """The normalisations inside the block, in order."""
-    steps = [_norm(c, found.row(c.given), found.row(c.made)) for c in found.block if _leaf(c) and not c.matrix]
+    steps = [as_norm(c, found.row(c.given), found.row(c.made)) for c in found.block if is_leaf(c) and not c.matrix]
     kept = [s for s in steps if s is not None and len(s.before) == found.row(found.tape.entering).numel()]
     if not kept:
         found.reasons["norms"] = "No module was found in this block that centres or scales the token's vector."
@@ -126,21 +122,19 @@ def sums(found: Walk, steps: list[NormStep]) -> list[SumStep]:
     known |= {f"after {s.name}": torch.from_numpy(s.after.copy()).to(entering) for s in steps}
     named = set(known)  # a whole vector of the road; whoever equals one of these was not added up
     for name, call in _parts(found).items():
-        if not any(_same(vector, found.row(call.made)) for vector in known.values()):
+        if not any(same(vector, found.row(call.made)) for vector in known.values()):
             known[name] = found.row(call.made)
     totals = {f"before {s.name}": torch.from_numpy(s.before.copy()).to(entering) for s in steps}
     totals["what leaves the block"] = found.row(found.tape.leaving)
     result = []
     for name, total in totals.items():
-        if any(_same(known[n], total) for n in named):
+        if any(same(known[n], total) for n in named):
             continue
-        terms = next(
-            (c for k in (2, 3) for c in combinations(known, k) if _same(sum(known[n] for n in c), total)), None
-        )
+        terms = next((c for k in (2, 3) for c in combinations(known, k) if same(sum(known[n] for n in c), total)), None)
         if terms is None:
             found.reasons["sums"] = f"The vector {name} is not a plain sum of vectors that were seen."
             continue
-        result.append(SumStep(name, {n: _numpy(known[n]) for n in terms}, _numpy(total)))
+        result.append(SumStep(name, {n: plain(known[n]) for n in terms}, plain(total)))
         known = {f"the sum {name}": total, **known}
         named.add(f"the sum {name}")
     return result
@@ -155,33 +149,33 @@ def feed_forward(found: Walk) -> FeedForwardStep | None:
     if out is None:
         found.reasons["feed_forward"] = "No matrix was found after the attention that makes the block's output."
         return None
-    hidden, weight = found.row(out.given), _oriented(out)  # (N,), (D, N)
+    hidden, weight = found.row(out.given), as_matrix(out)  # (N,), (D, N)
     if weight is None:
         found.reasons["feed_forward"] = f"{type(out.module).__name__} is not a plain matrix product."
         return None
     width = len(hidden)
     ups = [c for c in later if c.matrix and c is not out and c.made.shape[-1] == width]
     before, gate, name = (found.row(ups[0].made) if len(ups) == 1 else None), None, ""
-    for act in (c for c in later if _leaf(c) and not c.matrix and c.made.shape[-1] == c.given.shape[-1] == width):
+    for act in (c for c in later if is_leaf(c) and not c.matrix and c.made.shape[-1] == c.given.shape[-1] == width):
         came, went = found.row(act.given), found.row(act.made)
-        if before is not None and _same(came, before) and _same(went, hidden):
+        if before is not None and same(came, before) and same(went, hidden):
             name = type(act.module).__name__
             break
         pair = [found.row(c.made) for c in ups]
-        if len(pair) == 2 and _same(came, pair[0]) and _same(went * pair[1], hidden):
+        if len(pair) == 2 and same(came, pair[0]) and same(went * pair[1], hidden):
             gate, before, name = *pair, type(act.module).__name__
             break
     if not ups:
         found.reasons["neurons"] = "What goes into the activation was not seen, only what comes out."
     given = found.row(ups[0].given) if ups else found.row(found.tape.entering)
     return FeedForwardStep(
-        given=_numpy(given),
-        gate=None if gate is None else _numpy(gate),
-        before=None if before is None else _numpy(before),
+        given=plain(given),
+        gate=None if gate is None else plain(gate),
+        before=None if before is None else plain(before),
         activation=name,
-        hidden=_numpy(hidden),
-        lengths=_numpy(hidden.abs() * weight.norm(dim=0)),
-        output=_numpy(found.row(out.made)),
+        hidden=plain(hidden),
+        lengths=plain(hidden.abs() * weight.norm(dim=0)),
+        output=plain(found.row(out.made)),
     )
 
 
@@ -192,8 +186,8 @@ def answer(found: Walk) -> AnswerStep | None:
         if call.where != "after" or not call.matrix or call.made.shape[-1] != len(logits):
             continue
         made = call.made.reshape(-1, len(logits)).float()
-        hits = [i for i in range(len(made)) if _same(made[i].cpu(), logits)]
-        weight = _oriented(call)
+        hits = [i for i in range(len(made)) if same(made[i].cpu(), logits)]
+        weight = as_matrix(call)
         if not hits or weight is None:
             continue
         reads = hits[-1] if len(made) > 1 else None
@@ -202,15 +196,15 @@ def answer(found: Walk) -> AnswerStep | None:
         if reads is None and found.tape.last is not None:
             first = torch.from_numpy(steps[0].given.copy()) if steps else vector.cpu()
             state = found.tape.last.reshape(-1, found.tape.last.shape[-1]).float().cpu()
-            same = [t for t in range(len(state)) if state.shape[-1] == len(first) and _same(state[t], first)]
-            reads = same[0] if same else None
+            places = [t for t in range(len(state)) if state.shape[-1] == len(first) and same(state[t], first)]
+            reads = places[0] if places else None
         bias = getattr(call.module, "bias", None)
         return AnswerStep(
             reads=reads,
             steps=tuple(steps),
-            vector=_numpy(vector),
-            weight=_numpy(weight),
-            bias=np.zeros(len(logits), np.float32) if bias is None else _numpy(bias.detach()),
+            vector=plain(vector),
+            weight=plain(weight),
+            bias=np.zeros(len(logits), np.float32) if bias is None else plain(bias.detach()),
             logits=found.logits,
         )
     found.reasons["answer"] = "No matrix was found after the last block that makes the logits."
@@ -221,12 +215,12 @@ def _between(found: Walk, reads: int | None) -> list[HeadStep]:
     """Leaf modules after the last block that change the vector, at the position that is read."""
     steps = []
     for call in found.tape.calls:
-        if call.where != "after" or not _leaf(call) or isinstance(call.module, nn.Embedding):
+        if call.where != "after" or not is_leaf(call) or isinstance(call.module, nn.Embedding):
             continue
         given, made = (x.reshape(-1, x.shape[-1]).float() for x in (call.given, call.made))
         i, j = (0 if len(x) == 1 else (reads or 0) for x in (given, made))
-        if i < len(given) and j < len(made) and not _same(given[i], made[j]):
-            steps.append(HeadStep(call.name, type(call.module).__name__, _numpy(given[i]), _numpy(made[j])))
+        if i < len(given) and j < len(made) and not same(given[i], made[j]):
+            steps.append(HeadStep(call.name, type(call.module).__name__, plain(given[i]), plain(made[j])))
     return steps
 
 
@@ -236,11 +230,11 @@ def _projection(found: Walk) -> Call | None:
         return None
     made = torch.from_numpy(found.heads.output[:, found.token].reshape(-1).copy())  # (H·e,)
     hits = [c for c in found.block if c.matrix and c.given.shape[-1] == made.numel()]
-    return next((c for c in hits if _same(found.row(c.given).cpu(), made)), None)
+    return next((c for c in hits if same(found.row(c.given).cpu(), made)), None)
 
 
 def _parts(found: Walk) -> dict[str, Call]:
-    """The block's writers by name: the attention's projection, the feed-forward's last matrix, and other D-wide calls."""
+    """What writes into the block by name: the attention's projection, the feed-forward's last matrix, other calls."""
     calls, width, projection = found.block, found.row(found.tape.entering).numel(), _projection(found)
     parts = {} if projection is None else {"attention output": projection}
     after = calls[calls.index(projection) + 1 :] if projection is not None else calls
@@ -253,71 +247,7 @@ def _parts(found: Walk) -> dict[str, Call]:
     for call in calls:
         if call.made.shape[-1] == width and call.made.numel() >= width:
             vector = found.row(call.made)
-            if not any(_same(vector, other) for other in seen):
+            if not any(same(vector, other) for other in seen):
                 seen.append(vector)
                 parts[f"output of {call.name}"] = call
     return parts
-
-
-def _norm(call: Call, before: Tensor, after: Tensor) -> NormStep | None:
-    """The call as a normalisation, if that is what it does to these numbers."""
-    if before.shape != after.shape or before.numel() < 2 or _same(before, after):
-        return None
-    weight, shift = (getattr(call.module, n, None) for n in ("weight", "bias"))
-    if weight is not None and (weight.ndim != 1 or weight.shape != before.shape):
-        return None
-    gains = [torch.ones_like(before)] if weight is None else [weight.detach().float(), 1 + weight.detach().float()]
-    moved = torch.zeros_like(before) if shift is None else shift.detach().float()
-    given = next((float(e) for n in ("eps", "variance_epsilon", "epsilon") if (e := _number(call.module, n))), None)
-    mean, deviation = float(before.mean()), float(before.std(unbiased=False))
-    root = float(before.square().mean().sqrt())
-    for eps in [given] if given is not None else [1e-12, 1e-6, 1e-5]:
-        for gain in gains:
-            if _same((before - mean) / (deviation**2 + eps) ** 0.5 * gain + moved, after):
-                kind, centre, spread = "layer norm", mean, deviation
-            elif _same(before / (root**2 + eps) ** 0.5 * gain + moved, after):
-                kind, centre, spread = "RMS norm", mean, root
-            else:
-                continue
-            return NormStep(
-                name=call.name,
-                kind=kind,  # type: ignore[arg-type]
-                before=_numpy(before),
-                mean=centre,
-                deviation=spread,
-                eps=eps,
-                gain=_numpy(gain),
-                shift=_numpy(moved),
-                after=_numpy(after),
-            )
-    return None
-
-
-def _oriented(call: Call) -> Tensor | None:
-    """The call's matrix as (out, in), if its output is that matrix times its input plus its bias."""
-    weight, bias = call.module.weight.detach().float(), getattr(call.module, "bias", None)  # type: ignore[union-attr]
-    given, made = (x.reshape(-1, x.shape[-1])[0].float() for x in (call.given, call.made))
-    for matrix in (weight, weight.T):
-        if matrix.shape == (made.numel(), given.numel()):
-            product = linear(given, matrix, None if bias is None else bias.detach().float())
-            if _same(product, made):
-                return matrix
-    return None
-
-
-def _number(module: nn.Module, name: str) -> float | None:
-    value: Any = getattr(module, name, None)
-    return float(value) if isinstance(value, (int, float)) else None
-
-
-def _leaf(call: Call) -> bool:
-    return not any(True for _ in call.module.children())
-
-
-def _same(a: Any, b: Tensor) -> bool:
-    scale = max(1e-6, float(a.abs().max()), float(b.abs().max())) if a.shape == b.shape else 0
-    return a.shape == b.shape and float((a - b).abs().max()) <= TOLERANCE * scale
-
-
-def _numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.float().cpu().numpy()

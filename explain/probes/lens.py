@@ -9,6 +9,7 @@ head on the last token; a final norm is applied as always. Approximate: the head
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
@@ -40,7 +41,7 @@ def lens(case: Case, entering: Float32[np.ndarray, "T D"], provenance: Provenanc
     if any(s.shape != entering.shape for s in states):
         raise ModelError("The layers of this model are of different widths.", code="no_lens")
     outcomes = len(case.prediction.logits)
-    kind = "value" if case.prediction.activation == "none" else "logit"
+    kind: Literal["value", "logit"] = "value" if case.prediction.activation == "none" else "logit"
     raw = [
         replace(case.target, kind=kind, index=c, contrast=None) for c in range(outcomes if outcomes <= OUTCOMES else 0)
     ]

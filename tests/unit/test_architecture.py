@@ -18,7 +18,7 @@ LAYERS = [
     ["words"],
     ["records"],
     ["catalog"],
-    ["heads", "road", "lens", "settings", "units", "reading", "notices"],
+    ["heads", "road", "lens", "worked_toy", "settings", "units", "reading", "notices"],
     ["wire", "bundled", "plugins", "spans"],
     ["model.encoding", "model.rows"],
     ["case"],

@@ -10,26 +10,11 @@ from explain import bundled
 from explain.catalog import Request
 from explain.dashboard import ask, jobs, link, panels
 from explain.dashboard.view import heads as view
-from explain.errors import ExplainError
 from explain.heads import CAVEAT, Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.render import heads, html, sentences
-from explain.service import Question
 
 SHOWN = 24
 """Words that get a bar in the section on all layers."""
-
-
-def answered(question: Question, model: str, note: str) -> HeadsReport | HeadMap | None:
-    """The answer, or its error's sentence in its place."""
-    job = jobs.aside(question, model, note)
-    error = job if isinstance(job, ExplainError) else job.error
-    if error is not None:
-        panels.problem(error)
-        return None
-    if isinstance(job, ExplainError) or job.seen is None:
-        st.info("The model is busy. Press Look to try again.")
-        return None
-    return job.seen
 
 
 def every_head(report: HeadsReport) -> tuple[int, int]:
@@ -50,7 +35,7 @@ def every_head(report: HeadsReport) -> tuple[int, int]:
 def one_head(report: HeadsReport, about: Request, model: str, layer: int, head: int) -> None:
     """The chosen head's map, its strongest links, and how one of its weights comes about."""
     st.html(html.heading(f"Layer {layer}, head {head}", heads.about_head(report, layer, head)))
-    found = answered(HeadRequest(about, layer, head), model, "Reading the head…")
+    found = panels.answered(HeadRequest(about, layer, head), model, "Reading the head…")
     if not isinstance(found, HeadMap):
         return
     one, two, three = st.columns([2, 2, 2], vertical_alignment="bottom")
@@ -130,7 +115,7 @@ ablation = st.segmented_control(
     help="What a head gives instead when its effect is measured: its mean or random outputs over ordinary sentences, "
     "or zeros, which no later layer has ever seen.",
 )  # fmt: skip
-report = answered(HeadsRequest(about, cast(Ablation, ablation)), model, "Measuring every head…")
+report = panels.answered(HeadsRequest(about, cast(Ablation, ablation)), model, "Measuring every head…")
 if isinstance(report, HeadsReport):
     st.html(html.verdict(sentences.decided(report.prediction, report.model.problem), []))
     layer, head = every_head(report)
