@@ -11,6 +11,7 @@ PAGES = Path(__file__).parent / "screens"
 KEPT = (
     *("text", "example", "model", "pair", "beside", "target", "contrast", "quantity", "granularity", "fixed"),
     *("phrases", "rationale", "heads_by", "ablation", "map_by", "map_specials", "map_norms"),
+    *("inside_layer", "inside_head", "further"),
 )
 
 st.set_page_config(page_title="Whyboard", page_icon=str(bundled.shipped("assets") / "logo.svg"), layout="centered")
@@ -25,5 +26,6 @@ st.navigation(
     [
         st.Page(PAGES / "explain_page.py", title="Explain", url_path="explain", default=True),
         st.Page(PAGES / "attention_page.py", title="Attention", url_path="attention"),
+        st.Page(PAGES / "inside_page.py", title="Inside", url_path="inside"),
     ]
 ).run()

@@ -1,0 +1,122 @@
+"""Lens, patching and the worked toy → sentences and tables made from their numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from explain.lens import Lens, Patch
+from explain.render.pieces import visible
+from explain.render.road import number
+from explain.render.road_figures import layer_names
+from explain.render.sentences import percent, short, signed
+from explain.road import Road
+from explain.worked_toy import TOKENS, Toy
+
+PATHS = 24
+"""Tokens whose paths are drawn."""
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def lens_sentence(found: Lens) -> str:
+    """From which layer on the head's reading has the final sign, and where it moves most."""
+    values, names = found.values.astype(float), layer_names(len(found.values))
+    if found.target.kind == "value" or len(values) < 2:
+        return "What the model's own head says when it reads the states after each layer."
+    same = np.sign(values) == np.sign(values[-1])
+    settled = len(values) - int(np.argmin(same[::-1])) if not same.all() else 0
+    step = int(np.abs(np.diff(values)).argmax()) + 1
+    name = short(found.target.name)
+    since = "at every layer" if settled == 0 else f"from {names[settled]} on"
+    return (
+        f"Read by the model's own head, the states point to the final side of {name} {since}. The largest step, "
+        f"{signed(values[step] - values[step - 1])} {found.target.unit}, happens in {names[step]}; at the end it is "
+        f"{signed(values[-1])}."
+    )
+
+
+def lens_table(found: Lens) -> Table:
+    """The value and every logit after each layer."""
+    names = layer_names(len(found.values))
+    labels = () if found.logits is None else tuple(f"logit of {short(label)}" for label in found.prediction.labels)
+    rows = [
+        (n, number(float(v)), *(() if found.logits is None else (number(float(z)) for z in found.logits[i])))
+        for i, (n, v) in enumerate(zip(names, found.values, strict=True))
+    ]
+    return ("after", f"{found.target.unit} of {short(found.target.name)}", *labels), rows
+
+
+def paths_sentence(found: Lens, road: Road) -> str:
+    """What the picture keeps, and how far the followed token goes."""
+    one, two = found.shares
+    steps = np.linalg.norm(np.diff(found.points[:, road.token], axis=0), axis=1)
+    names = layer_names(len(found.points))
+    return (
+        f"All tokens after all layers, on the two directions in which they differ most; together these keep "
+        f"{percent(one + two)} of the differences, the rest is not visible. “{visible(found.tokens.strings[road.token])}” "
+        f"moves farthest in {names[int(steps.argmax()) + 1]}."
+    )
+
+
+def paths_table(found: Lens, token: int) -> Table:
+    """The followed token's coordinates."""
+    rows = [
+        (n, number(float(x)), number(float(y)))
+        for n, (x, y) in zip(layer_names(len(found.points)), found.points[:, token].tolist(), strict=True)
+    ]
+    return (f"{visible(found.tokens.strings[token])} after", "first direction", "second direction"), rows
+
+
+def patch_sentence(found: Patch) -> str:
+    """Both answers, and the exchange that moves this text's most."""
+    layer, token = np.unravel_index(int(np.abs(found.into).argmax()), found.into.shape)
+    unit = found.target.unit
+    return (
+        f"{short(found.target.name)} stands at {signed(found.value)} {unit} for this text and at "
+        f"{signed(found.other_value)} for the other. The exchange that moves this text most is at "
+        f"“{visible(found.tokens.strings[token])}” after layer {layer}: {signed(float(found.into[layer, token]))}, where a "
+        f"random change of the same length moves it by {float(found.control_into[layer, token]):.2f} on average."
+    )
+
+
+def control_sentence(values: Float[np.ndarray, "L T"], control: Float[np.ndarray, "L T"]) -> str:
+    """How many places move the answer more than twice as far as their control does."""
+    clear = int((np.abs(values) > 2 * control).sum() - (np.abs(values) < 1e-6).sum())
+    return (
+        f"At {max(0, clear)} of {values.size} places the exchange moves the answer more than twice as far as a random "
+        f"change of the same length (largest {float(control.max()):.2f})."
+    )
+
+
+def patch_table(found: Patch, values: Float[np.ndarray, "L T"], control: Float[np.ndarray, "L T"]) -> Table:
+    """Every place with its effect and its control."""
+    rows = [
+        (
+            f"{t} {visible(s)}",
+            *(f"{signed(float(v))} ({float(c):.2f})" for v, c in zip(values[:, t], control[:, t], strict=True)),
+        )
+        for t, s in enumerate(found.tokens.strings)
+    ]
+    return ("token", *(f"after layer {i} (control)" for i in range(len(values)))), rows
+
+
+def toy_steps(toy: Toy) -> list[tuple[str, str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """Title, formula, columns and rows of every step of the worked toy."""
+
+    def rows(matrix: Float[np.ndarray, "3 K"]) -> list[tuple[str, ...]]:
+        return [(t, *(number(float(x)) for x in row)) for t, row in zip(TOKENS, matrix, strict=True)]
+
+    wide, dims = ("", *TOKENS), ("", "d0", "d1", "d2")
+    spread = [
+        (t, number(float(m)), number(float(d)), *(number(float(x)) for x in row))
+        for t, m, d, row in zip(TOKENS, toy.mean, toy.deviation, toy.normed, strict=True)
+    ]
+    return [
+        ("1  Scores", r"S = \frac{Q K^\top}{\sqrt{d_k}},\quad d_k = 3", wide, rows(toy.scores)),
+        ("2  Weights", r"A = \mathrm{softmax}(S)", wide, rows(toy.weights)),
+        ("3  Weighted sum", r"Z = A V", dims, rows(toy.attended)),
+        ("4  Residual", r"X' = V + Z", dims, rows(toy.summed)),
+        ("5  Layer norm", r"\frac{x - \mu}{\sqrt{\sigma^2 + 10^{-5}}}", ("", "mean", "deviation", *dims[1:]), spread),
+        ("6  Feed-forward, 4 neurons", r"H = \max(0, X W_1)", ("", "n0", "n1", "n2", "n3"), rows(toy.hidden)),
+        ("7  Feed-forward, output", r"Y = H W_2", dims, rows(toy.output)),
+    ]
