@@ -1,4 +1,4 @@
-"""More ways to look inside: the prediction layer by layer, words' paths, exchanged states, and a toy to compute by hand."""
+"""More ways to look inside: the prediction layer by layer, words' paths, exchanged states, and a toy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from explain.road import Road
 from explain.worked_toy import MEANING, TOKENS, sinusoids, work
 
 CHOICES = ("Layer by layer", "Paths of the words", "Exchange states", "Worked toy")
-PARTNERS = {"Clear": ("stirring", "tedious"), "Mixed": ("superb", "awful"), "Negated": ("enjoy", "hate")}
+PARTNERS = {"Clear": ("stirring", "boring"), "Mixed": ("superb", "awful"), "Negated": ("enjoy", "hate")}
 """A word of an example, and one of as many tokens to exchange it for."""
 
 
@@ -64,7 +64,7 @@ def word_paths(found: Lens, road: Road) -> None:
                 level=4,
             )
         )
-        st.html(html.bars(("token", "cosine", ""), [(n, max(0.0, c), None) for n, c in road.near_after]))
+        st.html(numbers.neighbours(road.near_after))
 
 
 def exchange(about: Request, model: str) -> None:
@@ -89,7 +89,7 @@ def exchange(about: Request, model: str) -> None:
         ("into", "This text, with a state of the other", found.into, found.control_into),
         ("back", "The other text, with a state of this one", found.back, found.control_back),
     ):
-        st.html(html.heading(title, render.control_sentence(values, control), level=4))
+        st.html(html.heading(title, render.control_sentence(found, values, control), level=4))
         _picture(figures.patched(found, values, limit), key)
         with st.expander("The same numbers as a table, with the control"):
             st.html(numbers.table(*render.patch_table(found, values, control)))

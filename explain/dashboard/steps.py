@@ -7,7 +7,7 @@ from collections.abc import Callable
 import plotly.graph_objects as go
 import streamlit as st
 
-from explain.render import html
+from explain.render import html, worked
 from explain.render import road as render
 from explain.render import road_figures as figures
 from explain.road import Road
@@ -17,7 +17,8 @@ POSITIONS = {
     "sinusoidal": "Sinusoidal: waves of different lengths, the same for every text, added to the word's vector.",
     "rotary": "Rotary: nothing is added. In every layer queries and keys are turned, pair by pair of dimensions, by an "
     "angle that grows with the place, so that a score depends on the distance between two words.",
-    "relative": "Relative: nothing is added. A bias that depends on the distance between two words is added to their score.",
+    "relative": "Relative: nothing is added to the vector. The score of two words gets a bias that depends on how far "
+    "apart they are.",
     "none found": "Not found: no table of places, no rotation and no bias on the scores was seen in this architecture.",
 }
 
@@ -51,8 +52,8 @@ def _preprocessing(road: Road) -> None:
     st.html(
         html.heading(
             "Pre-processing: from characters to numbers",
-            f"The tokenizer cuts the text into {len(tokens.ids)} tokens of its vocabulary and writes down the number of "
-            f"each; {int(tokens.special.sum())} of them are special tokens that it adds.{cut}",
+            f"The tokenizer cuts the text into {len(tokens.ids)} tokens of its vocabulary and writes down the number "
+            f"of each; {int(tokens.special.sum())} of them are special tokens that it adds.{cut}",
         )
     )
     st.latex(r"\text{text} \;\to\; (t_0, t_1, \dots) \;\to\; (\mathrm{id}_0, \mathrm{id}_1, \dots)")
@@ -74,6 +75,8 @@ def _embedding(road: Road) -> None:
             for p in found.parts
         )
         st.latex(rf"x_t = \mathrm{{LayerNorm}}({sum_})" if found.norm is not None else f"x_t = {sum_}")
+        if example := worked.embedding(road):
+            st.latex(example)
         _picture(figures.embedding(found), "embedding")
         st.caption("The first 64 dimensions, blue above and orange below zero, each row over its own largest.")
     st.html(render.table(("vector", "from", "length", "first numbers"), render.embedding_rows(road)))
@@ -94,7 +97,7 @@ def _embedding(road: Road) -> None:
                 level=4,
             )
         )
-        st.html(html.bars(("token", "cosine", ""), [(n, max(0.0, c), None) for n, c in near]))
+        st.html(render.neighbours(near))
 
 
 def _attention(road: Road) -> None:
@@ -106,7 +109,8 @@ def _attention(road: Road) -> None:
     dot, width = float(found.query @ found.key[best]), len(found.query)
     scale = rf"\sqrt{{{width}}}" if abs(found.scaling * width**0.5 - 1) < 1e-6 else f"{1 / found.scaling:.4g}"
     st.latex(
-        rf"s_j = \frac{{q \cdot k_j}}{{{scale}}},\quad a_j = \frac{{e^{{s_j}}}}{{\sum_i e^{{s_i}}}},\quad z = \sum_j a_j v_j"
+        rf"s_j = \frac{{q \cdot k_j}}{{{scale}}},\quad "
+        r"a_j = \frac{e^{s_j}}{\sum_i e^{s_i}},\quad z = \sum_j a_j v_j"
     )
     st.latex(rf"\frac{{{dot:.3f}}}{{{scale}}} = {dot * found.scaling:.3f} \;\to\; a = {float(found.weights[best]):.3f}")
     st.caption(html.markdown(f"The second line is the token looked at most, “{render.name(road, best)}”."))
@@ -164,6 +168,7 @@ def _norm(road: Road) -> None:
     )
     st.latex(r"x \leftarrow x + f(x)")
     if road.sums:
+        st.latex(worked.add(road))
         st.html(render.table(("vector", "", "length", "first numbers"), render.sum_rows(road)))
     if road.norms:
         centre = any(s.kind == "layer norm" for s in road.norms)
@@ -172,6 +177,7 @@ def _norm(road: Road) -> None:
             if centre
             else r"y = \gamma \odot \frac{x}{\sqrt{\tfrac{1}{D}\sum_i x_i^2 + \varepsilon}}"
         )
+        st.latex(worked.norm(road.norms[0]))
         head = (
             "norm",
             "mean before",
@@ -196,6 +202,8 @@ def _feed_forward(road: Road) -> None:
         return
     inner = r"g(W_1 x + b_1)" if feed.gate is None else r"(g(W_g x) \odot W_1 x)"
     st.latex(rf"y = W_2\,{inner} + b_2")
+    if example := worked.neuron(road):
+        st.latex(example)
     if feed.activation:
         st.caption(html.markdown(f"g is {feed.activation}. Each dot is one neuron, for this token in this layer."))
     _picture(figures.activation(feed), "activation")
@@ -218,12 +226,12 @@ def _output(road: Road) -> None:
             f"{len(found.vector)} numbers with one row of weights for each outcome.",
         )
     )
-    st.latex(r"z_c = w_c \cdot h + b_c")
+    st.latex(rf"z_c = w_c \cdot h + b_c,\quad {worked.logit(road)}")
     st.html(render.table(("outcome", "w · h", "constant", "logit"), render.answer_rows(road)))
     index = road.target.index or 0
     _picture(figures.contributions(found, index), "contributions")
     shown = road.model.labels[index] if index < len(road.model.labels) else "the outcome"
-    st.caption(html.markdown(f"What the largest products add to the logit of {shown}."))
+    st.caption(html.markdown(worked.products(road, shown)))
     rows = [
         (
             s.name,
@@ -245,12 +253,14 @@ def _prediction(road: Road) -> None:
     st.html(html.heading("Prediction", f"The decision is {found.rule}: {found.label}."))
     if found.activation == "softmax":
         st.latex(r"p_c = \frac{e^{z_c - \max z}}{\sum_i e^{z_i - \max z}}")
-        head = ("outcome", "logit z", "exp(z − max)", "probability")
+        head: tuple[str, ...] = ("outcome", "logit z", "exp(z − max)", "probability")
     elif found.activation == "sigmoid":
         st.latex(r"p_c = \frac{1}{1 + e^{-z_c}}")
         head = ("outcome", "logit z", "exp(−z)", "probability")
     else:
         head = ("output", "number")
+    if example := worked.probability(road):
+        st.latex(example)
     st.html(render.table(head, render.prediction_rows(road), found.top))
 
 

@@ -11,7 +11,7 @@ from explain.render.road import number
 from explain.render.road_figures import layer_names
 from explain.render.sentences import percent, short, signed
 from explain.road import Road
-from explain.worked_toy import TOKENS, Toy
+from explain.worked_toy import DOWN, TOKENS, UP, Toy
 
 PATHS = 24
 """Tokens whose paths are drawn."""
@@ -53,14 +53,14 @@ def paths_sentence(found: Lens, road: Road) -> str:
     names = layer_names(len(found.points))
     return (
         f"All tokens after all layers, on the two directions in which they differ most; together these keep "
-        f"{percent(one + two)} of the differences, the rest is not visible. “{visible(found.tokens.strings[road.token])}” "
-        f"moves farthest in {names[int(steps.argmax()) + 1]}."
+        f"{percent(one + two)} of the differences, the rest is not visible. "
+        f"“{visible(found.tokens.strings[road.token])}” moves farthest in {names[int(steps.argmax()) + 1]}."
     )
 
 
 def paths_table(found: Lens, token: int) -> Table:
     """The followed token's coordinates."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (n, number(float(x)), number(float(y)))
         for n, (x, y) in zip(layer_names(len(found.points)), found.points[:, token].tolist(), strict=True)
     ]
@@ -74,17 +74,21 @@ def patch_sentence(found: Patch) -> str:
     return (
         f"{short(found.target.name)} stands at {signed(found.value)} {unit} for this text and at "
         f"{signed(found.other_value)} for the other. The exchange that moves this text most is at "
-        f"“{visible(found.tokens.strings[token])}” after layer {layer}: {signed(float(found.into[layer, token]))}, where a "
-        f"random change of the same length moves it by {float(found.control_into[layer, token]):.2f} on average."
+        f"“{visible(found.tokens.strings[token])}” after layer {layer}: {signed(float(found.into[layer, token]))}, "
+        f"where a random change of the same length moves it by {float(found.control_into[layer, token]):.2f} on "
+        "average."
     )
 
 
-def control_sentence(values: Float[np.ndarray, "L T"], control: Float[np.ndarray, "L T"]) -> str:
-    """How many places move the answer more than twice as far as their control does."""
-    clear = int((np.abs(values) > 2 * control).sum() - (np.abs(values) < 1e-6).sum())
+def control_sentence(found: Patch, values: Float[np.ndarray, "L T"], control: Float[np.ndarray, "L T"]) -> str:
+    """How many exchanges move the answer noticeably, and how many of these more than their controls do."""
+    tenth = 0.1 * abs(found.value - found.other_value)
+    strong = np.abs(values) > max(tenth, 1e-6)
+    clear = strong & (np.abs(values) > 2 * control)
     return (
-        f"At {max(0, clear)} of {values.size} places the exchange moves the answer more than twice as far as a random "
-        f"change of the same length (largest {float(control.max()):.2f})."
+        f"{int(strong.sum())} of {values.size} exchanges move the answer by more than a tenth of the difference between "
+        f"the texts ({tenth:.2f}); {int(clear.sum())} of these move it more than twice as far as random changes of the "
+        "same length do."
     )
 
 
@@ -113,10 +117,36 @@ def toy_steps(toy: Toy) -> list[tuple[str, str, tuple[str, ...], list[tuple[str,
     ]
     return [
         ("1  Scores", r"S = \frac{Q K^\top}{\sqrt{d_k}},\quad d_k = 3", wide, rows(toy.scores)),
-        ("2  Weights", r"A = \mathrm{softmax}(S)", wide, rows(toy.weights)),
+        (
+            "2  Weights",
+            rf"\begin{{gathered}} A = \mathrm{{softmax}}(S) \\ {_first_weight(toy)} \end{{gathered}}",
+            wide,
+            rows(toy.weights),
+        ),
         ("3  Weighted sum", r"Z = A V", dims, rows(toy.attended)),
         ("4  Residual", r"X' = V + Z", dims, rows(toy.summed)),
         ("5  Layer norm", r"\frac{x - \mu}{\sqrt{\sigma^2 + 10^{-5}}}", ("", "mean", "deviation", *dims[1:]), spread),
-        ("6  Feed-forward, 4 neurons", r"H = \max(0, X W_1)", ("", "n0", "n1", "n2", "n3"), rows(toy.hidden)),
-        ("7  Feed-forward, output", r"Y = H W_2", dims, rows(toy.output)),
+        (
+            "6  Feed-forward, 4 neurons",
+            rf"\begin{{gathered}} H = \max(0, X W_1) \\ W_1 = {_matrix(UP)} \end{{gathered}}",
+            ("", "n0", "n1", "n2", "n3"),
+            rows(toy.hidden),
+        ),
+        (
+            "7  Feed-forward, output",
+            rf"\begin{{gathered}} Y = H W_2 \\ W_2 = {_matrix(DOWN)} \end{{gathered}}",
+            dims,
+            rows(toy.output),
+        ),
     ]
+
+
+def _first_weight(toy: Toy) -> str:
+    """The softmax of the first row, written out with its numbers."""
+    first, *rest = (f"e^{{{s:.3f}}}" for s in toy.scores[0][toy.weights[0] > 0])
+    return rf"\frac{{{first}}}{{{' + '.join([first, *rest])}}} = {toy.weights[0, 0]:.3f}"
+
+
+def _matrix(values: Float[np.ndarray, "R K"]) -> str:
+    rows = r" \\ ".join(" & ".join(f"{v:g}" for v in row) for row in values)
+    return rf"\begin{{bmatrix}} {rows} \end{{bmatrix}}"

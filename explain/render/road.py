@@ -27,10 +27,16 @@ def number(value: float, digits: int = 3) -> str:
     return shown.replace("-", "−")
 
 
+def fixed(value: float, digits: int = 3) -> str:
+    """A number with so many decimals and a real minus; zero has none."""
+    shown = f"{value:.{digits}f}"
+    return shown.replace("-", "−" if float(shown) else "")
+
+
 def preview(vector: Float[np.ndarray, "D"], count: int = 4) -> str:
     """The first numbers of a vector."""
     rest = ", …" if len(vector) > count else ""
-    return ", ".join(number(float(v), 2) for v in vector[:count]) + rest
+    return ", ".join(fixed(v) for v in vector[:count].tolist()) + rest
 
 
 def length(vector: Float[np.ndarray, "D"]) -> float:
@@ -92,6 +98,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], marked: int | None
     return f'<table class="wb-table wb-numbers"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
 
 
+def neighbours(found: Sequence[tuple[str, float]]) -> str:
+    """Tokens with their cosines, side by side."""
+    cells = "".join(f'<span role="listitem"><bdi>{text(n)}</bdi> <b>{fixed(c, 2)}</b></span>' for n, c in found)
+    return f'<div class="wb-near" role="list">{cells}</div>'
+
+
 def marked_text(road: Road) -> str:
     """The raw texts, with the characters of the token marked."""
     tokens, found = road.tokens, []
@@ -122,7 +134,9 @@ def embedding_rows(road: Road) -> list[tuple[str, ...]]:
     found = road.embedding
     if found is None:
         return [("entering", "", number(length(road.entering)), preview(road.entering))]
-    rows = [(f"{p.kind} vector", f"row {p.index}", number(length(p.vector)), preview(p.vector)) for p in found.parts]
+    rows: list[tuple[str, ...]] = [
+        (f"{p.kind} vector", f"row {p.index}", number(length(p.vector)), preview(p.vector)) for p in found.parts
+    ]
     if found.norm is not None:
         rows.append(("sum", "", number(length(found.norm.before)), preview(found.norm.before)))
         rows.append((f"after the {found.norm.kind}", "", number(length(found.entering)), preview(found.entering)))
@@ -163,10 +177,12 @@ def attention_sentence(road: Road) -> str:
     mask = (
         f" {hidden} later tokens are masked." if hidden else " Nothing is masked: every token may look at every other."
     )
-    added = "" if found.projected is None or found.output is None else (
-        f" After the output projection this head adds a vector of length {number(length(found.projected), 2)}; all heads "
-        f"together add {number(length(found.output), 2)}."
-    )  # fmt: skip
+    added = ""
+    if found.projected is not None and found.output is not None:
+        added = (
+            f" After the output projection this head adds a vector of length {number(length(found.projected), 2)}; "
+            f"all heads together add {number(length(found.output), 2)}."
+        )
     return f"“{name(road, road.token)}” looks most at {named}.{mask}{added}"
 
 
@@ -175,12 +191,12 @@ def norm_rows(steps: Sequence[NormStep]) -> list[tuple[str, ...]]:
     return [
         (
             f"{s.kind} ({s.name})",
-            number(float(s.before.mean())),
-            number(float(s.before.std()) if s.kind == "layer norm" else s.deviation),
-            number(float(((s.after - s.shift) / np.where(s.gain == 0, 1, s.gain)).mean())),
-            number(float(((s.after - s.shift) / np.where(s.gain == 0, 1, s.gain)).std())),
-            number(float(s.after.mean())),
-            number(float(s.after.std())),
+            fixed(float(s.before.mean())),
+            fixed(float(s.before.std()) if s.kind == "layer norm" else s.deviation),
+            fixed(float(((s.after - s.shift) / np.where(s.gain == 0, 1, s.gain)).mean())),
+            fixed(float(((s.after - s.shift) / np.where(s.gain == 0, 1, s.gain)).std())),
+            fixed(float(s.after.mean())),
+            fixed(float(s.after.std())),
         )
         for s in steps
     ]
@@ -188,7 +204,7 @@ def norm_rows(steps: Sequence[NormStep]) -> list[tuple[str, ...]]:
 
 def sum_rows(road: Road) -> list[tuple[str, ...]]:
     """Each residual connection: what is added, with lengths."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for step in road.sums:
         for term, vector in step.terms.items():
             rows.append((term, "added", number(length(vector)), preview(vector)))
@@ -220,7 +236,7 @@ def neuron_sentence(road: Road) -> str:
     return (
         f"{len(feed.hidden):,} neurons see this token; neuron {most} adds the longest vector "
         f"({number(float(feed.lengths[most]), 2)}). The {min(NEURONS, len(feed.hidden))} strongest make up "
-        f"{percent(share)} of all lengths, and {percent(active)} of the neurons reach a tenth of the largest activation."
+        f"{percent(share)} of all lengths; {percent(active)} of the neurons reach a tenth of the largest activation."
     )
 
 
@@ -255,8 +271,8 @@ def how(road: Road) -> list[tuple[str, str]]:
     return [
         ("Model", f"{model.id} @ {model.revision[:12]}"),
         ("Weights", f"SHA-256 {model.weights_sha256[:16]}… · {model.licence or 'licence not stated'}"),
-        ("Recorded pass", f"answers as a plain one to within {road.difference:.1g}"),
-        ("Parts", "found by what they do: each number shown adds up to 1 part in 10,000"),
+        ("Recorded pass", f"answers as a plain one to within {max(road.difference, 1e-9):.0e}"),
+        ("Parts", "found by what they compute, and checked to add up to within 1 in 10,000"),
         ("Computed in", f"{made.dtype} · {made.device} · {made.threads} thread(s)"),
         ("Time", f"{made.created.split('.')[0].replace('T', ' ')} UTC · {made.seconds:.1f} s"),
     ]

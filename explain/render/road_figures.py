@@ -16,6 +16,7 @@ from explain.render.pieces import visible
 from explain.road import AnswerStep, AttentionStep, EmbeddingStep, FeedForwardStep, NormStep, PositionStep
 
 DIVERGING = [[0, ORANGE], [0.5, "rgba(128,128,128,0.06)"], [1, BLUE]]
+SHOWING = "%{x}: %{y:.3f}<extra></extra>"
 SHOWN = 64
 """Dimensions of a vector that are drawn."""
 
@@ -71,7 +72,14 @@ def weights(step: AttentionStep, tokens: Tokens) -> go.Figure:
     figure.update_layout(
         legend={"orientation": "h", "y": 1.14, "x": 0},
         yaxis={"title": "weight"},
-        yaxis2={"title": "score", "overlaying": "y", "side": "right", "showgrid": False},
+        yaxis2={
+            "title": "score",
+            "overlaying": "y",
+            "side": "right",
+            "showgrid": False,
+            "tickmode": "auto",
+            "nticks": 5,
+        },
     )
     figure = plain(figure, 320)
     figure.update_layout(margin={"r": 64})
@@ -117,15 +125,13 @@ def activation(step: FeedForwardStep) -> go.Figure | None:
 
 
 def contributions(step: AnswerStep, index: int) -> go.Figure:
-    """The dimensions of the vector that add most to one outcome's logit, and all others together."""
+    """The dimensions of the vector that add most to one outcome's logit."""
     row = min(index, len(step.weight) - 1)
     products = step.weight[row].astype(float) * step.vector
     best = np.argsort(-np.abs(products), kind="stable")[:16]
-    rest = float(products.sum() - products[best].sum())
-    names = [*(f"dim {i}" for i in best.tolist()), f"{len(products) - len(best)} others", "constant"]
-    values = [*products[best].tolist(), rest, float(step.bias[row])]
+    names, values = [f"dim {i}" for i in best.tolist()], products[best].tolist()
     figure = go.Figure(
-        go.Bar(x=names, y=values, marker={"color": [BLUE if v >= 0 else ORANGE for v in values]}, hovertemplate="%{x}: %{y:.3f}<extra></extra>")
+        go.Bar(x=names, y=values, marker={"color": [BLUE if v >= 0 else ORANGE for v in values]}, hovertemplate=SHOWING)
     )  # fmt: skip
     figure.update_yaxes(title="weight × number", zeroline=True)
     figure.update_xaxes(tickangle=-45)
@@ -147,7 +153,7 @@ def lens(found: Lens) -> go.Figure:
             line={"color": BLUE, "width": 3},
             marker={"size": 9},
             hovertemplate="%{x}: %{y:.3f}<extra></extra>",
-        )  # fmt: skip
+        )
     )
     figure.add_hline(y=0, line={"color": GREY, "width": 1, "dash": "dot"})
     figure.update_yaxes(title=f"{found.target.unit} of {_label(found.target.name)}")
@@ -170,8 +176,9 @@ def paths(found: Lens, tokens: Sequence[int], chosen: int) -> go.Figure:
             marker={"size": 8 if mine else 5}, showlegend=False,
         )  # fmt: skip
         if not mine:
+            label = _label(visible(found.tokens.strings[t]))
             figure.add_annotation(
-                x=float(found.points[-1, t, 0]), y=float(found.points[-1, t, 1]), text=_label(visible(found.tokens.strings[t])),
+                x=float(found.points[-1, t, 0]), y=float(found.points[-1, t, 1]), text=label,
                 showarrow=False, yshift=10, font={"size": 11}, opacity=0.8,
             )  # fmt: skip
     one, two = found.shares
@@ -186,7 +193,7 @@ def patched(found: Patch, values: Float[np.ndarray, "L T"], limit: float) -> go.
         visible(a) if a == b else f"{visible(a)} / {visible(b)}"
         for a, b in zip(found.tokens.strings, found.other.strings, strict=True)
     ]
-    figure = _map(
+    return _map(
         values / max(limit, 1e-12),
         [f"layer {i}" for i in range(len(values))],
         values,
@@ -194,7 +201,6 @@ def patched(found: Patch, values: Float[np.ndarray, "L T"], limit: float) -> go.
         150 + 26 * len(values),
         names,
     )
-    return figure
 
 
 def _map(
@@ -217,7 +223,7 @@ def _map(
             xgap=1,
             ygap=1,
             hovertemplate="%{y}, %{x}: %{customdata:.4f}<extra></extra>",
-        )  # fmt: skip
+        )
     )
     figure.update_yaxes(
         tickmode="array", tickvals=list(range(len(rows))), ticktext=[_label(r) for r in rows], autorange="reversed",

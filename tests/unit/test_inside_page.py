@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from explain.dashboard import further
 from explain.render import road as render
-from tests.conftest import finish, html_of
+from tests.conftest import finish
 
 
 @pytest.fixture

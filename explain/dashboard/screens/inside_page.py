@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import streamlit as st
 
 from explain import bundled
@@ -48,8 +49,10 @@ def asked(model: str) -> Road | None:
 
 
 def _first_word(road: Road) -> int:
-    """The first token that is no special one."""
-    return next((t for t, special in enumerate(road.tokens.special) if not special), 0)
+    """The first token that is a word of some length; else the first that is no special one."""
+    tokens = road.tokens
+    words = [t for t, special in enumerate(tokens.special) if not special]
+    return next((t for t in words if int(np.diff(tokens.offsets[t])[0]) > 3), words[0] if words else 0)
 
 
 query = st.query_params.to_dict()
