@@ -10,7 +10,7 @@ from explain.catalog import Request, TargetKind
 from explain.checks import chosen
 from explain.errors import InputError, MethodError
 from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
-from explain.lens import Lens, LensRequest, Patch, PatchRequest
+from explain.lens import Direct, DirectRequest, Inside, InsideRequest, Lens, LensRequest, Patch, PatchRequest
 from explain.methods import find
 from explain.model.loading import load_runner
 from explain.model.runner import Runner
@@ -184,11 +184,11 @@ class Model(Runner):
 
     def walk(
         self,
-        question: RoadRequest | LensRequest | PatchRequest,
+        question: RoadRequest | InsideRequest,
         *,
         progress: Listener | None = None,
         cancel: threading.Event | None = None,
-    ) -> Road | Lens | Patch:
+    ) -> Road | Inside:
         """Answer a question about what happens inside: `road`, `lens` and `patch` in the form that other faces use."""
         return Work(self, [question.about], progress, cancel).walk(question)
 
@@ -210,6 +210,17 @@ class Model(Runner):
             ModelError: the model does not keep its layers in a list.
         """
         return cast(Lens, self.walk(LensRequest(Request((text,) if isinstance(text, str) else tuple(text), **about))))
+
+    def direct(self, text: str | tuple[str, str], **about: Any) -> Direct:
+        """What each head and each feed-forward adds to the target on the direct path; approximate.
+
+        Raises:
+            InputError: the text or target cannot be explained.
+            ModelError: a block's attention or feed-forward does not end in one matrix.
+        """
+        return cast(
+            Direct, self.walk(DirectRequest(Request((text,) if isinstance(text, str) else tuple(text), **about)))
+        )
 
     def patch(self, text: str, other: str, **about: Any) -> Patch:
         """How far the answer moves when one token's state after one layer is exchanged for the other text's.

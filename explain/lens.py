@@ -24,6 +24,10 @@ PATCH_CAVEAT = (
     "Approximate: an exchanged state may act through a pathway that sleeps otherwise (Makelov, Lange & Nanda 2023). "
     "Read it beside its control, a random change of the same length, and beside the other direction."
 )
+DIRECT_CAVEAT = (
+    "Approximate: norms are held at the scale that they have for this text and the head is replaced by its slope here. "
+    "What a part does through later layers is not counted."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,3 +101,41 @@ class Patch(Record):
     def to_json(self) -> str:
         """Canonical JSON (RFC 8785)."""
         return canonical.encode(self).decode("utf-8")
+
+
+@dataclass(frozen=True, eq=False)
+class DirectRequest(Record):
+    """A question about what each head and each feed-forward adds to the answer on the direct path."""
+
+    about: Request
+
+
+@dataclass(frozen=True, eq=False)
+class Direct(Record):
+    """Direct contributions to the target's value: value = start + Σ heads + Σ constants + Σ feed_forward + rest.
+
+    `constants` is what each attention adds without its heads (the projection's own constant), `start` what entered the
+    first block, `rest` what is constant in norms and head, and what the head's curve leaves over.
+    """
+
+    model: ModelInfo
+    tokens: Tokens
+    prediction: Prediction
+    target: Target
+    heads: Float32[np.ndarray, "L H"]
+    constants: Float32[np.ndarray, "L"]
+    feed_forward: Float32[np.ndarray, "L"]
+    start: float
+    rest: float
+    value: float
+    provenance: Provenance
+    caveat: str = DIRECT_CAVEAT
+    schema: str = "direct/1"
+
+    def to_json(self) -> str:
+        """Canonical JSON (RFC 8785)."""
+        return canonical.encode(self).decode("utf-8")
+
+
+InsideRequest = LensRequest | PatchRequest | DirectRequest
+Inside = Lens | Patch | Direct

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from explain.catalog import Progress, Request
 from explain.errors import BusyError, Cancelled, ExplainError
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
-from explain.lens import Lens, LensRequest, Patch, PatchRequest
+from explain.lens import DirectRequest, Inside, InsideRequest, LensRequest, PatchRequest
 from explain.records import Explanation
 from explain.road import Road, RoadRequest
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 QUEUE, MODELS = 16, 2
 """Jobs that may wait, and models that stay loaded."""
 
-Question = Request | HeadsRequest | HeadRequest | RoadRequest | LensRequest | PatchRequest
-Seen = HeadsReport | HeadMap | Road | Lens | Patch
+Question = Request | HeadsRequest | HeadRequest | RoadRequest | InsideRequest
+Seen = HeadsReport | HeadMap | Road | Inside
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 _log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class Service:
         model = self._load(job.model)
         if isinstance(job.request, (HeadsRequest, HeadRequest)):
             job.seen = model.look(job.request, progress=job._listen, cancel=job._cancel)
-        elif isinstance(job.request, (RoadRequest, LensRequest, PatchRequest)):
+        elif isinstance(job.request, (RoadRequest, LensRequest, PatchRequest, DirectRequest)):
             job.seen = model.walk(job.request, progress=job._listen, cancel=job._cancel)
         elif job.request is not None:
             job.forecast = model.forecast(job.request)

@@ -26,12 +26,14 @@ from explain.catalog import Progress, Request
 from explain.drive import answer, drive
 from explain.errors import InputError, MethodError
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
-from explain.lens import Lens, LensRequest, Patch, PatchRequest
+from explain.lens import Inside, InsideRequest, LensRequest, PatchRequest
 from explain.looking import head_map, heads_report
 from explain.methods import find
+from explain.model.direct import slopes
 from explain.model.encoding import Encoding
 from explain.model.runner import Meter, Runner
 from explain.notices import notices
+from explain.probes.direct import direct
 from explain.probes.lens import lens
 from explain.probes.patching import patch
 from explain.probes.road import entering, road
@@ -131,19 +133,21 @@ class Work:
             return head_map(case, question)
         return replace(heads_report(case, question, self._provenance(case)), provenance=self._provenance(case))
 
-    def walk(self, question: RoadRequest | LensRequest | PatchRequest) -> Road | Lens | Patch:
+    def walk(self, question: RoadRequest | InsideRequest) -> Road | Inside:
         """Answer a question about what happens inside; `requests` holds the one that it is about."""
         _check_numbers(question.about)
         self._enter("Following the word through the model")
         encoding = self.model.encode(question.about.texts, truncate=question.about.truncate)
         case = self._case(question.about, encoding, self.model.decide([encoding], self.meter)[0])
-        found: Road | Lens | Patch
+        found: Road | Inside
         if isinstance(question, RoadRequest):
             found = road(case, question, self.model, self.meter, self._provenance(case))
         elif isinstance(question, LensRequest):
             found = lens(case, entering(case, self.model, self.meter), self._provenance(case))
-        else:
+        elif isinstance(question, PatchRequest):
             found = patch(case, question.other, self._provenance(case))
+        else:
+            found = direct(case, slopes(self.model, case.row(), self.meter), self._provenance(case))
         return replace(found, provenance=self._provenance(case))
 
     def _retold(self, request: Request, texts: tuple[str, ...]) -> Case:

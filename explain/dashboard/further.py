@@ -1,4 +1,4 @@
-"""More ways to look inside: the prediction layer by layer, words' paths, exchanged states, and a toy."""
+"""More ways to look inside: layer by layer, direct contributions, words' paths, exchanged states, and a toy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from explain.catalog import Request
 from explain.dashboard import panels
 from explain.dashboard.examples import EXAMPLES
 from explain.errors import InputError
-from explain.lens import Lens, LensRequest, Patch, PatchRequest
+from explain.lens import Direct, DirectRequest, Lens, LensRequest, Patch, PatchRequest
 from explain.render import further as render
 from explain.render import html
 from explain.render import road as numbers
@@ -17,35 +17,49 @@ from explain.render import road_figures as figures
 from explain.road import Road
 from explain.worked_toy import MEANING, TOKENS, sinusoids, work
 
-CHOICES = ("Layer by layer", "Paths of the words", "Exchange states", "Worked toy")
+CHOICES = ("Layer by layer", "Direct contributions", "Paths of the words", "Exchange states", "Worked toy")
 PARTNERS = {"Clear": ("stirring", "boring"), "Mixed": ("superb", "awful"), "Negated": ("enjoy", "hate")}
 """A word of an example, and one of as many tokens to exchange it for."""
 
 
 def show(road: Road, about: Request, model: str) -> None:
     """The chooser and what was chosen."""
-    st.html(html.heading("Look further", "Four more ways to see what happens between text and prediction."))
+    st.html(html.heading("Look further", "Five more ways to see what happens between text and prediction."))
     choice = st.segmented_control("Look further", CHOICES, key="further", required=True, label_visibility="collapsed")
     if choice == "Worked toy":
         toy()
     elif choice == "Exchange states":
         exchange(about, model)
+    elif choice == "Direct contributions":
+        direct(about, model)
     else:
         found = panels.answered(LensRequest(about), model, "Reading every layer…")
         if isinstance(found, Lens):
-            layer_by_layer(found) if choice == CHOICES[0] else word_paths(found, road)
+            (layer_by_layer if choice == CHOICES[0] else word_paths)(found, road)
 
 
 def _picture(figure: object, key: str) -> None:
     st.plotly_chart(figure, width="stretch", key=f"further-{key}", config={"displaylogo": False})
 
 
-def layer_by_layer(found: Lens) -> None:
+def layer_by_layer(found: Lens, road: Road) -> None:
     """The lens."""
     st.html(html.heading("", render.lens_sentence(found), level=4))
     _picture(figures.lens(found), "lens")
     with st.expander("The same numbers as a table"):
         st.html(numbers.table(*render.lens_table(found)))
+    st.caption(html.markdown(found.caveat))
+
+
+def direct(about: Request, model: str) -> None:
+    """Direct logit attribution."""
+    found = panels.answered(DirectRequest(about), model, "Following every part to the answer…")
+    if not isinstance(found, Direct):
+        return
+    st.html(html.heading("", render.direct_sentence(found), level=4))
+    _picture(figures.contributions_by_part(found), "direct")
+    with st.expander("The same numbers as a table"):
+        st.html(numbers.table(*render.direct_table(found)))
     st.caption(html.markdown(found.caveat))
 
 

@@ -121,7 +121,7 @@ def sums(found: Walk, steps: list[NormStep]) -> list[SumStep]:
     known = {"what entered the block": entering}
     known |= {f"after {s.name}": torch.from_numpy(s.after.copy()).to(entering) for s in steps}
     named = set(known)  # a whole vector of the road; whoever equals one of these was not added up
-    for name, call in _parts(found).items():
+    for name, call in parts(found).items():
         if not any(same(vector, found.row(call.made)) for vector in known.values()):
             known[name] = found.row(call.made)
     totals = {f"before {s.name}": torch.from_numpy(s.before.copy()).to(entering) for s in steps}
@@ -145,7 +145,7 @@ def feed_forward(found: Walk) -> FeedForwardStep | None:
     calls = found.block
     projection = _projection(found)
     later = calls[calls.index(projection) + 1 :] if projection is not None else calls
-    out = _parts(found).get("feed-forward output")
+    out = parts(found).get("feed-forward output")
     if out is None:
         found.reasons["feed_forward"] = "No matrix was found after the attention that makes the block's output."
         return None
@@ -233,7 +233,7 @@ def _projection(found: Walk) -> Call | None:
     return next((c for c in hits if same(found.row(c.given).cpu(), made)), None)
 
 
-def _parts(found: Walk) -> dict[str, Call]:
+def parts(found: Walk) -> dict[str, Call]:
     """What writes into the block by name: the attention's projection, the feed-forward's last matrix, other calls."""
     calls, width, projection = found.block, found.row(found.tape.entering).numel(), _projection(found)
     parts = {} if projection is None else {"attention output": projection}

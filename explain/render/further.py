@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from explain.lens import Lens, Patch
+from explain.lens import Direct, Lens, Patch
 from explain.render.pieces import visible
-from explain.render.road import number
+from explain.render.road import fixed, number
 from explain.render.road_figures import layer_names
 from explain.render.sentences import percent, short, signed
 from explain.road import Road
@@ -86,9 +86,9 @@ def control_sentence(found: Patch, values: Float[np.ndarray, "L T"], control: Fl
     strong = np.abs(values) > max(tenth, 1e-6)
     clear = strong & (np.abs(values) > 2 * control)
     return (
-        f"{int(strong.sum())} of {values.size} exchanges move the answer by more than a tenth of the difference between "
-        f"the texts ({tenth:.2f}); {int(clear.sum())} of these move it more than twice as far as random changes of the "
-        "same length do."
+        f"{int(strong.sum())} of {values.size} exchanges move the answer by more than a tenth of the difference "
+        f"between the texts ({tenth:.2f}); {int(clear.sum())} of these move it more than twice as far as random changes "
+        "of the same length do."
     )
 
 
@@ -102,6 +102,39 @@ def patch_table(found: Patch, values: Float[np.ndarray, "L T"], control: Float[n
         for t, s in enumerate(found.tokens.strings)
     ]
     return ("token", *(f"after layer {i} (control)" for i in range(len(values)))), rows
+
+
+def direct_sentence(found: Direct) -> str:
+    """What is added up, and the largest parts of it."""
+    unit, name = found.target.unit, short(found.target.name)
+    names, values = zip(*_writers(found), strict=True)
+    best = sorted(range(len(values)), key=lambda i: -abs(values[i]))[:3]
+    largest = ", ".join(f"{names[i]} ({signed(values[i])})" for i in best)
+    return (
+        f"{name} stands at {signed(found.value)} {unit}. On the direct path, what entered the first layer adds "
+        f"{signed(found.start)}, all heads {signed(float(found.heads.sum()))}, all feed-forwards "
+        f"{signed(float(found.feed_forward.sum()))}, and constants and what the head's curve leaves over "
+        f"{signed(found.rest + float(found.constants.sum()))}. Largest: {largest}."
+    )
+
+
+def direct_table(found: Direct) -> Table:
+    """Every contribution, layer by layer."""
+    count = found.heads.shape[1]
+    rows = [
+        (f"layer {i}", fixed(float(f)), *(fixed(float(h)) for h in heads))
+        for i, (heads, f) in enumerate(zip(found.heads, found.feed_forward, strict=True))
+    ]
+    return ("", "feed-forward", *(f"head {h}" for h in range(count))), rows
+
+
+def _writers(found: Direct) -> list[tuple[str, float]]:
+    heads = [
+        (f"head {h} of layer {i}", float(found.heads[i, h]))
+        for i in range(len(found.heads))
+        for h in range(found.heads.shape[1])
+    ]
+    return [*heads, *((f"the feed-forward of layer {i}", float(f)) for i, f in enumerate(found.feed_forward))]
 
 
 def toy_steps(toy: Toy) -> list[tuple[str, str, tuple[str, ...], list[tuple[str, ...]]]]:
@@ -119,7 +152,7 @@ def toy_steps(toy: Toy) -> list[tuple[str, str, tuple[str, ...], list[tuple[str,
         ("1  Scores", r"S = \frac{Q K^\top}{\sqrt{d_k}},\quad d_k = 3", wide, rows(toy.scores)),
         (
             "2  Weights",
-            rf"\begin{{gathered}} A = \mathrm{{softmax}}(S) \\ {_first_weight(toy)} \end{{gathered}}",
+            _lines(r"A = \mathrm{softmax}(S)", _first_weight(toy)),
             wide,
             rows(toy.weights),
         ),
@@ -128,13 +161,13 @@ def toy_steps(toy: Toy) -> list[tuple[str, str, tuple[str, ...], list[tuple[str,
         ("5  Layer norm", r"\frac{x - \mu}{\sqrt{\sigma^2 + 10^{-5}}}", ("", "mean", "deviation", *dims[1:]), spread),
         (
             "6  Feed-forward, 4 neurons",
-            rf"\begin{{gathered}} H = \max(0, X W_1) \\ W_1 = {_matrix(UP)} \end{{gathered}}",
+            _lines(r"H = \max(0, X W_1)", f"W_1 = {_matrix(UP)}"),
             ("", "n0", "n1", "n2", "n3"),
             rows(toy.hidden),
         ),
         (
             "7  Feed-forward, output",
-            rf"\begin{{gathered}} Y = H W_2 \\ W_2 = {_matrix(DOWN)} \end{{gathered}}",
+            _lines("Y = H W_2", f"W_2 = {_matrix(DOWN)}"),
             dims,
             rows(toy.output),
         ),
@@ -145,6 +178,12 @@ def _first_weight(toy: Toy) -> str:
     """The softmax of the first row, written out with its numbers."""
     first, *rest = (f"e^{{{s:.3f}}}" for s in toy.scores[0][toy.weights[0] > 0])
     return rf"\frac{{{first}}}{{{' + '.join([first, *rest])}}} = {toy.weights[0, 0]:.3f}"
+
+
+def _lines(*formulas: str) -> str:
+    """Formulas below each other."""
+    below = r" \\[.6em] ".join(formulas)
+    return rf"\begin{{gathered}} {below} \end{{gathered}}"
 
 
 def _matrix(values: Float[np.ndarray, "R K"]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
-from explain.lens import Lens, Patch
+from explain.lens import Direct, Lens, Patch
 from explain.records import Tokens
 from explain.render.figures import _label, plain
 from explain.render.palette import BLUE, GREY, ORANGE
@@ -185,6 +185,15 @@ def paths(found: Lens, tokens: Sequence[int], chosen: int) -> go.Figure:
     figure.update_xaxes(title=f"first direction ({one:.0%} of the differences)", zeroline=False)
     figure.update_yaxes(title=f"second ({two:.0%})", zeroline=False)
     return plain(figure, 460)
+
+
+def contributions_by_part(found: Direct) -> go.Figure:
+    """Direct contributions: a row for every layer, a column for its feed-forward and each head."""
+    values = np.concatenate([found.feed_forward[:, None], found.heads], axis=1).astype(float)
+    columns = ["feed-forward", *(f"head {h}" for h in range(found.heads.shape[1]))]
+    rows = [f"layer {i}" for i in range(len(values))]
+    limit = max(float(np.abs(values).max()), 1e-12)
+    return _map(values / limit, rows, values, "", 140 + 30 * len(rows), columns)
 
 
 def patched(found: Patch, values: Float[np.ndarray, "L T"], limit: float) -> go.Figure:

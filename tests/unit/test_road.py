@@ -21,13 +21,16 @@ from transformers import (
     T5ForSequenceClassification,
 )
 
+from explain.case import Ask
 from explain.catalog import Request
 from explain.engine import Model
 from explain.errors import Cancelled, InputError, ModelError
+from explain.lens import Direct
 from explain.model.inside import kernel
 from explain.road import Road, RoadRequest
 from explain.tasks import tasks
 from explain.wire import decode
+from tests.cases import case_of
 from tests.contract.test_methods import traces
 from tests.tiny import word_piece
 from tests.toys import toy
@@ -329,3 +332,48 @@ def test_errors_leave_nothing_behind(bert: Model, monkeypatch: pytest.MonkeyPatc
         road_of(bert)
     monkeypatch.undo()
     assert traces(bert) == before
+
+
+def test_direct_contributions_add_up_with_a_linear_head(llama: Model) -> None:
+    before = traces(llama)
+    found = llama.direct(TEXT, target="P")
+    parts = found.start + found.heads.sum() + found.feed_forward.sum()
+    assert parts == pytest.approx(found.value, abs=1e-4), "no constants anywhere in this model"
+    assert np.allclose(found.constants, 0, atol=1e-4)
+    assert found.rest == pytest.approx(0, abs=1e-4)
+    module: Any = llama.module
+    state = torch.from_numpy(states_before_the_norm(llama)[-1])
+    scale = float((state.square().mean() + module.model.norm.variance_epsilon).sqrt())
+    row = (module.score.weight[1] - module.score.weight[0]) * module.model.norm.weight / scale
+    heads = llama.road(TEXT, 1, HEAD, len(found.tokens.ids) - 1)
+    given = torch.from_numpy(heads.attention.projected.copy())
+    assert found.heads[1, HEAD] == pytest.approx(float(row @ given), abs=1e-4)
+    written = torch.from_numpy(heads.feed_forward.output.copy())
+    assert found.feed_forward[1] == pytest.approx(float(row @ written), abs=1e-4)
+    assert decode(Direct, found.to_json()) == found
+    assert traces(llama) == before
+
+
+def states_before_the_norm(model: Model) -> np.ndarray:
+    """What leaves the last block (T, D)."""
+    return case_of(model, TEXT).evaluate(Ask([case_of(model, TEXT).row()], layer=1)).states[0]
+
+
+def test_direct_contributions_of_an_encoder_are_its_slope(bert: Model) -> None:
+    """By finite differences: move what a part writes, with the norm's scale held."""
+    found, module = bert.direct(TEXT, target="P"), bert.module
+    road, seen = bert.road(TEXT, 1, HEAD, 0), states(bert)
+    gain = torch.from_numpy(road.norms[1].gain.copy())
+
+    def value(moved: np.ndarray) -> float:
+        x = torch.from_numpy((moved - moved.mean()).astype(np.float64)) / np.sqrt(road.norms[1].deviation ** 2 + 1e-12)
+        state = seen[-1][0] + (x * gain).numpy()
+        pooled = module.bert.pooler.dense(torch.from_numpy(state).float()).tanh()  # type: ignore[union-attr,operator]
+        logits = module.classifier(pooled)  # type: ignore[operator]
+        return float(logits[1] - logits[0])
+
+    step, written = 1e-2, road.feed_forward.output
+    slope = (value(step * written) - value(-step * written)) / (2 * step)
+    assert found.feed_forward[1] == pytest.approx(slope, rel=2e-3, abs=2e-3)
+    total = found.start + found.heads.sum() + found.constants.sum() + found.feed_forward.sum() + found.rest
+    assert total == pytest.approx(found.value, abs=1e-4)
