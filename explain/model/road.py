@@ -130,7 +130,9 @@ def sums(found: Walk, steps: list[NormStep]) -> list[SumStep]:
     for name, total in totals.items():
         if any(same(known[n], total) for n in named):
             continue
-        terms = next((c for k in (2, 3) for c in combinations(known, k) if same(sum(known[n] for n in c), total)), None)
+        fitting = [n for n, vector in known.items() if vector.shape == total.shape]  # bottlenecks are narrower
+        groups = (c for k in (2, 3) for c in combinations(fitting, k))
+        terms = next((c for c in groups if same(sum(known[n] for n in c), total)), None)
         if terms is None:
             found.reasons["sums"] = f"The vector {name} is not a plain sum of vectors that were seen."
             continue

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from explain.case import Ask, Case
-from explain.errors import InputError
+from explain.errors import InputError, ModelError
 from explain.model import beginning
 from explain.model import road as steps
 from explain.model.runner import Meter, Runner
@@ -22,6 +22,8 @@ def road(case: Case, request: RoadRequest, runner: Runner, meter: Meter, provena
         ModelError: the model does not keep its layers in a list.
     """
     count = len(case.tokens.ids)
+    if not case.info.n_layers:
+        raise ModelError(f"{case.info.architecture} does not say how many layers it has.", code="no_blocks")
     for name, value, limit in (
         ("layer", request.layer, case.info.n_layers),
         ("head", request.head, max(1, case.info.n_heads)),

@@ -87,8 +87,8 @@ def control_sentence(found: Patch, values: Float[np.ndarray, "L T"], control: Fl
     clear = strong & (np.abs(values) > 2 * control)
     return (
         f"{int(strong.sum())} of {values.size} exchanges move the answer by more than a tenth of the difference "
-        f"between the texts ({tenth:.2f}); {int(clear.sum())} of these move it more than twice as far as random changes "
-        "of the same length do."
+        f"between the texts ({tenth:.2f}); {int(clear.sum())} of these move it more than twice as far as random "
+        "changes of the same length do."
     )
 
 

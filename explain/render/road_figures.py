@@ -229,7 +229,7 @@ def _map(
             zmin=-1,
             zmax=1,
             showscale=False,
-            xgap=1,
+            xgap=1 if len(values[0]) <= 32 else 0,
             ygap=1,
             hovertemplate="%{y}, %{x}: %{customdata:.4f}<extra></extra>",
         )
@@ -237,10 +237,11 @@ def _map(
     figure.update_yaxes(
         tickmode="array", tickvals=list(range(len(rows))), ticktext=[_label(r) for r in rows], autorange="reversed",
         showgrid=False,
+        zeroline=False,
     )  # fmt: skip
     if columns is not None:
         _ticks(figure, columns)
-    figure.update_xaxes(title=what or None, showgrid=False)
+    figure.update_xaxes(title=what or None, showgrid=False, zeroline=False)
     return plain(figure, height)
 
 

@@ -316,7 +316,7 @@ def test_what_is_not_there_is_said(bert: Model) -> None:
     for wrong in ((9, 0, 0), (0, 9, 0), (0, 0, 99), (-1, 0, 0)):
         with pytest.raises(InputError, match="There is no"):
             bert.road(TEXT, *wrong)
-    with pytest.raises(InputError):
+    with pytest.raises(ModelError, match="how many layers"):
         toy().road(TEXT, 0, 0, 0)
 
 
