@@ -178,16 +178,7 @@ def _norm(road: Road) -> None:
             else r"y = \gamma \odot \frac{x}{\sqrt{\tfrac{1}{D}\sum_i x_i^2 + \varepsilon}}"
         )
         st.latex(worked.norm(road.norms[0]))
-        head = (
-            "norm",
-            "mean before",
-            "deviation before",
-            "mean, normed",
-            "deviation, normed",
-            "mean after",
-            "deviation after",
-        )
-        st.html(render.table(head, render.norm_rows(road.norms)))
+        st.html(render.table(render.NORM_COLUMNS, render.norm_rows(road.norms)))
         st.caption("“Normed” is before the learned gain and shift, “after” with them.")
         _picture(figures.before_and_after(road.norms), "norms")
     for reason in ("sums", "norms"):

@@ -124,6 +124,7 @@ def sums(found: Walk, steps: list[NormStep]) -> list[SumStep]:
     for name, call in parts(found).items():
         if not any(same(vector, found.row(call.made)) for vector in known.values()):
             known[name] = found.row(call.made)
+            named |= {name} & {"attention output", "feed-forward output"}
     totals = {f"before {s.name}": torch.from_numpy(s.before.copy()).to(entering) for s in steps}
     totals["what leaves the block"] = found.row(found.tape.leaving)
     result = []

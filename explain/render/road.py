@@ -14,6 +14,10 @@ from explain.render.sentences import percent
 from explain.road import NormStep, Road
 
 STEPS = ("data", "preprocessing", "embedding", "attention", "norm", "feed_forward", "output", "prediction")
+NORM_COLUMNS = (
+    *("norm", "mean before", "deviation before", "mean, normed"),
+    *("deviation, normed", "mean after", "deviation after"),
+)
 NEURONS = 12
 """Neurons that are listed, the strongest first."""
 LISTED = 40

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from math import erf
 
 import numpy as np
 import pytest
@@ -145,24 +147,14 @@ def test_worked_numbers_are_right(road: Road) -> None:
     assert sum(terms) == pytest.approx(total, abs=2e-3)
     *terms, total = numbers(worked.embedding(road))
     assert sum(terms) == pytest.approx(total, abs=3e-3)
-    gain, x, mean, spread, shift, after = numbers(
-        worked.norm(road.norms[0]) if road.norms[0].shift.any() else _with_shift(road)
-    )
-    assert gain * (x - mean) / spread + shift == pytest.approx(after, abs=1e-2)
+    gain, x, mean, spread, after = numbers(worked.norm(road.norms[0]))  # no shift here, so none is written
+    assert gain * (x - mean) / spread == pytest.approx(after, abs=1e-2)
     product, bias, z = numbers(worked.logit(road))
     assert product + bias == pytest.approx(z, abs=2e-3)
     total, p = numbers(worked.probability(road))
     assert 1 / total == pytest.approx(p, abs=1e-3)
     before, after = numbers(worked.neuron(road))
-    assert 0.5 * before * (1 + np.tanh(np.sqrt(2 / np.pi) * (before + 0.044715 * before**3))) == pytest.approx(
-        after, abs=5e-3
-    )
-
-
-def _with_shift(road: Road) -> str:
-    """A norm without shift leaves it out of the formula."""
-    head, tail = worked.norm(road.norms[0]).rsplit("=", 1)
-    return f"{head} + 0.000 = {tail}"
+    assert 0.5 * before * (1 + erf(before / np.sqrt(2))) == pytest.approx(after, abs=2e-3)
 
 
 def test_the_diagram_names_every_step(road: Road) -> None:
@@ -207,3 +199,26 @@ def test_hostile_text_is_escaped(tiny: Model) -> None:
     assert "&lt;" in render.marked_text(found)
     joined = re.sub(r"</?(p|mark)[^>]*>", "", render.marked_text(found))
     assert joined == HOSTILE.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def test_command_line(run, tiny_folder, tiny: Model) -> None:  # type: ignore[no-untyped-def]
+    def undated_of(text: str) -> dict[str, object]:
+        return {k: v for k, v in json.loads(text).items() if k != "provenance"}
+
+    where = ("--model", str(tiny_folder))
+    for arguments, ours in (
+        (("--at", "1,2,3"), tiny.road(TEXT, 1, 2, 3)),
+        ((), tiny.lens(TEXT)),
+        (("--direct",), tiny.direct(TEXT)),
+        (("--other", "a bad movie, but unbelievably funny"), tiny.patch(TEXT, "a bad movie, but unbelievably funny")),
+    ):
+        code, out, _ = run("inside", TEXT, *where, *arguments, "--json")
+        assert code == 0
+        assert undated_of(out) == undated_of(ours.to_json())
+        code, out, _ = run("inside", TEXT, *where, *arguments)
+        assert code == 0
+        assert "layer 1" in out or "layer norm" in out
+    for wrong in ("9,0,0", "1,2", "x"):
+        code, _, err = run("inside", TEXT, *where, f"--at={wrong}")
+        assert code == 2
+        assert err.strip()
