@@ -58,6 +58,9 @@ def direct(about: Request, model: str) -> None:
         return
     st.html(html.heading("", render.direct_sentence(found), level=4))
     _picture(figures.contributions_by_part(found), "direct")
+    st.caption(
+        html.markdown(f"Blue adds to {found.target.name[:80]}, orange takes away; the largest has the full colour.")
+    )
     with st.expander("The same numbers as a table"):
         st.html(numbers.table(*render.direct_table(found)))
     st.caption(html.markdown(found.caveat))
@@ -107,7 +110,8 @@ def exchange(about: Request, model: str) -> None:
         _picture(figures.patched(found, values, limit), key)
         with st.expander("The same numbers as a table, with the control"):
             st.html(numbers.table(*render.patch_table(found, values, control)))
-    st.caption(html.markdown(found.caveat))
+    about_colours = f"Blue raises {found.target.name[:80]}, orange lowers it; both pictures share one scale. "
+    st.caption(html.markdown(about_colours + found.caveat))
 
 
 def _partner(text: str) -> str:

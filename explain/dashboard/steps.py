@@ -117,7 +117,10 @@ def _attention(road: Road) -> None:
     _picture(figures.weights(found, road.tokens), "weights")
     head = ("looks at", "q · k", "÷ scale", "bias or mask", "softmax", "length of v", "weight × length")
     rows = render.attention_rows(road)
-    _numbers(render.table(head, rows), f"Every score and weight as a table ({len(rows)} tokens)")
+    _numbers(
+        render.table(head, rows),
+        "The same numbers as a table" if len(rows) == len(found.weights) else f"The {len(rows)} largest as a table",
+    )
     st.html(
         html.heading(
             "The query, the keys it meets, and what comes out", "The first 64 dimensions of the head.", level=4

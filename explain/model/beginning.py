@@ -61,8 +61,24 @@ def position(runner: Runner, found: Walk, row: Row, head: AttentionStep | None) 
                 return PositionStep("rotary", plain(places[:, None] * buffer.float()[None, :DIMENSIONS]))  # (T, d/2)
     if head is not None and bool(np.abs(head.bias).max() > 0):
         return PositionStep("relative", head.bias[:, None].copy())
+    if _turned(found):
+        return PositionStep("rotary", None)
     found.reasons["position"] = "No table of positions, no rotation and no bias on the scores was found."
     return PositionStep("none found", None)
+
+
+def _turned(found: Walk) -> bool:
+    """Are queries as long as what their matrix makes, the same at the first place, and different later?"""
+    if found.heads is None or found.heads.query.shape[1] < 2:
+        return False
+    query = found.heads.query  # (H, T, d)
+    for call in found.block:
+        if call.matrix and call.made.reshape(-1).numel() == query.size:
+            raw = plain(call.made).reshape(query.shape[1], query.shape[0], -1).transpose(1, 0, 2)  # (H, T, d)
+            kept = np.allclose(np.linalg.norm(raw, axis=-1), np.linalg.norm(query, axis=-1), rtol=1e-3)
+            if kept and np.allclose(raw[:, 0], query[:, 0], atol=1e-4) and not np.allclose(raw, query, atol=1e-3):
+                return True
+    return False
 
 
 def nearest(

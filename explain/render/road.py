@@ -82,7 +82,7 @@ def diagram(road: Road, step: str) -> dict[str, Any]:
         "tokens": [{"text": visible(s), "special": bool(tokens.special[t])} for t, s in enumerate(tokens.strings)],
         "token": road.token,
         "step": step,
-        "frames": ["Pretrained model", f"layer {road.layer} of 0–{road.model.n_layers - 1}, head {road.head}"],
+        "frames": ["Pretrained model", f"layer {road.layer} of 0 to {road.model.n_layers - 1} · head {road.head}"],
         "steps": [
             {"id": s, "title": shown[s][0], "number": shown[s][1], "note": shown[s][2], "depth": depth.get(s, 0)}
             for s in STEPS

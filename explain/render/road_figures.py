@@ -66,7 +66,7 @@ def weights(step: AttentionStep, tokens: Tokens) -> go.Figure:
     figure.add_bar(x=x, y=step.weights.tolist(), name="weight (after softmax)", marker={"color": BLUE})
     figure.add_scatter(
         x=x, y=[None if np.isnan(s) else float(s) for s in scores], name="score (before)", mode="markers", yaxis="y2",
-        marker={"color": ORANGE, "symbol": "diamond", "size": 9},
+        marker={"color": ORANGE, "symbol": "diamond", "size": 9 if len(names) <= 96 else 4},
     )  # fmt: skip
     _ticks(figure, names)
     figure.update_layout(
@@ -246,7 +246,7 @@ def _map(
 
 
 def _ticks(figure: go.Figure, names: Sequence[str]) -> None:
-    every = max(1, len(names) // 60)
+    every = 1 if len(names) <= 48 else -(-len(names) // 24)
     figure.update_xaxes(
         tickmode="array", tickvals=list(range(0, len(names), every)), ticktext=[_label(n) for n in names[::every]],
         tickangle=-45,

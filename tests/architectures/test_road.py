@@ -37,6 +37,7 @@ def road_of(model_type: str, folder: Path) -> Road:
         ("llama", "rotary"),
         ("gemma2", "rotary"),
         ("gpt_neox", "rotary"),
+        ("gptj", "rotary"),
         ("t5", "relative"),
     ],
 )

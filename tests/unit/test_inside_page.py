@@ -90,7 +90,7 @@ def test_pickers_and_the_address(app: AppTest) -> None:
     page.slider(key="inside_layer").set_value(1).run()
     page.slider(key="inside_head").set_value(3).run()
     assert not page.exception
-    assert "layer 1, head 3" in html_of(page)
+    assert "Self-attention: layer 1, head 3" in html_of(page)
     assert page.query_params["layer"] in ("1", ["1"])
     page.text_area(key="text").set_value("dull").run()
     assert not page.exception

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -318,6 +319,15 @@ def test_what_is_not_there_is_said(bert: Model) -> None:
             bert.road(TEXT, *wrong)
     with pytest.raises(ModelError, match="how many layers"):
         toy().road(TEXT, 0, 0, 0)
+
+
+def test_many_people_get_equal_bits(bert: Model) -> None:
+    alone = [a.tobytes() for a in arrays(road_of(bert))]
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(road_of, bert) if i % 2 else pool.submit(bert.direct, TEXT) for i in range(8)]
+        found = [job.result() for job in jobs]
+    assert all([a.tobytes() for a in arrays(road)] == alone for road in found[1::2])
+    assert all(np.array_equal(d.heads, found[0].heads) for d in found[2::2])
 
 
 def test_errors_leave_nothing_behind(bert: Model, monkeypatch: pytest.MonkeyPatch) -> None:
