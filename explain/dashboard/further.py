@@ -72,7 +72,7 @@ def word_paths(found: Lens, road: Road) -> None:
     places = sorted({*range(min(render.PATHS, len(found.tokens.ids))), road.token})
     _picture(figures.paths(found, places, road.token), "paths")
     with st.expander("The same numbers as a table"):
-        st.html(numbers.table(*render.paths_table(found, road.token)))
+        st.html(numbers.table(*render.paths_table(found, places)))
     if road.near_after:
         st.html(
             html.heading(

@@ -74,11 +74,17 @@ def _embedding(road: Road) -> None:
             {"word": r"E_{\mathrm{id}}", "position": "P_{t}", "token type": "S_{s}"}.get(p.kind, "O")
             for p in found.parts
         )
-        st.latex(rf"x_t = \mathrm{{LayerNorm}}({sum_})" if found.norm is not None else f"x_t = {sum_}")
+        st.latex(
+            rf"x_t = \mathrm{{{found.norm.kind.title().replace(' ', '')}}}({sum_})"
+            if found.norm is not None
+            else f"x_t = {sum_}"
+        )
         if example := worked.embedding(road):
             st.latex(example)
-        _picture(figures.embedding(found), "embedding")
+        strips = figures.embedding(found)
+        _picture(figures.strips(strips), "embedding")
         st.caption("The first 64 dimensions, blue above and orange below zero, each row over its own largest.")
+        _numbers(render.columns(strips))
     st.html(render.table(("vector", "from", "length", "first numbers"), render.embedding_rows(road)))
     if "embedding" in road.reasons:
         st.caption(html.markdown(road.reasons["embedding"]))
@@ -88,6 +94,8 @@ def _embedding(road: Road) -> None:
     elif road.position.kind == "rotary":
         st.latex(r"\theta_{t,i} = t \cdot \mathrm{inv\_freq}_i")
     _picture(figures.positions(road.position, road.tokens, road.token), "positions")
+    if road.position.table is not None:
+        _numbers(render.position_table(road), "The same numbers as a table (first 16 of each place)")
     near = road.near
     if near:
         st.html(
@@ -127,14 +135,13 @@ def _attention(road: Road) -> None:
         )
     )
     order = found.weights.argsort()[::-1][:8].tolist()
-    _picture(
-        figures.strips(
-            [(f"query of {render.name(road, road.token)}", found.query)]
-            + [(f"key of {render.name(road, j)}", found.key[j]) for j in sorted(order)]
-            + [("weighted sum of values", found.mixed)]
-        ),
-        "qkv",
-    )
+    strips = [
+        (f"query of {render.name(road, road.token)}", found.query),
+        *((f"key of {render.name(road, j)}", found.key[j]) for j in sorted(order)),
+        ("weighted sum of values", found.mixed),
+    ]
+    _picture(figures.strips(strips), "qkv")
+    _numbers(render.columns(strips))
     rows = [("query", render.number(render.length(found.query)), render.preview(found.query, 6))]
     rows += [
         (f"{what} of {render.name(road, j)}", render.number(render.length(x[j])), render.preview(x[j], 6))
@@ -157,7 +164,7 @@ def _attention(road: Road) -> None:
                 render.preview(found.output, 6),
             )
         )
-    _numbers(render.table(("vector", "length", "first numbers"), rows))
+    _numbers(render.table(("vector", "length", "first numbers"), rows), "Keys, values and what becomes of them")
 
 
 def _norm(road: Road) -> None:
@@ -226,6 +233,7 @@ def _output(road: Road) -> None:
     _picture(figures.contributions(found, index), "contributions")
     shown = road.model.labels[index] if index < len(road.model.labels) else "the outcome"
     st.caption(html.markdown(worked.products(road, shown)))
+    _numbers(render.table(("dimension", "weight", "number", "product"), render.product_rows(road)))
     rows = [
         (
             s.name,

@@ -124,12 +124,13 @@ def sums(found: Walk, steps: list[NormStep]) -> list[SumStep]:
     for name, call in parts(found).items():
         if not any(same(vector, found.row(call.made)) for vector in known.values()):
             known[name] = found.row(call.made)
-            named |= {name} & {"attention output", "feed-forward output"}
+    wide = [c for c in found.block if c.matrix and c.made.shape[-1] == entering.numel()]
+    matrices = [found.row(c.made) for c in wide]  # a norm right behind a matrix has no sum before it
     totals = {f"before {s.name}": torch.from_numpy(s.before.copy()).to(entering) for s in steps}
     totals["what leaves the block"] = found.row(found.tape.leaving)
     result = []
     for name, total in totals.items():
-        if any(same(known[n], total) for n in named):
+        if any(same(vector, total) for vector in [*matrices, *(known[n] for n in named)]):
             continue
         fitting = [n for n, vector in known.items() if vector.shape == total.shape]  # bottlenecks are narrower
         groups = (c for k in (2, 3) for c in combinations(fitting, k))

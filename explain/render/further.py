@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -58,13 +60,16 @@ def paths_sentence(found: Lens, road: Road) -> str:
     )
 
 
-def paths_table(found: Lens, token: int) -> Table:
-    """The followed token's coordinates."""
+def paths_table(found: Lens, tokens: Sequence[int]) -> Table:
+    """The coordinates of every token that is drawn: first and second direction, layer by layer."""
     rows: list[tuple[str, ...]] = [
-        (n, number(float(x)), number(float(y)))
-        for n, (x, y) in zip(layer_names(len(found.points)), found.points[:, token].tolist(), strict=True)
+        (
+            f"{t} {visible(found.tokens.strings[t])}",
+            *(f"{fixed(x, 2)}, {fixed(y, 2)}" for x, y in found.points[:, t].tolist()),
+        )
+        for t in tokens
     ]
-    return (f"{visible(found.tokens.strings[token])} after", "first direction", "second direction"), rows
+    return ("token", *layer_names(len(found.points))), rows
 
 
 def patch_sentence(found: Patch) -> str:

@@ -102,6 +102,46 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], marked: int | None
     return f'<table class="wb-table wb-numbers"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
 
 
+def columns(rows: Sequence[tuple[str, Float[np.ndarray, "D"]]], count: int = 64) -> str:
+    """The vectors of a picture as a table: one column a vector, one row a dimension."""
+    shown = [
+        (str(i), *(fixed(float(v[i])) if i < len(v) else "" for _, v in rows))
+        for i in range(min(count, max(len(v) for _, v in rows)))
+    ]
+    return table(("dimension", *(n for n, _ in rows)), shown)
+
+
+def position_table(road: Road, count: int = 16) -> str:
+    """How order comes in, place by place: the first numbers of each."""
+    values = road.position.table
+    if values is None:
+        return ""
+    rows = [
+        (f"{t} {name(road, t)}", *(fixed(float(x)) for x in row[:count]))
+        for t, row in enumerate(values[: len(road.tokens.ids)])
+    ]
+    what = "bias" if road.position.kind == "relative" else "dimension" if values.shape[1] > 1 else ""
+    return table(("place", *(f"{what} {i}" for i in range(min(count, values.shape[1])))), rows, road.token)
+
+
+def product_rows(road: Road, count: int = 16) -> list[tuple[str, ...]]:
+    """The largest products in the explained outcome's logit: dimension, weight, number, product."""
+    found = road.answer
+    if found is None:
+        return []
+    weight = found.weight[min(road.target.index or 0, len(found.weight) - 1)].astype(float)
+    order = np.argsort(-np.abs(weight * found.vector), kind="stable")[:count].tolist()
+    return [
+        (
+            f"dim {i}",
+            fixed(weight[i], 4),
+            fixed(float(found.vector[i]), 4),
+            fixed(weight[i] * float(found.vector[i]), 4),
+        )
+        for i in order
+    ]
+
+
 def neighbours(found: Sequence[tuple[str, float]]) -> str:
     """Tokens with their cosines, side by side."""
     cells = "".join(f'<span role="listitem"><bdi>{text(n)}</bdi> <b>{fixed(c, 2)}</b></span>' for n, c in found)
@@ -174,7 +214,8 @@ def attention_sentence(road: Road) -> str:
     """The head in one sentence."""
     found = road.attention
     if found is None:
-        return road.reasons.get("attention", "")
+        said = road.reasons.get("attention", "")
+        return f"{said} The Attention page shows its weights, where the model gives them."
     best = np.argsort(-found.weights, kind="stable")[:2].tolist()
     named = " and ".join(f"“{name(road, j)}” ({percent(float(found.weights[j]))})" for j in best)
     hidden = int((~found.visible).sum())

@@ -28,13 +28,12 @@ def strips(rows: Sequence[tuple[str, Float[np.ndarray, "D"]]]) -> go.Figure:
     return _map(z, [n for n, _ in rows], kept, "dimension", 70 + 34 * len(rows))
 
 
-def embedding(found: EmbeddingStep) -> go.Figure:
-    """What is added up, and what comes of it."""
+def embedding(found: EmbeddingStep) -> list[tuple[str, Float[np.ndarray, "D"]]]:
+    """What is added up, and what comes of it, as rows of strips."""
     rows = [(f"{p.kind} vector", p.vector) for p in found.parts]
     if found.norm is not None:
         rows.append(("sum", found.norm.before))
-    rows.append(("enters layer 0", found.entering))
-    return strips(rows)
+    return [*rows, ("enters layer 0", found.entering)]
 
 
 def positions(step: PositionStep, tokens: Tokens, token: int) -> go.Figure | None:

@@ -36,6 +36,7 @@ def road_of(model_type: str, folder: Path) -> Road:
         ("gpt2", "learned"),
         ("llama", "rotary"),
         ("gemma2", "rotary"),
+        ("olmo2", "rotary"),
         ("gpt_neox", "rotary"),
         ("gptj", "rotary"),
         ("t5", "relative"),

@@ -134,6 +134,11 @@ def test_tables_hold_the_records_numbers(road: Road) -> None:
     for row, z, p in zip(render.prediction_rows(road), road.prediction.logits, road.prediction.probs, strict=True):  # type: ignore[arg-type]
         assert shown(row[1]) == pytest.approx(z, abs=6e-4)
         assert shown(row[3]) == pytest.approx(p, abs=6e-5)
+    answer = road.answer
+    assert answer is not None
+    for name, weight, value, product in render.product_rows(road):
+        assert shown(weight) == pytest.approx(answer.weight[road.target.index or 0, int(name.split()[1])], abs=6e-5)
+        assert shown(weight) * shown(value) == pytest.approx(shown(product), abs=1e-3)
     for row in render.answer_rows(road):
         assert shown(row[1]) + shown(row[2]) == pytest.approx(shown(row[3]), abs=2e-3)
 

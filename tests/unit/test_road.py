@@ -387,3 +387,19 @@ def test_direct_contributions_of_an_encoder_are_its_slope(bert: Model) -> None:
     assert found.feed_forward[1] == pytest.approx(slope, rel=2e-3, abs=2e-3)
     total = found.start + found.heads.sum() + found.constants.sum() + found.feed_forward.sum() + found.rest
     assert total == pytest.approx(found.value, abs=1e-4)
+
+
+def test_direct_contributions_leave_only_the_last_norms_shift(gpt2: Model) -> None:
+    found, module = gpt2.direct(TEXT, target="P"), gpt2.module
+    difference = module.score.weight[1] - module.score.weight[0]  # type: ignore[union-attr,index,operator]
+    assert found.rest == pytest.approx(float(difference @ module.transformer.ln_f.bias), abs=1e-4)  # type: ignore[union-attr,operator]
+    total = found.start + found.heads.sum() + found.constants.sum() + found.feed_forward.sum() + found.rest
+    assert total == pytest.approx(found.value, abs=1e-4)
+    assert np.abs(found.constants).max() > 1e-3
+
+
+def test_the_lens_reads_decoders_through_their_last_norm(llama: Model) -> None:
+    found, seen, module = llama.lens(TEXT), states(llama), llama.module
+    expected = [module.score(module.model.norm(torch.from_numpy(s[-1]))).numpy() for s in seen[:-1]]  # type: ignore[union-attr,operator]
+    assert np.allclose(found.logits[:-1], expected, atol=1e-4)
+    assert np.allclose(found.logits[-1], found.prediction.logits, atol=1e-5)
