@@ -74,11 +74,8 @@ def _embedding(road: Road) -> None:
             {"word": r"E_{\mathrm{id}}", "position": "P_{t}", "token type": "S_{s}"}.get(p.kind, "O")
             for p in found.parts
         )
-        st.latex(
-            rf"x_t = \mathrm{{{found.norm.kind.title().replace(' ', '')}}}({sum_})"
-            if found.norm is not None
-            else f"x_t = {sum_}"
-        )
+        norm = "" if found.norm is None else found.norm.kind.title().replace(" ", "")
+        st.latex(rf"x_t = \mathrm{{{norm}}}({sum_})" if norm else f"x_t = {sum_}")
         if example := worked.embedding(road):
             st.latex(example)
         strips = figures.embedding(found)
@@ -227,7 +224,8 @@ def _output(road: Road) -> None:
             f"{len(found.vector)} numbers with one row of weights for each outcome.",
         )
     )
-    st.latex(rf"z_c = w_c \cdot h + b_c,\quad {worked.logit(road)}")
+    st.latex(r"z_c = w_c \cdot h + b_c")
+    st.latex(worked.logit(road))
     st.html(render.table(("outcome", "w · h", "constant", "logit"), render.answer_rows(road)))
     index = road.target.index or 0
     _picture(figures.contributions(found, index), "contributions")

@@ -130,16 +130,9 @@ def product_rows(road: Road, count: int = 16) -> list[tuple[str, ...]]:
     if found is None:
         return []
     weight = found.weight[min(road.target.index or 0, len(found.weight) - 1)].astype(float)
-    order = np.argsort(-np.abs(weight * found.vector), kind="stable")[:count].tolist()
-    return [
-        (
-            f"dim {i}",
-            fixed(weight[i], 4),
-            fixed(float(found.vector[i]), 4),
-            fixed(weight[i] * float(found.vector[i]), 4),
-        )
-        for i in order
-    ]
+    vector = found.vector.astype(float)
+    order = np.argsort(-np.abs(weight * vector), kind="stable")[:count].tolist()
+    return [(f"dim {i}", *(fixed(x, 4) for x in (weight[i], vector[i], weight[i] * vector[i]))) for i in order]
 
 
 def neighbours(found: Sequence[tuple[str, float]]) -> str:

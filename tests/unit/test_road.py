@@ -319,6 +319,9 @@ def test_what_is_not_there_is_said(bert: Model) -> None:
             bert.road(TEXT, *wrong)
     with pytest.raises(ModelError, match="how many layers"):
         toy().road(TEXT, 0, 0, 0)
+    for look in (toy().lens, toy().direct):
+        with pytest.raises(ModelError, match="layers"):
+            look(TEXT)
 
 
 def test_many_people_get_equal_bits(bert: Model) -> None:
