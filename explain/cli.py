@@ -21,7 +21,7 @@ from rich.text import Text
 import explain
 from explain.errors import ExplainError, InputError, MethodError
 from explain.records import Explanation
-from explain.render import terminal
+from explain.render import terminal, terminal_inside
 from explain.render.pieces import visible
 
 app = typer.Typer(
@@ -147,6 +147,37 @@ def _head(wish: str) -> tuple[int, int | None]:
     if len(parts) > 2 or not all(p.strip().isdecimal() and len(p) < 9 for p in parts):
         raise InputError(f"Expected one head as LAYER,HEAD, such as 3,9, or a layer; got '{wish[:40]}'.")
     return int(parts[0]), int(parts[1]) if len(parts) == 2 else None
+
+
+@app.command()
+def inside(
+    text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)],
+    model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder.")] = "sentiment",
+    at: Annotated[str | None, typer.Option(help="Follow one token: LAYER,HEAD,TOKEN.")] = None,
+    other: Annotated[str | None, typer.Option(help="A text of as many tokens, to exchange states with.")] = None,
+    direct: Annotated[bool, typer.Option("--direct", help="What each head and feed-forward adds.")] = False,
+    target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
+    truncate: Annotated[bool, typer.Option("--truncate", help="Cut a text that is too long.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
+) -> None:
+    """Show the prediction layer by layer, or one token's road, direct contributions, or exchanged states."""
+    whole = _standard_input() if text == "-" else text
+    about: dict[str, Any] = {"target": target, "truncate": truncate}
+    with _err.status("Looking inside…"):
+        loaded = explain.load(model)
+        if at is not None:
+            parts = at.split(",")
+            if len(parts) != 3 or not all(p.strip().isdecimal() and len(p) < 9 for p in parts):
+                raise InputError(f"Expected LAYER,HEAD,TOKEN, such as 3,9,1; got '{at[:40]}'.")
+            found: Any = loaded.road(whole, int(parts[0]), int(parts[1]), int(parts[2]), **about)
+        elif other is not None:
+            found = loaded.patch(whole, other, **about)
+        else:
+            found = loaded.direct(whole, **about) if direct else loaded.lens(whole, **about)
+    if as_json:
+        sys.stdout.buffer.write(found.to_json().encode("utf-8") + b"\n")
+    else:
+        _out.print(terminal_inside.inside(found), soft_wrap=False)
 
 
 @app.command()

@@ -12,10 +12,13 @@ from explain.checks import chosen
 from explain.errors import InputError, MethodError
 from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.interactions import cost as cost_of_pairs
+from explain.lens import Direct, DirectRequest, Inside, InsideRequest, Lens, LensRequest, Patch, PatchRequest
 from explain.methods import find, methods
 from explain.model.loading import load_runner
 from explain.model.runner import Runner
+from explain.questions import look, walk
 from explain.records import Explanation, Granularity
+from explain.road import Road, RoadRequest
 from explain.settings import settings
 from explain.spans import Span, found
 from explain.work import Listener, Work, units_for
@@ -169,7 +172,7 @@ class Model(Runner):
         cancel: threading.Event | None = None,
     ) -> HeadsReport | HeadMap:
         """Answer a question about attention; `heads` and `head` in the form that other faces use."""
-        return Work(self, [question.about], progress, cancel).look(question)
+        return look(Work(self, [question.about], progress, cancel), question)
 
     def heads(
         self,
@@ -207,6 +210,55 @@ class Model(Runner):
         """One head over one text (None: the mean of the layer): weights, norms, queries, keys; arguments as `heads`."""
         texts = (text,) if isinstance(text, str) else tuple(text)
         return cast(HeadMap, self.look(HeadRequest(Request(texts, **about), layer, head, tuple(masked))))
+
+    def walk(
+        self,
+        question: RoadRequest | InsideRequest,
+        *,
+        progress: Listener | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Road | Inside:
+        """Answer a question about what happens inside: `road`, `lens` and `patch` in the form that other faces use."""
+        return walk(Work(self, [question.about], progress, cancel), question)
+
+    def road(self, text: str | tuple[str, str], layer: int, head: int, token: int, **about: Any) -> Road:
+        """Every number that makes one token's vector in one block: embeddings, one head, norms, neurons, answer.
+
+        Raises:
+            InputError: the text cannot be read, or there is no such layer, head or token.
+            ModelError: the model does not keep its layers in a list.
+        """
+        texts = (text,) if isinstance(text, str) else tuple(text)
+        return cast(Road, self.walk(RoadRequest(Request(texts, **about), layer, head, token)))
+
+    def lens(self, text: str | tuple[str, str], **about: Any) -> Lens:
+        """What the model's own head says when it reads the states after every layer; approximate.
+
+        Raises:
+            InputError: the text or target cannot be explained.
+            ModelError: the model does not keep its layers in a list.
+        """
+        return cast(Lens, self.walk(LensRequest(Request((text,) if isinstance(text, str) else tuple(text), **about))))
+
+    def direct(self, text: str | tuple[str, str], **about: Any) -> Direct:
+        """What each head and each feed-forward adds to the target on the direct path; approximate.
+
+        Raises:
+            InputError: the text or target cannot be explained.
+            ModelError: a block's attention or feed-forward does not end in one matrix.
+        """
+        return cast(
+            Direct, self.walk(DirectRequest(Request((text,) if isinstance(text, str) else tuple(text), **about)))
+        )
+
+    def patch(self, text: str, other: str, **about: Any) -> Patch:
+        """How far the answer moves when one token's state after one layer is exchanged for the other text's.
+
+        Raises:
+            InputError: the texts do not have equally many tokens.
+            ModelError: the model does not keep its layers in a list.
+        """
+        return cast(Patch, self.walk(PatchRequest(Request((text,), **about), other)))
 
     def forecast(self, request: Request) -> float | None:  # type: ignore[override]
         """Seconds that a request will take on this machine; None before anything was measured."""

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Literal
 from explain.catalog import Progress, Request
 from explain.errors import BusyError, Cancelled, ExplainError
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
+from explain.lens import DirectRequest, Inside, InsideRequest, LensRequest, PatchRequest
 from explain.records import Explanation
+from explain.road import Road, RoadRequest
 
 if TYPE_CHECKING:
     from explain.engine import Model
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 QUEUE, MODELS = 16, 2
 """Jobs that may wait, and models that stay loaded."""
 
-Question = Request | HeadsRequest | HeadRequest
+Question = Request | HeadsRequest | HeadRequest | RoadRequest | InsideRequest
+Seen = HeadsReport | HeadMap | Road | Inside
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 _log = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ class Job:
         self.state: State = "queued"
         self.progress = Progress("Waiting", 0)
         self.partial: Explanation | None = None
-        self.seen: HeadsReport | HeadMap | None = None
+        self.seen: Seen | None = None
         self.error: ExplainError | None = None
         self.forecast: float | None = None
         self._cancel, self._enough, self._over = threading.Event(), threading.Event(), threading.Event()
@@ -53,7 +56,7 @@ class Job:
 
     @property
     def result(self) -> Explanation | None:
-        """The explanation of a job that is done; None before, and after a failure. What it saw of heads is `seen`."""
+        """The explanation of a job that is done; None before, and after a failure. What it saw inside is `seen`."""
         return self.partial if self.state == "done" else None
 
     def cancel(self) -> None:
@@ -164,6 +167,8 @@ class Service:
         model = self._load(job.model)
         if isinstance(job.request, (HeadsRequest, HeadRequest)):
             job.seen = model.look(job.request, progress=job._listen, cancel=job._cancel)
+        elif isinstance(job.request, (RoadRequest, LensRequest, PatchRequest, DirectRequest)):
+            job.seen = model.walk(job.request, progress=job._listen, cancel=job._cancel)
         elif job.request is not None:
             job.forecast = model.forecast(job.request)
             job.partial = model.answer([job.request], progress=job._listen, cancel=job._cancel, enough=job._enough)[0]

@@ -26,8 +26,6 @@ from explain.case import Case, Steps
 from explain.catalog import Claim, Progress, Request
 from explain.drive import answer, drive
 from explain.errors import InputError, MethodError
-from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
-from explain.looking import head_map, heads_report
 from explain.methods import Method, find
 from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
@@ -164,17 +162,14 @@ class Work:
             orders=request.orders,
         )
 
-    def look(self, question: HeadsRequest | HeadRequest) -> HeadsReport | HeadMap:
-        """Answer a question about attention; `requests` holds the one that it is about."""
-        _check_numbers(question.about)
-        self._enter("Reading the attention")
-        encoding = self.model.encode(question.about.texts, truncate=question.about.truncate)
-        if question.masked:
-            encoding = masked(encoding, question.masked, self.model.tokenizer)
-        case = self._case(question.about, encoding, self.model.decide([encoding], self.meter)[0])
-        if isinstance(question, HeadRequest):
-            return head_map(case, question)
-        return replace(heads_report(case, question, self._provenance(case)), provenance=self._provenance(case))
+    def case(self, request: Request, stage: str, hidden: tuple[int, ...] = ()) -> Case:
+        """What another kind of question is asked of: the text, read and decided, with some words `hidden`."""
+        _check_numbers(request)
+        self._enter(stage)
+        encoding = self.model.encode(request.texts, truncate=request.truncate)
+        if hidden:
+            encoding = masked(encoding, hidden, self.model.tokenizer)
+        return self._case(request, encoding, self.model.decide([encoding], self.meter)[0])
 
     def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
         other = Work(redrawn(self.model, seed), [request])  # a copy that has learned nothing
@@ -293,10 +288,10 @@ class Work:
                 ),
             ),
             interactions=result.interactions,
-            provenance=self._provenance(case),
+            provenance=self.provenance(case),
         )
 
-    def _provenance(self, case: Case) -> Provenance:
+    def provenance(self, case: Case) -> Provenance:
         """With what this is computed, and how long it has taken so far."""
         info = self.model.info
         return Provenance(

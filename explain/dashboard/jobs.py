@@ -88,7 +88,7 @@ def aside(request: Question, model: str, note: str, timeout: float = 60) -> Job 
     Streamlit break off the wait as soon as the person does something else.
     """
     kept: OrderedDict[tuple[str, str], Job] = st.session_state.setdefault("asides", OrderedDict())
-    key = (model, request.digest)
+    key = (model, f"{type(request).__name__} {request.digest}")  # questions of two kinds may hold the same
     if key not in kept or (kept[key].over and kept[key].state != "done"):
         try:
             kept[key] = service().submit(request, model, _alive())

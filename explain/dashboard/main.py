@@ -6,7 +6,7 @@ import streamlit as st
 
 from explain import bundled
 
-PAGES = Path(__file__).parent / "screens"
+PAGES = Path(__file__).resolve().parent / "screens"
 """Not `pages`: Streamlit takes a folder of that name beside the script for an older kind of navigation."""
 KEPT = (
     *("text", "example", "model", "pair", "beside", "target", "contrast", "quantity", "granularity", "fixed"),
@@ -22,6 +22,7 @@ KEPT = (
         "combine",
         "bertviz_view",
     ),
+    *("inside_layer", "inside_head", "further"),
 )
 
 st.set_page_config(page_title="Whyboard", page_icon=str(bundled.shipped("assets") / "logo.svg"), layout="centered")
@@ -36,5 +37,6 @@ st.navigation(
     [
         st.Page(PAGES / "explain_page.py", title="Explain", url_path="explain", default=True),
         st.Page(PAGES / "attention_page.py", title="Attention", url_path="attention"),
+        st.Page(PAGES / "inside_page.py", title="Inside", url_path="inside"),
     ]
 ).run()

@@ -17,6 +17,7 @@ from explain.render import figures, html, sentences, spreadsheet
 from explain.render import pairs as render_pairs
 from explain.render import reasons as render_reasons
 from explain.render.pieces import visible
+from explain.service import Question, Seen
 
 ATTENTION = "screens/attention_page.py"
 CAVEAT = "Where it looks, not why it decided: attention is not an explanation (Jain & Wallace 2019)."
@@ -174,6 +175,19 @@ def how(explanation: Explanation, *, running: bool) -> None:
         on_click="ignore",
         width="stretch",
     )
+
+
+def answered(question: Question, model: str, note: str) -> Seen | Explanation | None:
+    """The answer, or its error's sentence in its place."""
+    job = jobs.aside(question, model, note)
+    error = job if isinstance(job, errors.ExplainError) else job.error
+    if error is not None:
+        problem(error)
+        return None
+    found = None if isinstance(job, errors.ExplainError) else job.seen or job.result
+    if found is None:
+        st.info("The model is busy. Press the button to try again.")
+    return found
 
 
 def problem(error: errors.ExplainError, model: str = "", method: str = "") -> None:

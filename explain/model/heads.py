@@ -35,7 +35,7 @@ class Heads:
 
     `weights` (rows are queries, and sum to 1) = softmax(query · keyᵀ · `scaling` + mask). `output` is weights · value.
     `mixed` (H, T, D) is what each token's value adds to the residual stream through each head, before weighting; None
-    where no output projection was found.
+    where no output projection was found. `logits` is what goes into the softmax: −inf where a mask forbids to look.
     """
 
     query: Float32[np.ndarray, "H T d"]
@@ -45,6 +45,7 @@ class Heads:
     output: Float32[np.ndarray, "H T e"]
     scaling: float
     mixed: Float32[np.ndarray, "H T D"] | None = None
+    logits: Float32[np.ndarray, "H T T"] | None = None
 
 
 def observe(
@@ -139,7 +140,7 @@ def _attend(
     seen = tap is not None and tap.layer == layer
     each = None if tap is None or cross else tap.each
     if seen or each or options.get("softcap") is not None or options.get("s_aux") is not None:
-        output, weights, scaling = _in_the_open(module, query, key, value, attention_mask, options)
+        output, weights, logits, scaling = _in_the_open(module, query, key, value, attention_mask, options)
     else:
         output = sdpa_attention_forward(module, query, key, value, attention_mask, **options)[0]
     if tap is not None and not cross:
@@ -148,7 +149,7 @@ def _attend(
             each(weights.detach())
         if seen:
             parts = {"query": query, "key": key, "value": value, "weights": weights, "output": output.transpose(1, 2)}
-            tap.seen = {name: part.detach() for name, part in parts.items()} | {"scaling": scaling}
+            tap.seen = {name: part.detach() for name, part in parts.items()} | {"scaling": scaling, "logits": logits}
         if layer in tap.replaced:
             output = output.clone()
             for row, head, vector in tap.replaced[layer]:
@@ -158,8 +159,8 @@ def _attend(
 
 def _in_the_open(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: dict[str, Any]
-) -> tuple[Tensor, Tensor, float]:
-    """Attention step by step: output (N, T, H, e), weights (N, H, T, T), scaling."""
+) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Attention step by step: output (N, T, H, e), weights and logits (N, H, T, T), scaling."""
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)  # (N, H, T, d)
     given = options.get("scaling")
@@ -182,7 +183,7 @@ def _in_the_open(
     else:
         weights = torch.softmax(logits, dim=-1)
     weights = torch.nan_to_num(weights)  # a padded query may look at nothing
-    return (weights @ value).transpose(1, 2).contiguous(), weights, scaling
+    return (weights @ value).transpose(1, 2).contiguous(), weights, logits, scaling
 
 
 AttentionInterface.register(NAME, _attend)
@@ -242,5 +243,7 @@ def _cut(seen: dict[str, Any], i: int, n: int) -> Heads:
     def part(name: str) -> Any:
         return None if seen.get(name) is None else seen[name][i, :, :n].float().cpu().numpy()
 
-    weights = seen["weights"][i, :, :n, :n].float().cpu().numpy()
-    return Heads(part("query"), part("key"), part("value"), weights, part("output"), seen["scaling"], part("mixed"))
+    weights, logits = (seen[name][i, :, :n, :n].float().cpu().numpy() for name in ("weights", "logits"))
+    return Heads(
+        part("query"), part("key"), part("value"), weights, part("output"), seen["scaling"], part("mixed"), logits
+    )

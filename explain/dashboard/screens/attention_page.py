@@ -16,7 +16,6 @@ from explain.errors import ExplainError
 from explain.heads import CAVEAT, Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.records import Explanation
 from explain.render import bertviz, heads, html, sentences
-from explain.service import Question
 from explain.units import word_spans
 
 HEAD, LAYER = "This head", "Mean of the layer's heads"
@@ -26,19 +25,6 @@ MASKABLE = 128
 """Words up to which they can be hidden one by one."""
 SHOWN = 24
 """Words that get a bar in the section on all layers."""
-
-
-def answered(question: Question, model: str, note: str) -> HeadsReport | HeadMap | Explanation | None:
-    """The answer, or its error's sentence in its place."""
-    job = jobs.aside(question, model, note)
-    error = job if isinstance(job, ExplainError) else job.error
-    if error is not None:
-        panels.problem(error)
-        return None
-    found = None if isinstance(job, ExplainError) else job.seen or job.result
-    if found is None:
-        st.info("The model is busy. Press Look to try again.")
-    return found
 
 
 def every_head(report: HeadsReport) -> tuple[int, int]:
@@ -61,7 +47,7 @@ def one_head(report: HeadsReport, about: Request, model: str, layer: int, head: 
     """The chosen head's map, its strongest links, and how one of its weights comes about."""
     st.html(html.heading(f"Layer {layer}, head {head}", heads.about_head(report, layer, head)))
     whole = st.session_state.get("combine") == LAYER
-    found = answered(HeadRequest(about, layer, None if whole else head, masked), model, "Reading the head…")
+    found = panels.answered(HeadRequest(about, layer, None if whole else head, masked), model, "Reading the head…")
     if not isinstance(found, HeadMap):
         return
     st.segmented_control(
@@ -130,7 +116,7 @@ def _frame(which: bertviz.View, report: HeadsReport, about: Request, model: str,
     shape = (depth, count, len(report.tokens.ids))
     bertviz.require_short(which, shape[2])
     question = replace(about, methods=(), checks=(), attention=tuple(range(depth)))
-    found = answered(question, model, "Reading every head…")
+    found = panels.answered(question, model, "Reading every head…")
     if not isinstance(found, Explanation) or found.attention is None:
         return
     weights = np.stack([maps.weights for maps in found.attention])  # (L, H, T, T)
@@ -228,7 +214,7 @@ if st.session_state.get("masked_of") != about.texts[0]:
 masked = tuple(st.session_state.masked)
 place = st.container()
 effects = cast(Ablation, ablation) if wanted(about.texts[0]) else None
-report = answered(HeadsRequest(about, effects, masked), model, "Looking at every head…")
+report = panels.answered(HeadsRequest(about, effects, masked), model, "Looking at every head…")
 if isinstance(report, HeadsReport):
     if effects is None:
         offer(report)
