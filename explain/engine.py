@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -265,7 +266,7 @@ class Model(Runner):
         return self.forecasts([request])[0]
 
     def forecasts(self, requests: Sequence[Request]) -> list[float | None]:
-        """`forecast` for requests about the same text, which is read once."""
+        """`forecast` for requests about the same text, read once; infinite where it will be refused."""
         if not requests:
             return []
         encoding = self.encode(requests[0].texts, truncate=True)
@@ -273,6 +274,8 @@ class Model(Runner):
         return [self._forecast(request, len(encoding.tokens.ids), units) for request in requests]
 
     def _forecast(self, request: Request, tokens: int, units: int) -> float | None:
+        if any(units > (find(name).info.limit or units) for name in request.methods):
+            return math.inf  # it will be refused
         methods = [find(name).cost(units) for name in request.methods]
         checked = methods[: request.checked]
         checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]

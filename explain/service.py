@@ -42,7 +42,7 @@ class Job:
         self.id = uuid.uuid4().hex
         self.request, self.model, self.alive = request, model, alive
         self.state: State = "queued"
-        self.progress = Progress("Waiting", 0)
+        self.progress = Progress("Waiting for another explanation to end", 0)
         self.partial: Explanation | None = None
         self.seen: Seen | None = None
         self.error: ExplainError | None = None

@@ -29,6 +29,10 @@ def baseline(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[
     method = find(attribution.method)
     used = attribution.baseline
     other = next((n for n in ("pad", "mask", "zero") if n != used and (n == "zero" or n in case.special_ids)), None)
+    if case.n_units == 1:
+        return (
+            Check("baseline", 0, "robust", "n/a", "One part alone has no rank that another baseline could change."),
+        )
     if attribution.value_baseline is None or other is None or "baseline" not in attribution.params:
         return (Check("baseline", 0, "robust", "n/a", "This method compares with no baseline."),)
     params = dataclasses.replace(method.configured(attribution.params), baseline=other)

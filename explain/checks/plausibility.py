@@ -45,11 +45,16 @@ def plausibility(case: Case, attribution: Attribution, found: Found) -> Steps[tu
     tie = np.abs(random - value) <= 1e-9
     share = float(((random < value) & ~tie).mean() + 0.5 * tie.mean())
     status: Status = "pass" if share >= PASS else "warn"
+    best = float((random < 1 - 1e-9).mean() + 0.5 * (random >= 1 - 1e-9).mean())  # what a perfect order reaches
+    if best < PASS:
+        status = "not checked"
     sentence = (
         f"A person marked {k} of {n} words; {hits} of the {k} largest scores {'is' if hits == 1 else 'are'} on them, "
         f"and the scores rank them higher than {100 * share:.0f} % of random deals do. This is agreement with a "
         "person, which says nothing about what the model does."
     )
+    if status == "not checked":
+        sentence += " With so few words no order could pass."
     details = {
         "percentile": share,
         "f1": hits / k,

@@ -46,6 +46,8 @@ def text_and_model(button: str) -> tuple[str, bool]:
     """Draw the text, the examples, the model and the button; returns the model and whether the button was pressed."""
     state = st.session_state
     st.text_area("Text", key="text", height=110, placeholder=f"Type or paste a sentence, then press {button}.")
+    if state.get("forgotten") and not state.text:
+        st.caption("An address never holds a person's text: paste it again.")
     if state.text != EXAMPLES.get(state.example or ""):
         state.example = None  # an edited example is no longer that example
     st.pills("Examples", list(EXAMPLES), key="example", on_change=_use_example, label_visibility="collapsed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,16 +56,18 @@ def _title(method: MethodInfo, refused: Mapping[str, float]) -> str:
 
 def _line(method: MethodInfo, seconds: float | None, missed: float | None) -> str:
     gate = "" if missed is None else f" Refused on this model: its scores miss their own sum by {missed:.0%}."
-    return html.markdown(f"{method.summary}{gate}{spoken(seconds)}")
+    if seconds == math.inf:
+        return html.markdown(f"{method.summary}{gate} This text is too long for it.")
+    return html.markdown(f"{method.summary}{gate}{f' Takes {spoken(seconds)}.' if seconds else ''}")
 
 
-def spoken(seconds: float | None) -> str:
-    """A forecast in words, with a space in front; '' where there is none."""
-    if seconds is None:
-        return ""
+def spoken(seconds: float) -> str:
+    """A forecast in words."""
     if seconds < 1:
-        return " Takes less than a second."
-    return f" Takes about {seconds:.0f} s." if seconds < 90 else f" Takes about {seconds / 60:.0f} min."
+        return "less than a second"
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.0f} hours"
 
 
 def parameters(method: MethodInfo) -> dict[str, Any]:

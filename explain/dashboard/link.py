@@ -22,6 +22,7 @@ def restore(query: dict[str, str]) -> None:
     example = query.get("example", FIRST)
     state.example = example if example in EXAMPLES else FIRST
     state.text = EXAMPLES[state.example] if query.get("text") != "own" else ""
+    state.forgotten = query.get("text") == "own"
     known = {m.name: m for m in list_methods()}
     state.model = query.get("model") or settings().model
     state.method = query.get("method") if query.get("method") in known else next(iter(known))

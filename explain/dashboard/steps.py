@@ -128,7 +128,10 @@ def _attention(road: Road) -> None:
     )
     st.html(
         html.heading(
-            "The query, the keys it meets, and what comes out", "The first 64 dimensions of the head.", level=4
+            "The query, the keys it meets, and what comes out",
+            f"The first {min(64, len(found.query))} of {len(found.query)} dimensions of the head; the keys that it "
+            f"looks at most, {min(8, len(found.weights))} of {len(found.weights)}.",
+            level=4,
         )
     )
     order = found.weights.argsort()[::-1][:8].tolist()

@@ -12,7 +12,7 @@ from explain.render import figures, html, sentences
 def trust(explanation: Explanation, *, running: bool) -> None:
     """The three questions, and the curves behind the second."""
     st.html(html.heading("Does this picture match the model?", None))
-    st.html(html.questions(sentences.questions(explanation)))
+    st.html(html.questions(sentences.questions(explanation), running=running))
     curves = [c for c in explanation.checks if "measurements" in c.details and c.attribution == 0]
     if not curves:
         return

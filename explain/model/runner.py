@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -52,16 +54,26 @@ class Meter:
 
 @dataclass
 class Rates:
-    """Seconds a token for a forward pass, and for a forward and backward pass; None until measured."""
+    """Seconds a token for a forward pass, and for a forward and backward pass; None until measured.
 
-    forward: float | None = None
-    backward: float | None = None
+    Each is the median of the last passes, so that one that had to share the machine spoils no forecast.
+    """
+
+    last: dict[bool, deque[float]] = field(default_factory=lambda: {False: deque(maxlen=15), True: deque(maxlen=15)})
 
     def learn(self, seconds: float, tokens: int, backward: bool) -> None:
-        """Move the running mean towards a new measurement."""
-        name = "backward" if backward else "forward"
-        old, new = getattr(self, name), seconds / tokens
-        setattr(self, name, new if old is None else 0.7 * old + 0.3 * new)
+        """Remember a new measurement."""
+        self.last[backward].append(seconds / tokens)
+
+    @property
+    def forward(self) -> float | None:
+        """Seconds a token without gradients."""
+        return median(self.last[False]) if self.last[False] else None
+
+    @property
+    def backward(self) -> float | None:
+        """Seconds a token with gradients."""
+        return median(self.last[True]) if self.last[True] else None
 
 
 class Runner:

@@ -214,6 +214,7 @@ def plain(figure: go.Figure, height: int) -> go.Figure:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"size": 13},
         "hoverlabel": {"namelength": -1},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": palette.GREY, "activecolor": palette.BLUE},
     }
     figure.update_layout(**layout)
     figure.update_xaxes(automargin=True)

@@ -54,8 +54,12 @@ def notices(found: Sequence[Notice]) -> str:
     return f'<ul class="wb-notices" aria-label="About the input">{rows}</ul>'
 
 
-def questions(answers: Sequence[tuple[str, Status, Sequence[Check]]]) -> str:
-    """The three questions, each with its worst status in front and every check's sentence below."""
+def questions(answers: Sequence[tuple[str, Status, Sequence[Check]]], *, running: bool = False) -> str:
+    """The three questions, each with its worst status in front and every check's sentence below.
+
+    While checks are `running` a status is only so far.
+    """
+    yet = " so far" if running else ""
     blocks = []
     for title, status, checks in answers:
         lines = "".join(
@@ -64,7 +68,7 @@ def questions(answers: Sequence[tuple[str, Status, Sequence[Check]]]) -> str:
         )
         blocks.append(
             f'<div class="wb-question"><h4>{_mark(status)}<span>{text(title)}</span>'
-            f"<em>{palette.STATUS_WORD[status]}</em></h4><ul>{lines}</ul></div>"
+            f"<em>{palette.STATUS_WORD[status]}{yet if status != 'not checked' else ''}</em></h4><ul>{lines}</ul></div>"
         )
     return f'<div class="wb-questions">{"".join(blocks)}</div>'
 

@@ -50,6 +50,7 @@ def payload(
             "low": visible(low)[:40],
             "high": visible(high)[:40],
             "limit": f"{limit:.3g}",
+            "turned": turn < 0,  # colours belong to classes, numbers to the explained one
             "unit": attribution.target.unit,
             "signed": attribution.signed,
             "widened": fixed_scale and attribution.target.unit == "log-odds" and limit > palette.FIXED_SCALE,
@@ -79,7 +80,7 @@ def _row(
         "score": _signed(word.score) if attribution.signed else f"{word.score:.3g}",
         "value": word.score,
         "tint": max(-1.0, min(1.0, word.score * factor)),
-        "bar": max(-1.0, min(1.0, word.score * factor)),
+        "bar": max(-1.0, min(1.0, word.score * abs(factor))),
         "error": f"± {float(attribution.uncertainty[unit]):.1g}" if attribution.uncertainty.any() else "",
         "share": f"{word.share * 100:.0f} %",
         "rank": word.rank,

@@ -132,6 +132,9 @@ def meaning(explanation: Explanation, index: int = 0) -> str:
     change = attribution.value_input - attribution.value_baseline
     there = _there(explanation, attribution)
     kind = "estimate from random samples the parts of" if attribution.error is not None else "divide up"
+    failed = [c for c in explanation.checks if c.attribution == index and c.name == "completeness"]
+    if failed and failed[0].status == "fail":
+        kind = "should divide up, and do not,"
     return (
         f"Compared with {_baseline(attribution)}{there}, these scores {kind} the change of {signed(change)} "
         f"{target.unit}. {_LIMITS[0]}"
@@ -176,6 +179,9 @@ def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
     ]
     if index < len(explanation.attributions):
         rows += _method(explanation, explanation.attributions[index])
+    for other, attribution in enumerate(explanation.attributions):
+        if other != index:
+            rows += [(f"Beside it: {name.lower()}", value) for name, value in _method(explanation, attribution)]
     checks = sorted({c.name for c in explanation.checks if c.attribution == index})
     return [
         *rows,

@@ -163,7 +163,8 @@ def heads(report: HeadsReport) -> RenderableType:
     for head in range(len(data["shown"][0])):
         table.add_column(str(head), justify="right")
     for layer, (shown, tints) in enumerate(zip(data["shown"], data["tints"], strict=True)):
-        table.add_row(str(layer), *(Text(value, style=_style(tint)) for value, tint in zip(shown, tints, strict=True)))
+        cells = (Text(v.replace("0.", "."), style=_style(t)) for v, t in zip(shown, tints, strict=True))  # 80 columns
+        table.add_row(str(layer), *cells)
     layer, head = drawing.strongest(report)
     return Group(
         Text(visible(verdict), style="bold"),

@@ -245,7 +245,9 @@ def test_the_forecast_grows_with_the_text_and_the_work(fresh: Model) -> None:
     fresh.gradients(rows_of(fresh))
     assert fresh.rates.backward is not None
     assert fresh.forecast(short) < fresh.forecast(long)  # type: ignore[operator]
-    fresh.rates.forward, fresh.rates.backward = 0.5, 2.0
+    for backward, measured in ((False, (0.5, 0.4, 99.0)), (True, (2.0, 88.0, 1.0))):  # one pass had to wait
+        fresh.rates.last[backward].clear()
+        fresh.rates.last[backward].extend(measured)
     assert Runner.forecast(fresh, 10, 3, 4) == 10 * (3 * 0.5 + 4 * 2.0)
 
 

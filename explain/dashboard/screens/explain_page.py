@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import streamlit as st
 
 from explain import list_methods
-from explain.dashboard import jobs, panels, trust
+from explain.dashboard import choices, jobs, panels, trust
 from explain.dashboard.ask import Asked, ask
 from explain.errors import ExplainError
 from explain.render import html
@@ -50,7 +51,7 @@ def _progress(job: Job) -> None:
     spent = time.monotonic() - began
     share = min(0.95, spent / (job.forecast + 1)) if job.forecast else min(0.9, spent / 20)
     done = f" · {job.progress.done:,} passes" if job.progress.done else ""
-    about = f" · about {job.forecast:.0f} s in all" if job.forecast and job.forecast >= 1 else ""
+    about = f" · {choices.spoken(job.forecast)} in all" if job.forecast and 1 <= job.forecast < math.inf else ""
     bar, settle, stop = st.columns([4, 1.4, 1], vertical_alignment="center")
     bar.progress(share, text=f"{job.progress.stage}{done}{about}")
     if _refining(job) and settle.button("Stop refining", width="stretch", key="settle", help=STOP):

@@ -66,23 +66,23 @@ function text(data, select) {
 }
 
 function legend(data) {
-  const { low, high, limit, unit, signed, widened } = data.legend;
+  const { low, high, limit, unit, signed, widened, turned } = data.legend;
   if (data.failed) return el("p", { class: "legend" }, "Colour is withheld because a check failed.");
   const note = widened ? ` (scale widened from ± 2)` : "";
   return el(
     "p",
     { class: "legend" },
     signed ? el("bdi", { class: "end" }, low) : null,
-    el("span", { class: "num" }, signed ? `−${limit}` : "0"),
+    el("span", { class: "num" }, signed ? `${turned ? "+" : "−"}${limit}` : "0"),
     el("span", { class: signed ? "ramp" : "ramp single", "aria-hidden": "true" }),
-    el("span", { class: "num" }, signed ? `+${limit}` : limit),
+    el("span", { class: "num" }, signed ? `${turned ? "−" : "+"}${limit}` : limit),
     el("bdi", { class: "end" }, high),
     el("span", { class: "unit" }, `${unit}${note}`),
   );
 }
 
 function table(data, select, state) {
-  const many = 12;
+  const many = data.words.length > 16 ? 12 : 16;
   const order = data.words.map((_, i) => i).sort((a, b) => data.words[a].rank - data.words[b].rank || Math.abs(data.words[b].value) - Math.abs(data.words[a].value) || a - b);
   const head = ["#", "word", "score", data.hasError ? "error" : null, "share", data.measured ? "without it" : null];
   const rows = order.map((unit, place) => {
@@ -148,7 +148,7 @@ function table(data, select, state) {
     block.append(button);
   }
   const marks = [];
-  if (data.words.some((w) => w.tied)) marks.push("= shares its rank: the difference is smaller than the error");
+  if (data.words.some((w) => w.tied)) marks.push("= shares its rank with a neighbour: they differ by less than their errors");
   if (data.words.some((w) => w.contradicts)) marks.push("≠ without this word the model moves the other way");
   if (data.words.some((w) => w.cancels)) marks.push("~ parts of this word pull in opposite directions");
   if (marks.length) block.append(el("p", { class: "marks" }, marks.join(" · ")));
