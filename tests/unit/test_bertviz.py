@@ -280,3 +280,11 @@ def test_the_page_says_why_a_long_text_has_no_view(attention_page: AppTest) -> N
     assert not attention_page.exception
     assert not attention_page.get("iframe")
     assert any("up to 48 tokens" in w.value for w in attention_page.warning)
+
+
+def test_hidden_words_are_never_drawn_with_the_whole_texts_attention(attention_page: AppTest) -> None:
+    before = list(frames._documents)
+    attention_page.multiselect(key="masked").set_value([1]).run()
+    assert not attention_page.exception
+    assert any("hidden words" in i.value for i in attention_page.info)
+    assert list(frames._documents) == before
