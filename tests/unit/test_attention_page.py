@@ -198,4 +198,4 @@ def test_a_cancelled_survey_ends_at_the_next_layer(tiny: Model) -> None:
     with pytest.raises(Cancelled):
         surveyed(tiny, row, Meter(cancel=cancel), summary)
     assert len(seen) == 1 < tiny.info.n_layers
-    assert tiny.module.config._attn_implementation == tiny.info.kernel
+    assert tiny.module.config._attn_implementation == tiny.info.kernel  # type: ignore[union-attr]
