@@ -238,6 +238,12 @@ def test_few_are_kept_and_the_oldest_is_made_again(client: TestClient) -> None:
     assert client.get(first).text == "again"
 
 
+def test_documents_are_kept_as_they_are_sent(client: TestClient) -> None:
+    address = frames.place("wide", lambda: "a" * 10**6 + "\U0001f600\ud800")
+    assert sys.getsizeof(frames._documents[address.removeprefix("/viz/")]) < 2 * 10**6
+    assert client.get(address).text.endswith("a\U0001f600?")
+
+
 @pytest.fixture
 def attention_page(app: AppTest) -> AppTest:
     """The Attention page with BertViz open."""
