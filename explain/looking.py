@@ -133,5 +133,5 @@ def _require_rows(case: Case, weights: Float[np.ndarray, "H T T"]) -> None:
             code="other_positions",
         )
     off = float(np.abs(weights.sum(-1) - 1).max())
-    if off > ROW_SUM_TOLERANCE:
+    if not off <= ROW_SUM_TOLERANCE:  # also where it is NaN
         raise ModelError(f"Attention is no distribution: a row sums to 1 ± {off:.2g}.", code="bad_attention")

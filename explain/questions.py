@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
+from explain.errors import InputError
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Inside, InsideRequest, LensRequest, PatchRequest
 from explain.looking import head_map, heads_report
@@ -18,6 +21,10 @@ from explain.work import Work
 
 def look(work: Work, question: HeadsRequest | HeadRequest) -> HeadsReport | HeadMap:
     """Answer a question about attention."""
+    if isinstance(question, HeadRequest):
+        _require_whole(layer=question.layer, head=0 if question.head is None else question.head)
+    for word in question.masked:
+        _require_whole(word=word)
     case = work.case(question.about, "Reading the attention", question.masked)
     if isinstance(question, HeadRequest):
         return head_map(case, question)
@@ -26,6 +33,8 @@ def look(work: Work, question: HeadsRequest | HeadRequest) -> HeadsReport | Head
 
 def walk(work: Work, question: RoadRequest | InsideRequest) -> Road | Inside:
     """Answer a question about what happens inside."""
+    if isinstance(question, RoadRequest):
+        _require_whole(layer=question.layer, head=question.head, token=question.token)
     case, model, meter = work.case(question.about, "Following the word through the model"), work.model, work.meter
     found: Road | Inside
     if isinstance(question, RoadRequest):
@@ -37,3 +46,10 @@ def walk(work: Work, question: RoadRequest | InsideRequest) -> Road | Inside:
     else:
         found = direct(case, slopes(model, case.row(), meter), work.provenance(case))
     return replace(found, provenance=work.provenance(case))
+
+
+def _require_whole(**numbers: object) -> None:
+    """Raise InputError for what could be taken for a number, but would be recorded or cut as something else."""
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise InputError(f"{name} must be a whole number, got {value!r:.40}.", code=f"bad_{name}")

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import torch
 
@@ -23,7 +23,7 @@ from explain import gate, spans
 from explain import interactions as pairing
 from explain.attention.capture import attention_maps
 from explain.case import Case, Steps
-from explain.catalog import Claim, Progress, Request
+from explain.catalog import Claim, Progress, Request, TargetKind
 from explain.drive import answer, drive
 from explain.errors import InputError, MethodError
 from explain.methods import Method, find
@@ -39,6 +39,7 @@ from explain.records import (
     Effects,
     Evaluations,
     Explanation,
+    Granularity,
     Interactions,
     Notice,
     Prediction,
@@ -325,6 +326,10 @@ def _check_numbers(request: Request) -> None:
             raise InputError(
                 f"{name} must be a whole number from {low} to {high}, got {value!r:.40}.", code=f"bad_{name}"
             )
+    for name, allowed in (("quantity", get_args(TargetKind)), ("granularity", get_args(Granularity))):
+        value = getattr(request, name)
+        if value not in allowed:
+            raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r:.40}.", code=f"bad_{name}")
 
 
 def units_for(encoding: Encoding, request: Request) -> Units:

@@ -27,7 +27,7 @@ def attention_maps(case: Case, layers: tuple[int, ...]) -> tuple[AttentionMaps, 
 
 def _maps(layer: int, weights: Float32[np.ndarray, "H T T"]) -> AttentionMaps:
     off = float(np.abs(weights.sum(-1) - 1).max())
-    if off > ROW_SUM_TOLERANCE:
+    if not off <= ROW_SUM_TOLERANCE:  # also where it is NaN
         raise ModelError(
             f"Attention of layer {layer} is no distribution: a row sums to 1 ± {off:.2g}.", code="bad_attention"
         )

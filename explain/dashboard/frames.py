@@ -31,7 +31,7 @@ HEADERS = {
 }
 _GONE = "<p>This picture is no longer kept. Reload the page to draw it again.</p>"
 _secret = secrets.token_bytes(32)
-_documents: OrderedDict[str, str] = OrderedDict()
+_documents: OrderedDict[str, bytes] = OrderedDict()  # as sent: one emoji would make a str four times as large
 _lock = Lock()
 
 
@@ -39,7 +39,7 @@ def place(name: str, build: Callable[[], str]) -> str:
     """Address of a document. `name` says what is in it: a known one keeps its address and is not built again."""
     key = hashlib.blake2b(name.encode(), key=_secret, digest_size=20).hexdigest()
     if key not in _documents:
-        document = build()
+        document = build().encode("utf-8", "replace")
         with _lock:
             _documents[key] = document
             while len(_documents) > KEPT:

@@ -88,6 +88,7 @@ def surveyed(
         found: list[Any] = []
 
         def keep(weights: Tensor) -> None:
+            meter.check()  # a long text's summaries take longer than its pass
             found.append(summary(weights[0].float().cpu().numpy()))
 
         with torch.no_grad(), _tapped(runner.module, _Tap(each=keep)):

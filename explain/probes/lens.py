@@ -71,5 +71,5 @@ def projected(states: Float32[np.ndarray, "L T D"]) -> tuple[Float32[np.ndarray,
     """All states on their first two principal components, and the share of the variance that each shows."""
     flat = states.reshape(-1, states.shape[-1]).astype(np.float64)
     analysis = PCA(n_components=2, svd_solver="full").fit(flat)
-    one, two = (float(s) for s in analysis.explained_variance_ratio_)
+    one, two = (float(s) for s in np.nan_to_num(analysis.explained_variance_ratio_))  # 0 where no state differs
     return analysis.transform(flat).reshape(*states.shape[:2], 2).astype(np.float32), (one, two)

@@ -11,6 +11,7 @@ from scipy.optimize import linprog
 from transformers import BertConfig, LlamaConfig, LlamaForSequenceClassification
 
 from explain.attention.ablation import head_effects
+from explain.attention.capture import _maps
 from explain.attention.flow import flow
 from explain.attention.norms import head_norms, layer_norms
 from explain.attention.rollout import rollout
@@ -271,3 +272,12 @@ def test_the_mean_of_a_layer_and_hidden_words(tiny: Model) -> None:
     assert hidden.tokens.strings.count("[MASK]") == 2
     with pytest.raises(InputError, match="no word 99"):
         tiny.heads(TEXT, masked=[99])
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 2.0])
+def test_rows_that_are_no_distribution_are_refused(wrong: float) -> None:
+    weights = np.full((1, 2, 2), 0.5, dtype=np.float32)
+    assert (_maps(0, weights).weights == weights).all()
+    weights[0, 0, 0] = wrong
+    with pytest.raises(ModelError, match="no distribution"):
+        _maps(0, weights)

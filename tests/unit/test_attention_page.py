@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from explain.engine import Model
+from explain.errors import Cancelled
 from explain.heads import HeadMap, HeadsReport
+from explain.model.heads import surveyed
+from explain.model.rows import Row
+from explain.model.runner import Meter
+from explain.records import Target
 from explain.render import heads
 from tests.conftest import finish, html_of
 
@@ -170,3 +176,26 @@ def test_hidden_words_change_the_decision_that_is_shown(attention: AppTest) -> N
     assert html_of(attention) != before
     attention.segmented_control(key="combine").set_value("Mean of the layer's heads").run()
     assert not attention.exception
+
+
+def test_an_edited_address_opens_a_head(attention: AppTest) -> None:
+    for head in ("9" * 5000 + ",1", "99999999,1", "-1,2", "\u0663,1", "1"):
+        del attention.session_state["open_head"]
+        attention.query_params["head"] = head
+        attention.run()
+        assert not attention.exception, head[:20]
+
+
+def test_a_cancelled_survey_ends_at_the_next_layer(tiny: Model) -> None:
+    cancel, seen = threading.Event(), []
+
+    def summary(weights: np.ndarray) -> None:
+        seen.append(weights)
+        cancel.set()
+
+    encoding = tiny.encode(("a good movie",))
+    row = Row(encoding.inputs, Target(kind="logit", index=0, name="", unit=""))
+    with pytest.raises(Cancelled):
+        surveyed(tiny, row, Meter(cancel=cancel), summary)
+    assert len(seen) == 1 < tiny.info.n_layers
+    assert tiny.module.config._attn_implementation == tiny.info.kernel  # type: ignore[union-attr]

@@ -238,6 +238,12 @@ def test_few_are_kept_and_the_oldest_is_made_again(client: TestClient) -> None:
     assert client.get(first).text == "again"
 
 
+def test_documents_are_kept_as_they_are_sent(client: TestClient) -> None:
+    address = frames.place("wide", lambda: "a" * 10**6 + "\U0001f600\ud800")
+    assert sys.getsizeof(frames._documents[address.removeprefix("/viz/")]) < 2 * 10**6
+    assert client.get(address).text.endswith("a\U0001f600?")
+
+
 @pytest.fixture
 def attention_page(app: AppTest) -> AppTest:
     """The Attention page with BertViz open."""
@@ -280,3 +286,11 @@ def test_the_page_says_why_a_long_text_has_no_view(attention_page: AppTest) -> N
     assert not attention_page.exception
     assert not attention_page.get("iframe")
     assert any("up to 48 tokens" in w.value for w in attention_page.warning)
+
+
+def test_hidden_words_are_never_drawn_with_the_whole_texts_attention(attention_page: AppTest) -> None:
+    before = list(frames._documents)
+    attention_page.multiselect(key="masked").set_value([1]).run()
+    assert not attention_page.exception
+    assert any("hidden words" in i.value for i in attention_page.info)
+    assert list(frames._documents) == before

@@ -227,3 +227,21 @@ def test_command_line(run, tiny_folder, tiny: Model) -> None:  # type: ignore[no
         code, _, err = run("inside", TEXT, *where, f"--at={wrong}")
         assert code == 2
         assert err.strip()
+
+
+@pytest.mark.parametrize("place", ["layer", "head"])
+def test_an_edited_address_falls_back_to_what_the_model_has(app: AppTest, place: str) -> None:
+    finish(app)
+    app.query_params[place] = "999"
+    app.switch_page("screens/inside_page.py").run()
+    assert not app.exception
+    slider = app.slider(key=f"inside_{place}")
+    assert slider.value == slider.max
+
+
+def test_a_model_with_fewer_layers_falls_back_to_its_last(app: AppTest) -> None:
+    finish(app)
+    app.session_state["inside_layer"] = 7  # as left by a deeper model
+    app.switch_page("screens/inside_page.py").run()
+    assert not app.exception
+    assert app.slider(key="inside_layer").value == 1

@@ -108,3 +108,10 @@ def test_what_cannot_be_exchanged_says_so(tiny: Model, monkeypatch: pytest.Monke
     cancel.set()
     with pytest.raises(Cancelled):
         tiny.walk(LensRequest(Request((TEXT,))), cancel=cancel)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_states_that_are_all_the_same_differ_in_no_direction() -> None:
+    points, shares = projected(np.ones((3, 2, 4), np.float32))
+    assert not points.any()
+    assert shares == (0.0, 0.0)

@@ -95,12 +95,15 @@ def _row(found: HeadMap, by: heads.By, specials: bool, word: int | None) -> int 
     return mine[0] if mine else None
 
 
-def many_heads(report: HeadsReport, about: Request, model: str, layer: int) -> None:
+def many_heads(report: HeadsReport, about: Request, model: str, layer: int, masked: tuple[int, ...]) -> None:
     """BertViz's views of a layer and of the whole model, in a frame; nothing is computed before they are opened."""
     box = st.expander("BertViz: all heads of a layer, or of the whole model", key="bertviz", on_change="rerun")
     if not box.open:
         return
     with box:
+        if masked:  # its weights come from an explanation, which always reads the whole text
+            st.info("BertViz shows the whole text only. Show the hidden words again to see it.")
+            return
         st.segmented_control(
             "View", list(bertviz.VIEWS), key="bertviz_view", required=True, format_func=str.capitalize,
             label_visibility="collapsed",
@@ -121,7 +124,7 @@ def _frame(which: bertviz.View, report: HeadsReport, about: Request, model: str,
         return
     weights = np.stack([maps.weights for maps in found.attention])  # (L, H, T, T)
     name = f"{report.digest} {which} {layer}"
-    address = frames.place(name, lambda: bertviz.document(which, weights, report.tokens.strings, layer))
+    address = frames.place(name, lambda: bertviz.document(which, weights, found.tokens.strings, layer))
     st.caption(bertviz.about(which, shape, layer))
     st.iframe(address, height=bertviz.height(which, shape, layer), alt=f"BertViz {which}")
 
@@ -189,7 +192,8 @@ def offer(report: HeadsReport) -> None:
 def opened(query: dict[str, str]) -> tuple[int, int] | None:
     """The head that the address names, if it names one."""
     parts = query.get("head", "").split(",")
-    return (int(parts[0]), int(parts[1])) if len(parts) == 2 and all(p.isdecimal() for p in parts) else None
+    known = len(parts) == 2 and all(p.isdecimal() and len(p) < 9 for p in parts)
+    return (int(parts[0]), int(parts[1])) if known else None
 
 
 query = st.query_params.to_dict()
@@ -225,7 +229,7 @@ if isinstance(report, HeadsReport):
     own = {} if model in bundled.names() else {"model": model}
     link.view(st.session_state.text, head=f"{layer},{head}", **own)
     one_head(report, about, model, layer, head, masked)
-    many_heads(report, about, model, layer)
+    many_heads(report, about, model, layer, masked)
     all_layers(report)
     st.html(html.heading("How this was computed", None))
     st.html(html.strip(heads.how(report), panels.state_of(running=False)))

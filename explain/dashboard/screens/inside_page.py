@@ -19,10 +19,11 @@ CAVEAT = (
 )
 
 
-def pickers(road: Road | None) -> tuple[int, int]:
-    """Layer and head, as far as the model is known."""
+def pickers(road: Road) -> tuple[int, int]:
+    """Layer and head; those that this model lacks, from an address or another model, fall back to its last."""
     state = st.session_state
-    layers, heads = (1, 1) if road is None else (road.model.n_layers, max(1, road.model.n_heads))
+    layers, heads = road.model.n_layers, max(1, road.model.n_heads)
+    state.inside_layer, state.inside_head = min(state.inside_layer, layers - 1), min(state.inside_head, heads - 1)
     one, two = st.columns(2)
     if layers > 1:
         one.slider("Layer", 0, layers - 1, key="inside_layer")
