@@ -13,6 +13,7 @@ from explain.dashboard import choices, jobs, link
 from explain.dashboard.examples import EXAMPLES
 from explain.dashboard.link import DECIDED, GRANULARITIES, NOTHING, QUANTITIES
 from explain.errors import InputError
+from explain.plugins import LONGEST
 from explain.records import Granularity
 from explain.render import html
 from explain.settings import settings
@@ -135,7 +136,7 @@ def _settings(labels: tuple[str, ...], model: str) -> tuple[Request, bool]:
 
 def _marked(label: str, key: str, texts: tuple[str, ...], about: str) -> tuple[spans.Span, ...]:
     """Parts of the text that a person writes down again; what is not in the text is said and left out."""
-    wanted = [part.strip() for part in st.text_input(label, key=key, help=about).split(";") if part.strip()]
+    wanted = [part.strip() for part in st.text_input(label, key=key, help=about, max_chars=LONGEST).split(";") if part.strip()]
     found: tuple[spans.Span, ...] = ()
     for want in wanted:
         try:
