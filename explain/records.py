@@ -155,10 +155,11 @@ class Attribution(Record):
     `gross` is Σ|token scores| of each unit (None where a method scores units whole).
     `value_baseline`, `residual` (value_input − value_baseline − Σ scores − special), `scale` and
     `scale_rule` are None for methods without one. `numeric_error` is what more evaluations could
-    still move, `error` a sampling method's standard error. `path` holds the integration intervals
-    as (start, end, nodes), so that a replay repeats and never re-decides. `exhausted`: the budget
-    ended the refinement. `stopped` says why a sampling method ended: its intervals were tight, the
-    budget was spent, or a person had seen enough; None for methods that do not sample in rounds.
+    still move, `error` a sampling method's standard error, widened where samples are few so that ±1.96 of it
+    is a 95 % interval. `path` holds the integration intervals as (start, end, nodes), so that a replay repeats
+    and never re-decides. `exhausted`: the budget ended the refinement. `stopped` says why a sampling method
+    ended: its intervals were tight, the budget was spent, or a person had seen enough; None for methods that do
+    not sample in rounds.
     """
 
     method: str
@@ -188,7 +189,7 @@ class Attribution(Record):
 
     @property
     def uncertainty(self) -> Float64[np.ndarray, "U"]:
-        """How far each score may be off: its numeric error, two standard errors of a sampling method, or zero."""
+        """How far each score may be off: its numeric error, a sampling method's 95 % interval (2 `error`), or 0."""
         if self.numeric_error is not None:
             return self.numeric_error.astype(np.float64)
         return np.zeros(len(self.scores)) if self.error is None else 2 * self.error.astype(np.float64)

@@ -18,8 +18,8 @@ class Word(Record):
     """One scored unit, for people.
 
     `gross` is Σ|pieces| over its tokens (None where a method scores words whole), `cancels` marks
-    |score| < half of it. `share` is |score| over all words and specials. `error` is a sampling method's
-    standard error. `rank` counts from 1 by |score|; words closer than what they may be off share a rank.
+    |score| < half of it. `share` is |score| over all words and specials. `error` is as in Attribution.
+    `rank` counts from 1 by |score|; words closer than what they may be off share a rank.
     `without` and `prob_without` are measured with the word removed (None: not measured); `contradicts`
     marks that the measured change has the other sign than the score.
     """

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator
 
 os.environ.setdefault("HF_HUB_OFFLINE", "0")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -16,6 +17,7 @@ os.environ["EXPLAIN_ALLOW_DOWNLOAD"] = "false"
 from pathlib import Path
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 from transformers.utils import logging
 
@@ -28,6 +30,16 @@ MAIN = Path(__file__).resolve().parents[1] / "explain" / "dashboard" / "main.py"
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """A test that left torch with other threads would change the last bits of whatever comes after it."""
+    before = torch.get_num_threads()
+    yield
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert after == before, f"torch ran with {before} threads before the test and with {after} after it"
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float64, Int64
 from explain.case import Case, Steps
 from explain.coalitions import coalition_values
 from explain.interactions.index import exact, pairs_of
-from explain.interactions.sampling import sampled
+from explain.interactions.sampling import FIRST, sampled
 from explain.records import Interactions
 
 MOST = 20
@@ -67,7 +67,8 @@ def measure(case: Case) -> Steps[Interactions]:
 def cost(units: int, budget: int) -> int:
     """Forward passes that `measure` takes at most, for its forecast."""
     n = min(units, MOST)
-    return (units + 1 if units > MOST else 0) + (2**n if _all_sets(n, budget) else 4 * budget)
+    drawn = max(FIRST + 2 * n + 2, 4 * budget)  # the first answer is always computed
+    return (units + 1 if units > MOST else 0) + (2**n if _all_sets(n, budget) else drawn)
 
 
 def _all_sets(n: int, budget: int) -> bool:

@@ -217,6 +217,8 @@ def test_a_long_text_keeps_most_of_its_words() -> None:
 def test_cost_is_what_is_spent(tiny: Model) -> None:
     assert found_in(tiny).evaluations.forward == interactions.cost(6, 512) == 64
     assert found_in(tiny, LONG, budget=200).evaluations.forward <= interactions.cost(20, 200) == 800
+    # a first answer is given however small the budget
+    assert found_in(tiny, LONG, budget=10).evaluations.forward <= interactions.cost(19, 10) == 512 + 2 * 19 + 2
     tiny.explain(TEXT, checks=())
     plain, more = (tiny.forecast(Request((TEXT,), checks=(), interactions=i)) for i in (False, True))
     assert plain is not None
