@@ -136,9 +136,9 @@ def _settings(labels: tuple[str, ...], model: str) -> tuple[Request, bool]:
 
 def _marked(label: str, key: str, texts: tuple[str, ...], about: str) -> tuple[spans.Span, ...]:
     """Parts of the text that a person writes down again; what is not in the text is said and left out."""
-    wanted = [part.strip() for part in st.text_input(label, key=key, help=about, max_chars=LONGEST).split(";") if part.strip()]
+    written = st.text_input(label, key=key, help=about, max_chars=LONGEST)
     found: tuple[spans.Span, ...] = ()
-    for want in wanted:
+    for want in (part.strip() for part in written.split(";") if part.strip()):
         try:
             found += spans.found(texts, [want])
         except InputError as error:
