@@ -30,13 +30,20 @@ st.html(f"<style>{(bundled.shipped('assets') / 'theme.css').read_text('utf-8')}<
 st.html(
     '<header class="wb-brand"><span>Whyboard</span><p>See what a Transformer decided, and why.</p></header>',
 )
-for key in KEPT:  # Streamlit forgets what a person typed once another page is shown
-    if key in st.session_state:
-        st.session_state[key] = st.session_state[key]
-st.navigation(
+# Streamlit forgets what a person typed before another page runs; or it still has it, but for the other page's widget,
+# and the new one would begin empty.
+kept = st.session_state.setdefault("kept", {})
+for key in KEPT:
+    if key in st.session_state or key in kept:
+        st.session_state[key] = st.session_state.get(key, kept.get(key))
+page = st.navigation(
     [
         st.Page(PAGES / "explain_page.py", title="Explain", url_path="explain", default=True),
         st.Page(PAGES / "attention_page.py", title="Attention", url_path="attention"),
         st.Page(PAGES / "inside_page.py", title="Inside", url_path="inside"),
     ]
-).run()
+)
+try:
+    page.run()
+finally:  # a page may stop early
+    kept.update({key: st.session_state[key] for key in KEPT if key in st.session_state})

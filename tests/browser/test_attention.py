@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Error, Frame, Page, Route, expect
 
 from explain.dashboard import frames
 from explain.render import bertviz
+from tests.browser.harness import settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -218,3 +219,17 @@ def test_long_texts_get_a_sentence(attention: Page) -> None:
 def serve(route: Route, document: str) -> Any:
     """Answer with a document of ours under the headers of the dashboard."""
     route.fulfill(body=document, headers={**frames.HEADERS, "Content-Type": "text/html; charset=utf-8"})
+
+
+def test_a_persons_text_goes_with_them_from_page_to_page(page: Page, address: str) -> None:
+    text = "The plot is thin, but the actors are wonderful."
+    page.goto(address)
+    settle(page)
+    page.get_by_label("Text", exact=True).fill(text)
+    page.get_by_role("button", name="Explain", exact=True).click()
+    page.locator(".words", has_text=text).wait_for(timeout=60_000)
+    for name, there in (("Attention", ".map canvas"), ("Inside", ".wb-how"), ("Explain", ".words")):
+        page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+        page.wait_for_selector(there, timeout=60_000)
+        expect(page.get_by_label("Text", exact=True)).to_have_value(text)
+        assert "wonderful" not in page.url
