@@ -52,6 +52,9 @@ def open_bertviz(page: Page, view: str = "Head view") -> Frame:
     """Open the section, choose a view, and wait until it has drawn."""
     if not page.get_by_role("radio", name=view).count():
         page.locator("summary", has_text="BertViz").click()
+    page.get_by_role("radio", name=view).wait_for(timeout=30_000)
+    page.wait_for_timeout(300)
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=60_000)
     page.get_by_role("radio", name=view).click(force=True)
     place = page.locator(f"iframe[title='BertViz {view.lower()}']")
     place.wait_for(timeout=60_000)
@@ -111,14 +114,14 @@ def test_bertviz_draws_every_weight(attention: Page, view: str) -> None:
     tokens = frame.evaluate("JSON.parse(document.getElementById('data').textContent).attention[0].left_text")
     heads = 12 if view == "Head view" else 72
     assert tokens[0] == "[CLS]"
-    assert frame.locator("svg line").count() == heads * len(tokens) ** 2
+    expect(frame.locator("svg line")).to_have_count(heads * len(tokens) ** 2, timeout=60_000)
     if view == "Head view":
         frame.locator("#layer").select_option("4")
-        assert frame.locator("svg line").count() == heads * len(tokens) ** 2
+        expect(frame.locator("svg line")).to_have_count(heads * len(tokens) ** 2, timeout=60_000)
         assert frame.locator("#left text").all_text_contents() == tokens
     else:
         frame.locator("svg rect[style*='opacity: 0']").nth(14).click()
-        assert frame.locator("svg text.detail").text_content() == "Layer 1, Head 2"
+        expect(frame.locator("svg text.detail")).to_have_text("Layer 1, Head 2", timeout=60_000)
     assert frame.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
 
 
@@ -227,7 +230,7 @@ def test_a_persons_text_goes_with_them_from_page_to_page(page: Page, address: st
     settle(page)
     page.get_by_label("Text", exact=True).fill(text)
     page.get_by_role("button", name="Explain", exact=True).click()
-    page.locator(".words", has_text=text).wait_for(timeout=60_000)
+    page.locator(".words", has_text=text).wait_for(timeout=120_000)
     for name, there in (("Attention", ".map canvas"), ("Inside", ".wb-how"), ("Explain", ".words")):
         page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
         page.wait_for_selector(there, timeout=60_000)

@@ -20,9 +20,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 def ask(page: Page, text: str) -> None:
     """Type a text, press Explain and wait for the answer."""
+    before = shown_words(page)
     page.get_by_label("Text", exact=True).fill(text)
     page.get_by_role("button", name="Explain", exact=True).click()
-    page.wait_for_timeout(500)
+    for _ in range(600):  # until then the old answer stands there
+        if shown_words(page) != before or page.locator("[data-testid=stAlert]").count():
+            break
+        page.wait_for_timeout(100)
     settle(page)
 
 
