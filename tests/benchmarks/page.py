@@ -24,9 +24,9 @@ TEXTS = (
 MARKS = {
     "decision": ".wb-verdict h2",
     "words": ".word",
-    "completeness": "text=Completeness",
-    "baseline": "text=Baseline",
-    "comprehensiveness": "text=Comprehensiveness",
+    "completeness": ".wb-questions b:has-text('Completeness')",
+    "baseline": ".wb-questions b:has-text('Baseline')",  # there is a setting of that name too
+    "comprehensiveness": ".wb-questions b:has-text('Comprehensiveness')",
     "all": "text=Download JSON",
 }
 
