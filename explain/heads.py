@@ -13,10 +13,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32
 
-from explain import canonical
 from explain.catalog import Request
 from explain.record import Record
-from explain.records import ModelInfo, Prediction, Provenance, Target, Tokens
+from explain.records import Report, Tokens
 
 CAVEAT = (
     "Where heads look is not why the model decided: attention often disagrees with measured effects (Jain & Wallace "
@@ -49,7 +48,7 @@ class HeadRequest(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class HeadsReport(Record):
+class HeadsReport(Report):
     """All heads at a glance.
 
     `statistics` holds a number a head by name (`explain.attention.statistics.MEANING`). `effects` is how far the
@@ -58,10 +57,6 @@ class HeadsReport(Record):
     more than 64 tokens). `difference` is how far the answer of the recorded passes was from a plain one.
     """
 
-    model: ModelInfo
-    tokens: Tokens
-    prediction: Prediction
-    target: Target
     kind: Literal["encoder", "causal"]
     statistics: Mapping[str, Float32[np.ndarray, "L H"]]
     effects: Float32[np.ndarray, "L H"] | None
@@ -71,13 +66,8 @@ class HeadsReport(Record):
     flow: Float32[np.ndarray, "T"] | None
     position: int
     difference: float
-    provenance: Provenance
     caveat: str = CAVEAT
     schema: str = "heads/1"
-
-    def to_json(self) -> str:
-        """Canonical JSON (RFC 8785)."""
-        return canonical.encode(self).decode("utf-8")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +89,3 @@ class HeadMap(Record):
     scaling: float | None = None
     caveat: str = CAVEAT
     schema: str = "head/1"
-
-    def to_json(self) -> str:
-        """Canonical JSON (RFC 8785)."""
-        return canonical.encode(self).decode("utf-8")

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from explain import canonical
 from explain.catalog import Request
 from explain.record import Record
-from explain.records import ModelInfo, Prediction, Provenance, Target, Tokens
+from explain.records import Prediction, Report, Tokens
 
 LENS_CAVEAT = (
     "Approximate: the model's own head reads states that it was never trained on. Early layers are read with a bias "
@@ -46,7 +45,7 @@ class PatchRequest(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Lens(Record):
+class Lens(Report):
     """What the head says when it reads the states after each layer; row 0 is what enters the first block.
 
     `values` are in the target's unit. `logits` is None for more than 16 outcomes. `points` are all tokens' states after
@@ -54,26 +53,17 @@ class Lens(Record):
     how much of their variance each shows. `answer` is the plain pass's value: the last of `values` must equal it.
     """
 
-    model: ModelInfo
-    tokens: Tokens
-    prediction: Prediction
-    target: Target
     values: Float32[np.ndarray, "L"]
     logits: Float32[np.ndarray, "L C"] | None
     points: Float32[np.ndarray, "L T 2"]
     shares: tuple[float, float]
     answer: float
-    provenance: Provenance
     caveat: str = LENS_CAVEAT
     schema: str = "lens/1"
 
-    def to_json(self) -> str:
-        """Canonical JSON (RFC 8785)."""
-        return canonical.encode(self).decode("utf-8")
-
 
 @dataclass(frozen=True, eq=False)
-class Patch(Record):
+class Patch(Report):
     """How far the target moves when one token's state after one layer is exchanged for the other text's.
 
     `into` = f(text with the other's state) − f(text), `back` = f(other with the text's state) − f(other).
@@ -81,12 +71,8 @@ class Patch(Record):
     directions instead.
     """
 
-    model: ModelInfo
-    tokens: Tokens
     other: Tokens
-    prediction: Prediction
     other_prediction: Prediction
-    target: Target
     value: float
     other_value: float
     into: Float32[np.ndarray, "L T"]
@@ -94,13 +80,8 @@ class Patch(Record):
     control_into: Float32[np.ndarray, "L T"]
     control_back: Float32[np.ndarray, "L T"]
     draws: int
-    provenance: Provenance
     caveat: str = PATCH_CAVEAT
     schema: str = "patch/1"
-
-    def to_json(self) -> str:
-        """Canonical JSON (RFC 8785)."""
-        return canonical.encode(self).decode("utf-8")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,30 +92,21 @@ class DirectRequest(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Direct(Record):
+class Direct(Report):
     """Direct contributions to the target's value: value = start + Σ heads + Σ constants + Σ feed_forward + rest.
 
     `constants` is what each attention adds without its heads (the projection's own constant), `start` what entered the
     first block, `rest` what is constant in norms and head, and what the head's curve leaves over.
     """
 
-    model: ModelInfo
-    tokens: Tokens
-    prediction: Prediction
-    target: Target
     heads: Float32[np.ndarray, "L H"]
     constants: Float32[np.ndarray, "L"]
     feed_forward: Float32[np.ndarray, "L"]
     start: float
     rest: float
     value: float
-    provenance: Provenance
     caveat: str = DIRECT_CAVEAT
     schema: str = "direct/1"
-
-    def to_json(self) -> str:
-        """Canonical JSON (RFC 8785)."""
-        return canonical.encode(self).decode("utf-8")
 
 
 InsideRequest = LensRequest | PatchRequest | DirectRequest

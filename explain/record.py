@@ -27,6 +27,10 @@ class Record:
         """SHA-256 of the record's canonical JSON."""
         return canonical.digest(self)
 
+    def to_json(self) -> str:
+        """Canonical JSON (RFC 8785); `explain.read` turns an Explanation's back into an equal one."""
+        return canonical.encode(self).decode("utf-8")
+
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and canonical.encode(self) == canonical.encode(other)
 

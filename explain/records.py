@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
-from explain import canonical
 from explain.record import Record
 from explain.words import Word, words_of
 
@@ -300,25 +299,27 @@ class Provenance(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation(Record):
-    """Everything that the screen shows and the API returns about one decision."""
+class Report(Record):
+    """What every answer about one decision begins with: whose decision, about what, and with what it was computed."""
 
     model: ModelInfo
     tokens: Tokens
     prediction: Prediction
     target: Target
+    provenance: Provenance
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation(Report):
+    """Everything that the screen shows and the API returns about one decision."""
+
     attributions: tuple[Attribution, ...]
     effects: Effects | None
     attention: tuple[AttentionMaps, ...] | None
     checks: tuple[Check, ...]
     warnings: tuple[Notice, ...]
-    provenance: Provenance
     interactions: Interactions | None = None
     schema: str = SCHEMA
-
-    def to_json(self) -> str:
-        """Canonical JSON (RFC 8785); `explain.read` turns it back into an equal Explanation."""
-        return canonical.encode(self).decode("utf-8")
 
     def words(self, attribution: int = 0) -> list[Word]:
         """The scored units of one attribution, in text order."""

@@ -14,10 +14,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from explain import canonical
 from explain.catalog import Request
 from explain.record import Record
-from explain.records import ModelInfo, Prediction, Provenance, Target, Tokens
+from explain.records import Report
 
 PositionKind = Literal["learned", "sinusoidal", "rotary", "relative", "none found"]
 
@@ -160,7 +159,7 @@ class AnswerStep(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Road(Record):
+class Road(Report):
     """Everything that happens to one token in one block, with its beginning and its end.
 
     `near` are the other tokens of the vocabulary whose vectors point most nearly the way of this token's word vector,
@@ -168,10 +167,6 @@ class Road(Record):
     `difference` is how far the answer of the recorded pass was from a plain one.
     """
 
-    model: ModelInfo
-    tokens: Tokens
-    prediction: Prediction
-    target: Target
     layer: int
     head: int
     token: int
@@ -188,9 +183,4 @@ class Road(Record):
     near_after: tuple[tuple[str, float], ...]
     reasons: Mapping[str, str]
     difference: float
-    provenance: Provenance
     schema: str = "road/1"
-
-    def to_json(self) -> str:
-        """Canonical JSON (RFC 8785)."""
-        return canonical.encode(self).decode("utf-8")

@@ -10,19 +10,8 @@ PAGES = Path(__file__).resolve().parent / "screens"
 """Not `pages`: Streamlit takes a folder of that name beside the script for an older kind of navigation."""
 KEPT = (
     *("text", "example", "model", "pair", "beside", "target", "contrast", "quantity", "granularity", "fixed"),
-    *(
-        "phrases",
-        "rationale",
-        "heads_by",
-        "ablation",
-        "map_by",
-        "map_specials",
-        "map_norms",
-        "masked",
-        "combine",
-        "bertviz_view",
-    ),
-    *("inside_layer", "inside_head", "further"),
+    *("phrases", "rationale", "heads_by", "ablation", "map_by", "map_specials", "map_norms", "masked", "combine"),
+    *("bertviz_view", "inside_layer", "inside_head", "further"),
 )
 
 st.set_page_config(page_title="Whyboard", page_icon=str(bundled.shipped("assets") / "logo.svg"), layout="centered")
@@ -30,12 +19,6 @@ st.html(f"<style>{(bundled.shipped('assets') / 'theme.css').read_text('utf-8')}<
 st.html(
     '<header class="wb-brand"><span>Whyboard</span><p>See what a Transformer decided, and why.</p></header>',
 )
-# Streamlit forgets what a person typed before another page runs; or it still has it, but for the other page's widget,
-# and the new one would begin empty.
-kept = st.session_state.setdefault("kept", {})
-for key in KEPT:
-    if key in st.session_state or key in kept:
-        st.session_state[key] = st.session_state.get(key, kept.get(key))
 page = st.navigation(
     [
         st.Page(PAGES / "explain_page.py", title="Explain", url_path="explain", default=True),
@@ -43,6 +26,16 @@ page = st.navigation(
         st.Page(PAGES / "inside_page.py", title="Inside", url_path="inside"),
     ]
 )
+# Streamlit forgets what a person typed before another page runs; or it still has it, but for the other page's widget,
+# and the new one would begin empty. Only then is a value set anew: it would overwrite what is being typed.
+kept = st.session_state.setdefault("kept", {})
+turned = st.session_state.get("page") != page.url_path
+st.session_state.page = page.url_path
+for key in KEPT:
+    if key in st.session_state and turned:
+        st.session_state[key] = st.session_state[key]
+    elif key not in st.session_state and key in kept:
+        st.session_state[key] = kept[key]
 try:
     page.run()
 finally:  # a page may stop early

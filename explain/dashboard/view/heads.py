@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import streamlit as st
+from explain.dashboard.view import component
 
-_HERE = Path(__file__).parent
-_CSS = (_HERE / "heads.css").read_text("utf-8")
-
-
-def _component(name: str, place: str, script: str) -> Callable[..., Any]:
-    return st.components.v2.component(  # type: ignore[no-any-return]
-        name, html=f'<div class="{place}"></div>', css=_CSS, js=(_HERE / script).read_text("utf-8")
-    )
-
-
-_grid = _component("whyboard.grid", "heads", "grid.js")
-_map = _component("whyboard.map", "map", "map.js")
+_grid = component("grid", "heads", "heads.css", "grid.js")
+_map = component("map", "map", "heads.css", "map.js")
 
 
 def grid(data: dict[str, Any], *, key: str) -> tuple[int, int]:

@@ -1,15 +1,6 @@
 // One head as a canvas: rows look, columns are looked at. Zoom with the wheel or + and −, drag to move, arrow keys move
 // the cursor. Names are drawn by the canvas or set as textContent, so nothing in a text is read as markup.
 
-function el(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined && value !== false) node.setAttribute(name, String(value));
-  }
-  node.append(...children);
-  return node;
-}
-
 function numbers(text, count) {
   const raw = atob(text);
   const found = new Uint16Array(count);

@@ -1,19 +1,6 @@
 // The words of an attribution: text, legend and table, linked by selection. Text is only ever set as
 // textContent, so nothing a person types or a tokenizer returns is read as markup.
 
-function el(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    node.setAttribute(name, value === true ? "" : String(value));
-  }
-  for (const child of children.flat()) {
-    if (child === null || child === undefined) continue;
-    node.append(typeof child === "object" ? child : document.createTextNode(String(child)));
-  }
-  return node;
-}
-
 function paint(node, word, failed) {
   if (failed) return;
   node.style.setProperty("--tint", `${(Math.abs(word.tint) * 62).toFixed(1)}%`);
@@ -108,7 +95,7 @@ function table(data, select, state) {
       el("th", { scope: "row" }, el("bdi", {}, word.text), marks),
       el("td", { class: "num score" }, el("span", {}, word.score), bar),
       data.hasError ? el("td", { class: "num faint" }, word.error) : null,
-      el("td", { class: "num" }, word.share),
+      el("td", { class: "num share" }, word.share),
       data.measured ? el("td", { class: "num" }, word.without, word.probWithout ? el("small", {}, ` ${word.probWithout}`) : null) : null,
     );
     row.addEventListener("click", () => select(unit));
@@ -133,7 +120,7 @@ function table(data, select, state) {
     "table",
     {},
     el("caption", {}, `Score of each word, in ${data.legend.unit}`),
-    el("thead", {}, el("tr", {}, head.filter((h) => h !== null).map((h) => el("th", { scope: "col" }, h)))),
+    el("thead", {}, el("tr", {}, head.filter((h) => h !== null).map((h) => el("th", { scope: "col", class: h === "share" ? h : null }, h)))),
     el("tbody", {}, rows),
     foot,
   );

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import streamlit as st
+from explain.dashboard.view import component, source
 
-_HERE = Path(__file__).parent
-_CSS = (_HERE / "reasons.css").read_text("utf-8")
-_view: Callable[..., Any] = st.components.v2.component(
-    "whyboard.reasons",
-    html='<div class="reasons"></div>',
-    css=_CSS,
-    js=(_HERE / "reasons.js").read_text("utf-8"),
-)
+_CSS = source("reasons.css")
+_view = component("reasons", "reasons", "reasons.css", "reasons.js")
 
 
 def reasons(data: dict[str, Any], *, key: str) -> int | None:

@@ -1,15 +1,6 @@
 // The road through the model: a row of tokens to follow, and the steps as a diagram. A click or Enter opens a step;
 // arrow keys move along a row. All text arrives as text, never as HTML.
 
-function el(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined && value !== false) node.setAttribute(name, String(value));
-  }
-  node.append(...children.filter((c) => c !== null && c !== undefined));
-  return node;
-}
-
 export default function (component) {
   const { data, parentElement, setStateValue } = component;
   const root = parentElement.querySelector(".inside");

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-_HERE = Path(__file__).parent
-_road = st.components.v2.component(
-    "whyboard.road",
-    html='<div class="inside"></div>',
-    css=(_HERE / "road.css").read_text("utf-8"),
-    js=(_HERE / "road.js").read_text("utf-8"),
-)
+from explain.dashboard.view import component
+
+_road = component("road", "inside", "road.css", "road.js")
 KEY = "road"
 
 
