@@ -57,10 +57,11 @@ def test_type_and_explain(page: Page, address: str) -> None:
 
 def test_what_is_being_typed_survives_the_answer(page: Page, address: str) -> None:
     page.goto(address)
-    page.get_by_label("Text", exact=True).fill("")
-    page.get_by_label("Text", exact=True).press_sequentially("A slow and clumsy sequel.", delay=150)  # meanwhile it ends
+    field = page.get_by_label("Text", exact=True)
+    field.fill("")
+    field.press_sequentially("A slow and clumsy sequel.", delay=150)  # meanwhile the first answer comes
     settle(page)
-    expect(page.get_by_label("Text", exact=True)).to_have_value("A slow and clumsy sequel.")
+    expect(field).to_have_value("A slow and clumsy sequel.")
     expect(page.locator(".wb-verdict h2")).to_contain_text("POSITIVE")  # still of the example: nobody pressed Explain
 
 
