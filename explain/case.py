@@ -32,9 +32,9 @@ class Ask:
     `gradients`: also d value / d embeddings. With `layer`, the output of that block is returned too, and
     gradients are taken with respect to it. With `attention`, every layer's weights are returned, and
     gradients are taken with respect to them. With `heads`, the queries, keys, values and weights of this
-    layer are returned. Rows with an `ablation` are asked for by themselves. With `rescaled`, gradients are
-    DeepLIFT's multipliers against the embeddings at the row's start. With `survey`, the one row's answer holds that
-    summary of each layer's weights (H, T, T).
+    layer are returned, and values are 0: the pass ends there. Rows with an `ablation` are asked for by themselves.
+    With `rescaled`, gradients are DeepLIFT's multipliers against the embeddings at the row's start. With `survey`, the
+    one row's answer holds that summary of each layer's weights (H, T, T).
     """
 
     rows: Sequence[Row]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -12,13 +13,17 @@ from explain.attention.flow import LONGEST, flow
 from explain.attention.norms import head_norms, layer_norms
 from explain.attention.rollout import rollout
 from explain.attention.statistics import statistics
-from explain.case import Ask, Case
+from explain.case import Answer, Ask, Case
 from explain.errors import InputError, ModelError
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
+from explain.model.encoding import Encoding
 from explain.model.heads import Heads
-from explain.records import Provenance
+from explain.model.rows import Row
+from explain.records import ModelInfo, Provenance, Target, Tokens
 
 ROW_SUM_TOLERANCE = 1e-3
+NOTHING = Target(kind="value", index=None, name="", unit="")
+"""Where heads look does not depend on what is asked of the model."""
 
 
 def heads_report(case: Case, request: HeadsRequest, provenance: Provenance) -> HeadsReport:
@@ -59,30 +64,30 @@ def heads_report(case: Case, request: HeadsRequest, provenance: Provenance) -> H
     )
 
 
-def head_map(case: Case, request: HeadRequest) -> HeadMap:
+def head_map(encoding: Encoding, info: ModelInfo, evaluate: Callable[[Ask], Answer], request: HeadRequest) -> HeadMap:
     """One head's weights and, where the architecture shows them, its queries, keys and norms.
 
     Raises:
         InputError: there is no such layer or head.
         ModelError: the model gives no attention weights.
     """
-    layer, head = request.layer, request.head
-    if not 0 <= layer < case.info.n_layers:
-        raise InputError(f"There is no layer {layer}: this model has 0 to {case.info.n_layers - 1}.", code="bad_layer")
-    _, weights, parts = _layer(case, layer)
-    _require_rows(case, weights)
+    layer, head, tokens = request.layer, request.head, encoding.tokens
+    if not 0 <= layer < info.n_layers:
+        raise InputError(f"There is no layer {layer}: this model has 0 to {info.n_layers - 1}.", code="bad_layer")
+    weights, parts = _layer(evaluate, Row(encoding.inputs, NOTHING), layer)
+    _require_rows(tokens, weights)
     mixed = None if parts is None else parts.mixed
     if head is None:
         norms = None if mixed is None else layer_norms(weights, mixed).astype(np.float32)
-        return HeadMap(layer, None, case.tokens, weights.mean(0), norms)
+        return HeadMap(layer, None, tokens, weights.mean(0), norms)
     if not 0 <= head < len(weights):
         raise InputError(f"There is no head {head}: layer {layer} has 0 to {len(weights) - 1}.", code="bad_head")
     if parts is None:
-        return HeadMap(layer, head, case.tokens, weights[head])
+        return HeadMap(layer, head, tokens, weights[head])
     return HeadMap(
         layer,
         head,
-        case.tokens,
+        tokens,
         weights[head],
         None if mixed is None else head_norms(weights[[head]], mixed[[head]])[0].astype(np.float32),
         parts.query[head],
@@ -95,7 +100,7 @@ def _surveyed(case: Case) -> tuple[float, list[tuple[Any, dict[str, Any], bool]]
     """Value of the pass, and for every layer: mean over heads (1, T, T), statistics, does anything look ahead?"""
 
     def summary(weights: Float32[np.ndarray, "H T T"]) -> tuple[Any, dict[str, Any], bool]:
-        _require_rows(case, weights)
+        _require_rows(case.tokens, weights)
         ahead = weights.shape[-1] > 1 and float(np.triu(weights.max(0), 1).max()) > 0
         return weights.mean(0, keepdims=True), statistics(weights, case.tokens.special, case.tokens.ids), ahead
 
@@ -110,25 +115,26 @@ def _surveyed(case: Case) -> tuple[float, list[tuple[Any, dict[str, Any], bool]]
     return float(answer.values[0]), [summary(weights) for weights in answer.attention[0]]
 
 
-def _layer(case: Case, layer: int) -> tuple[float, Float32[np.ndarray, "H T T"], Heads | None]:
-    """Value of the pass, weights, and all parts where the architecture shows them (else from the eager kernel)."""
+def _layer(
+    evaluate: Callable[[Ask], Answer], row: Row, layer: int
+) -> tuple[Float32[np.ndarray, "H T T"], Heads | None]:
+    """Weights, and all parts where the architecture shows them (else from the eager kernel)."""
     try:
-        answer = case.evaluate(Ask([case.row()], heads=layer))
-        return float(answer.values[0]), answer.heads[0].weights, answer.heads[0]
+        answer = evaluate(Ask([row], heads=layer))
+        return answer.heads[0].weights, answer.heads[0]
     except ModelError as error:
         if error.code != "no_attention_interface":
             raise
-    answer = case.evaluate(Ask([case.row()], attention=True))
-    found = answer.attention[0]
+    found = evaluate(Ask([row], attention=True)).attention[0]
     if layer >= len(found):
         raise InputError(f"There is no attention layer {layer}: there are {len(found)}.", code="bad_layer")
-    return float(answer.values[0]), found[layer], None
+    return found[layer], None
 
 
-def _require_rows(case: Case, weights: Float[np.ndarray, "H T T"]) -> None:
-    if weights.shape[1:] != 2 * (len(case.tokens.ids),):
+def _require_rows(tokens: Tokens, weights: Float[np.ndarray, "H T T"]) -> None:
+    if weights.shape[1:] != 2 * (len(tokens.ids),):
         raise ModelError(
-            f"Attention is not between the {len(case.tokens.ids)} tokens of the text, but between "
+            f"Attention is not between the {len(tokens.ids)} tokens of the text, but between "
             f"{' and '.join(map(str, weights.shape[1:]))} positions of the model's own.",
             code="other_positions",
         )

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from explain.drive import answer
 from explain.errors import InputError
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Inside, InsideRequest, LensRequest, PatchRequest
@@ -25,9 +26,11 @@ def look(work: Work, question: HeadsRequest | HeadRequest) -> HeadsReport | Head
         _require_whole(layer=question.layer, head=0 if question.head is None else question.head)
     for word in question.masked:
         _require_whole(word=word)
-    case = work.case(question.about, "Reading the attention", question.masked)
+    stage = "Reading the attention"
     if isinstance(question, HeadRequest):
-        return head_map(case, question)
+        encoding = work.read(question.about, stage, question.masked)
+        return head_map(encoding, work.model.info, lambda ask: answer(work.model, ask, work.meter), question)
+    case = work.case(question.about, stage, question.masked)
     return replace(heads_report(case, question, work.provenance(case)), provenance=work.provenance(case))
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -22,10 +22,11 @@ from explain import effects as measuring
 from explain import gate, spans
 from explain import interactions as pairing
 from explain.attention.capture import attention_maps
+from explain.bounds import require_bounds
 from explain.case import Case, Steps
-from explain.catalog import Claim, Progress, Request, TargetKind
+from explain.catalog import Claim, Progress, Request
 from explain.drive import answer, drive
-from explain.errors import InputError, MethodError
+from explain.errors import MethodError
 from explain.methods import Method, find
 from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
@@ -39,7 +40,6 @@ from explain.records import (
     Effects,
     Evaluations,
     Explanation,
-    Granularity,
     Interactions,
     Notice,
     Prediction,
@@ -73,7 +73,7 @@ class Work:
 
     def run(self) -> list[Explanation]:
         for request in self.requests:
-            _check_numbers(request)
+            require_bounds(request)
             for name in request.methods:
                 method = find(name)
                 if reason := method.why_not(self.model.info):
@@ -165,12 +165,15 @@ class Work:
 
     def case(self, request: Request, stage: str, hidden: tuple[int, ...] = ()) -> Case:
         """What another kind of question is asked of: the text, read and decided, with some words `hidden`."""
-        _check_numbers(request)
+        encoding = self.read(request, stage, hidden)
+        return self._case(request, encoding, self.model.decide([encoding], self.meter)[0])
+
+    def read(self, request: Request, stage: str, hidden: tuple[int, ...] = ()) -> Encoding:
+        """The text of such a question, with some words `hidden`; nothing is decided."""
+        require_bounds(request)
         self._enter(stage)
         encoding = self.model.encode(request.texts, truncate=request.truncate)
-        if hidden:
-            encoding = masked(encoding, hidden, self.model.tokenizer)
-        return self._case(request, encoding, self.model.decide([encoding], self.meter)[0])
+        return masked(encoding, hidden, self.model.tokenizer) if hidden else encoding
 
     def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
         other = Work(redrawn(self.model, seed), [request])  # a copy that has learned nothing
@@ -317,19 +320,6 @@ class _Result:
         self.checks: list[Check] = []
         self.interactions: Interactions | None = None
         self.attention: Any = None
-
-
-def _check_numbers(request: Request) -> None:
-    for name, low, high in (("seed", 0, 2**53 - 1), ("budget", 1, 10**7), ("orders", 2, 10**5)):
-        value = getattr(request, name)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise InputError(
-                f"{name} must be a whole number from {low} to {high}, got {value!r:.40}.", code=f"bad_{name}"
-            )
-    for name, allowed in (("quantity", get_args(TargetKind)), ("granularity", get_args(Granularity))):
-        value = getattr(request, name)
-        if value not in allowed:
-            raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r:.40}.", code=f"bad_{name}")
 
 
 def units_for(encoding: Encoding, request: Request) -> Units:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
+from scipy.special import entr
 
 MEANING = {
     "entropy": "how widely a head looks: 0 on one token, 1 evenly on all that it may see",
@@ -25,34 +26,29 @@ def statistics(
     weights: Float[np.ndarray, "H T T"], special: Bool[np.ndarray, "T"], ids: Int[np.ndarray, "T"]
 ) -> dict[str, Float64[np.ndarray, "H"]]:
     """Each quantity of `MEANING` for every head of a layer, averaged over the queries that are no special tokens."""
-    w = weights.astype(np.float64)
-    tokens = w.shape[-1]
+    tokens = weights.shape[-1]
     ask = ~special if (~special).any() else np.ones(tokens, dtype=bool)  # queries that count
     place = np.arange(tokens)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        surprise = -np.nansum(np.where(w > 0, w * np.log(w), 0), axis=-1)  # (H, T)
-    visible = (w > 0).any(0).sum(-1)  # (T,): how many tokens a query may see
-    entropy = surprise / np.log(np.maximum(visible, 2))
-    same = ids[:, None] == ids[None, :]  # (T, T)
-    earlier = place[None, :] < place[:, None]
-    copies = same & earlier
+    visible = np.maximum((weights > 0).any(0).sum(-1), 2)  # (T,): how many tokens a query may see
+    far = np.abs(place[:, None] - place[None, :]).astype(np.float64)  # (T, T)
+    copies = (ids[:, None] == ids[None, :]) & (place[None, :] < place[:, None])  # earlier ones
     after = np.zeros_like(copies)
     after[:, 1:] = copies[:, :-1]  # the token behind an earlier copy
-    after &= earlier
-    return {
-        "entropy": entropy[:, ask].mean(-1),
-        "distance": (w * np.abs(place[:, None] - place[None, :])).sum(-1)[:, ask].mean(-1),
-        "special": w[..., special].sum(-1)[:, ask].mean(-1),
-        "itself": w[:, place, place][:, ask].mean(-1),
-        "previous": _share(w, (place[:, None] - place[None, :] == 1), ask),
-        "duplicate": _share(w, copies, ask),
-        "induction": _share(w, after, ask),
-    }
+    after &= place[None, :] < place[:, None]
+    before = place[:, None] - place[None, :] == 1
+    found: dict[str, list[float]] = {name: [] for name in MEANING}
+    for head in weights:  # one at a time: all of them in double precision would be large
+        w = head.astype(np.float64)  # (T, T)
+        found["entropy"].append((entr(w).sum(-1) / np.log(visible))[ask].mean())
+        found["distance"].append(np.einsum("qk,qk->q", w, far)[ask].mean())
+        found["special"].append((w @ special.astype(np.float64))[ask].mean())
+        found["itself"].append(np.diagonal(w)[ask].mean())
+        for name, wanted in (("previous", before), ("duplicate", copies), ("induction", after)):
+            found[name].append(_share(w, wanted, ask))
+    return {name: np.array(values) for name, values in found.items()}
 
 
-def _share(
-    w: Float64[np.ndarray, "H T T"], wanted: Bool[np.ndarray, "T T"], ask: Bool[np.ndarray, "T"]
-) -> Float64[np.ndarray, "H"]:
+def _share(w: Float64[np.ndarray, "T T"], wanted: Bool[np.ndarray, "T T"], ask: Bool[np.ndarray, "T"]) -> float:
     """Mean weight on the wanted tokens, over the queries that have any; 0 where none has."""
     queries = wanted.any(-1) & ask
-    return (w * wanted).sum(-1)[:, queries].mean(-1) if queries.any() else np.zeros(len(w))
+    return float(np.einsum("qk,qk->q", w, wanted)[queries].mean()) if queries.any() else 0.0

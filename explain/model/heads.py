@@ -49,9 +49,9 @@ class Heads:
 
 
 def observe(
-    runner: Runner, rows: Sequence[Row], meter: Meter, layer: int
+    runner: Runner, rows: Sequence[Row], meter: Meter, layer: int, *, to_the_end: bool = False
 ) -> tuple[Float32[np.ndarray, "N"], list[Heads]]:
-    """Values of the rows, and the heads of block `layer` in each.
+    """The heads of block `layer` in each row, and the rows' values: 0 unless the pass is asked to go `to_the_end`.
 
     Raises:
         ModelError: the architecture does not use the attention interface, or has no such layer.
@@ -59,7 +59,13 @@ def observe(
     values, found = np.zeros(len(rows), dtype=np.float32), [None] * len(rows)
 
     def run(chunk: list[Row]) -> tuple[np.ndarray, list[Heads]]:
-        with torch.no_grad(), _tapped(runner.module, _Tap(layer=layer)) as tap, _projection(runner.module, tap):
+        value, tap = torch.zeros(len(chunk)), _Tap(layer=layer, to_the_end=to_the_end)
+        with (
+            torch.no_grad(),
+            _tapped(runner.module, tap),
+            _projection(runner.module, tap),
+            contextlib.suppress(_Seen),
+        ):
             value = runner.score(runner.call(chunk), chunk)
         if tap.seen is None:
             raise ModelError(
@@ -122,10 +128,15 @@ class _Tap:
     """What to do in the passes of one chunk, and what was seen."""
 
     layer: int | None = None
+    to_the_end: bool = False
     replaced: dict[int, list[tuple[int, int, Tensor]]] = field(default_factory=dict)
     each: Callable[[Tensor], None] | None = None
     calls: int = 0
     seen: dict[str, Any] | None = None
+
+
+class _Seen(Exception):
+    """All that is wanted of this pass was seen."""
 
 
 _tap: ContextVar[_Tap | None] = ContextVar("whyboard_heads", default=None)
@@ -213,6 +224,8 @@ def _projection(module: nn.Module, tap: _Tap) -> Iterator[None]:
 
     def look(part: nn.Module, args: Any) -> None:
         seen = tap.seen
+        if seen is not None and seen.get("mixed") is not None and not tap.to_the_end:
+            raise _Seen
         if seen is None or "mixed" in seen or not args or not isinstance(args[0], Tensor):
             return
         flat = seen["output"].transpose(1, 2).flatten(2)  # (N, T, H·e)

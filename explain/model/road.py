@@ -64,7 +64,7 @@ def walk(runner: Runner, row: Row, meter: Meter, layer: int, token: int) -> Walk
     with runner.lock:
         try:
             with recording(runner.module, stack, layer) as tape:
-                values, (heads,) = observe(runner, [row], meter, layer)
+                values, (heads,) = observe(runner, [row], meter, layer, to_the_end=True)
         except ModelError as error:
             if error.code not in ("no_attention_interface", "no_layer"):
                 raise

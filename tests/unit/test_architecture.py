@@ -19,7 +19,7 @@ LAYERS = [
     ["records"],
     ["catalog"],
     ["heads", "road", "lens", "worked_toy", "settings", "units", "reading", "notices"],
-    ["wire", "bundled", "plugins", "spans"],
+    ["wire", "bundled", "plugins", "spans", "bounds"],
     ["model.encoding", "model.rows"],
     ["case"],
     ["tasks"],

@@ -21,6 +21,8 @@ from explain.engine import Model
 from explain.errors import InputError, ModelError
 from explain.heads import HeadMap, HeadsReport
 from explain.methods.expected_gradients import BACKGROUND
+from explain.model.heads import observe
+from explain.model.runner import Meter
 from explain.tasks import tasks
 from explain.wire import decode
 from tests.cases import case_of
@@ -113,12 +115,12 @@ def test_heads_equal_the_modules_own_weights(tiny: Model, case: Case) -> None:
         block.register_forward_pre_hook(lambda m, args: seen.append(args[0])),  # type: ignore[union-attr]
         block.output.dense.register_forward_hook(lambda m, args, out: seen.append(out)),  # type: ignore[union-attr]
     ]
-    answer = case.evaluate(Ask([case.row()], heads=layer))
+    values, (found,) = observe(tiny, [case.row()], Meter(), layer, to_the_end=True)
     states, after = seen[0][0], seen[-1][0]  # the calls between are single heads
     for handle in handles:
         handle.remove()
-    (found,) = answer.heads
-    assert answer.values == pytest.approx(case.evaluate(Ask([case.row()])).values, abs=1e-5)
+    assert values == pytest.approx(case.evaluate(Ask([case.row()])).values, abs=1e-5)
+    assert case.evaluate(Ask([case.row()], heads=layer)).heads[0].weights.tolist() == found.weights.tolist()
     own = block.self  # type: ignore[union-attr]
     heads, width = found.query.shape[0], found.query.shape[2]
 

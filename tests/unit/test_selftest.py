@@ -155,6 +155,13 @@ def test_right_methods_find_the_shortcut_and_are_exact(planted: Planted, name: s
     assert row.direct <= (MEASURED if name == "occlusion" else EXACT)
 
 
+def test_a_method_that_misses_its_claim_here_is_measured_and_owes_nothing(planted: Planted) -> None:
+    row = on(planted, "deep_lift")  # LayerNorm and attention break its claim on every Transformer
+    assert row.found["single"] > 0
+    assert row.residual is None
+    assert not any(p.claim.startswith("Scores that should add up") and p.kept for p in promises([planted], [row]))
+
+
 def test_every_closed_form_is_what_its_method_says(games: Games, planted: Planted) -> None:
     for name in measure.CLOSED:
         if not find(name).info.stochastic:

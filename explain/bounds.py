@@ -1,0 +1,23 @@
+"""What the numbers and choices of a request may be, whatever model it is asked of."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from explain.catalog import Request, TargetKind
+from explain.errors import InputError
+from explain.records import Granularity
+
+
+def require_bounds(request: Request) -> None:
+    """Raise InputError, code bad_<name>, for the first number or choice that is out of bounds."""
+    for name, low, high in (("seed", 0, 2**53 - 1), ("budget", 1, 10**7), ("orders", 2, 10**5)):
+        value = getattr(request, name)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise InputError(
+                f"{name} must be a whole number from {low} to {high}, got {value!r:.40}.", code=f"bad_{name}"
+            )
+    for name, allowed in (("quantity", get_args(TargetKind)), ("granularity", get_args(Granularity))):
+        value = getattr(request, name)
+        if value not in allowed:
+            raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r:.40}.", code=f"bad_{name}")
