@@ -51,4 +51,4 @@ def statistics(
 def _share(w: Float64[np.ndarray, "T T"], wanted: Bool[np.ndarray, "T T"], ask: Bool[np.ndarray, "T"]) -> float:
     """Mean weight on the wanted tokens, over the queries that have any; 0 where none has."""
     queries = wanted.any(-1) & ask
-    return float(np.einsum("qk,qk->q", w, wanted)[queries].mean()) if queries.any() else 0.0
+    return float(w[wanted & ask[:, None]].sum() / queries.sum()) if queries.any() else 0.0
