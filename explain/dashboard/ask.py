@@ -49,9 +49,16 @@ def text_and_model(button: str) -> tuple[str, bool]:
     st.text_area("Text", key="text", height=110, placeholder=f"Type or paste a sentence, then press {button}.")
     if state.get("forgotten") and not state.text:
         st.caption("An address never holds a person's text: paste it again.")
-    if state.text != EXAMPLES.get(state.example or ""):
-        state.example = None  # an edited example is no longer that example
-    st.pills("Examples", list(EXAMPLES), key="example", on_change=_use_example, label_visibility="collapsed")
+    if state.example and state.text != EXAMPLES[state.example]:
+        # An edited example is no longer that example, and the choice begins anew. Were the old one set to None, a
+        # browser that has not heard of it would send its choice again, which would count as a new one: the example's
+        # text would overwrite the person's.
+        state.example, state.edits = None, state.edits + 1
+    key = f"examples {state.edits}"
+    st.pills(
+        "Examples", list(EXAMPLES), default=state.example, key=key, on_change=_use_example, args=(key,),
+        label_visibility="collapsed",
+    )  # fmt: skip
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with left:
         model = st.selectbox(
@@ -150,7 +157,8 @@ def _close_settings() -> None:
     st.session_state.settings = False  # so that the answer is in view
 
 
-def _use_example() -> None:
+def _use_example(key: str) -> None:
+    st.session_state.example = st.session_state[key]
     if st.session_state.example:
         st.session_state.text = EXAMPLES[st.session_state.example]
         st.session_state.pair = ""

@@ -26,16 +26,15 @@ def pick(
     state.setdefault("family", known[state.method].family)
     family = st.segmented_control("Method", families, key="family", required=True, format_func=str.capitalize)
     names = [name for name, m in known.items() if m.family == family]
-    key = f"pick.{family}"
-    state[key] = state.method if state.method in names else None
     st.radio(
         "Methods of this family",
         names,
-        key=key,
+        names.index(state.method) if state.method in names else None,
+        key=f"pick.{family}",
         format_func=lambda name: _title(known[name], refused),
         captions=[_line(known[name], seconds.get(name), refused.get(name)) for name in names],
         on_change=_picked,
-        args=(key,),
+        args=(family,),
         label_visibility="collapsed",
     )
     chosen = known[state.method]
@@ -44,9 +43,10 @@ def pick(
     return chosen
 
 
-def _picked(key: str) -> None:
-    if st.session_state[key]:
-        st.session_state.method = st.session_state[key]
+def _picked(family: str) -> None:
+    """Take the choice in a family that is in view: a browser that is behind still sends the one before."""
+    if (chosen := st.session_state[f"pick.{family}"]) and family == st.session_state.family:
+        st.session_state.method = chosen
 
 
 def _title(method: MethodInfo, refused: Mapping[str, float]) -> str:

@@ -20,7 +20,7 @@ def restore(query: dict[str, str]) -> None:
     if "text" in state:
         return
     example = query.get("example", FIRST)
-    state.example = example if example in EXAMPLES else FIRST
+    state.example, state.edits = example if example in EXAMPLES else FIRST, 0
     state.text = EXAMPLES[state.example] if query.get("text") != "own" else ""
     state.forgotten = query.get("text") == "own"
     known = {m.name: m for m in list_methods()}

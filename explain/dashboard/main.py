@@ -9,7 +9,7 @@ from explain import bundled
 PAGES = Path(__file__).resolve().parent / "screens"
 """Not `pages`: Streamlit takes a folder of that name beside the script for an older kind of navigation."""
 KEPT = (
-    *("text", "example", "model", "pair", "beside", "target", "contrast", "quantity", "granularity", "fixed"),
+    *("text", "model", "pair", "beside", "target", "contrast", "quantity", "granularity", "fixed"),
     *("phrases", "rationale", "heads_by", "ablation", "map_by", "map_specials", "map_norms", "masked", "combine"),
     *("bertviz_view", "inside_layer", "inside_head", "further"),
 )

@@ -74,7 +74,7 @@ def observe(
             )
         return value.cpu().numpy(), [_cut(tap.seen, i, len(row)) for i, row in enumerate(chunk)]
 
-    for group, (value, heads) in runner.chunked(rows, meter, run):
+    for group, (value, heads) in runner.chunked(rows, meter, run, whole=to_the_end):
         values[group] = value
         for i, one in zip(group, heads, strict=True):
             found[i] = one

@@ -179,9 +179,17 @@ class Runner:
     # From here on down: one chunk at a time, under the lock.
 
     def chunked(
-        self, rows: Sequence[Row], meter: Meter, run: Callable[[list[Row]], Any], backward: bool = False
+        self,
+        rows: Sequence[Row],
+        meter: Meter,
+        run: Callable[[list[Row]], Any],
+        backward: bool = False,
+        whole: bool = True,
     ) -> Iterator[tuple[list[int], Any]]:
-        """Run chunks of rows under the lock: (indices of the rows, what `run` returned) for each."""
+        """Run chunks of rows under the lock: (indices of the rows, what `run` returned) for each.
+
+        Forecasts learn from how long they took, if they are `whole` passes.
+        """
 
         def on_halved(size: int) -> None:
             meter.halved += 1
@@ -193,7 +201,8 @@ class Runner:
                 self._require_eval()
                 began = time.perf_counter()
                 result = run([rows[i] for i in group])
-                self.rates.learn(time.perf_counter() - began, tokens, backward)
+                if whole:
+                    self.rates.learn(time.perf_counter() - began, tokens, backward)
             meter.advance(len(group))
             return result
 

@@ -40,6 +40,9 @@ def looked(model_type: str, folder: Path) -> tuple[bool, bool, str]:
     plain, reason, parts = float(case.evaluate(Ask([case.row()])).values[0]), "", False
     try:
         values, (heads,) = observe(model, [case.row()], Meter(), 0, to_the_end=True)
+        (short,) = case.evaluate(Ask([case.row()], heads=0)).heads  # the pass ends at its layer
+        assert np.array_equal(short.weights, heads.weights)
+        assert float(case.evaluate(Ask([case.row()])).values[0]) == plain, "an ended pass left something behind"
         off = abs(float(values[0]) - plain)
         sums = np.abs(heads.weights.sum(-1) - 1).max()
         parts = off <= 1e-4 * max(1, abs(plain)) and sums <= 1e-3

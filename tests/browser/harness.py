@@ -62,17 +62,6 @@ def chromium(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=found, args=FLAGS)
 
 
-def write(page: Page, text: str) -> None:
-    """Fill the text in and see that it stays: a run that ends in the same moment may set the field back."""
-    field = page.get_by_label("Text", exact=True)
-    for _ in range(5):
-        field.fill(text)
-        page.wait_for_timeout(700)
-        if field.input_value() == text:
-            return
-    raise AssertionError("the text does not stay in its field")
-
-
 def settle(page: Page, timeout: float = 60_000) -> None:
     """Wait until the job is over and the page stands still."""
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=timeout)

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Error, Frame, Page, Route, expect
 
 from explain.dashboard import frames
 from explain.render import bertviz
-from tests.browser.harness import settle, write
+from tests.browser.harness import settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -43,7 +43,7 @@ def looked(page: Page) -> None:
 
 def look(page: Page, text: str) -> None:
     """Type a text, press Look and wait."""
-    write(page, text)
+    page.get_by_label("Text", exact=True).fill(text)
     page.get_by_role("button", name="Look", exact=True).click()
     looked(page)
 

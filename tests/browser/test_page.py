@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 import explain
 from explain.dashboard.examples import EXAMPLES, FIRST
 from explain.engine import Model
-from tests.browser.harness import settle, write
+from tests.browser.harness import settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 """All in one process, so that they share one server and one browser."""
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 def ask(page: Page, text: str) -> None:
     """Type a text, press Explain and wait for the answer."""
     before = shown_words(page)
-    write(page, text)
+    page.get_by_label("Text", exact=True).fill(text)
     page.get_by_role("button", name="Explain", exact=True).click()
     for _ in range(600):  # until then the old answer stands there
         if shown_words(page) not in ("", before) or page.locator("[data-testid=stAlert]").count():

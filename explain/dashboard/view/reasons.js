@@ -109,12 +109,11 @@ function table(data, select, state) {
       {},
       el("td"),
       el("th", { scope: "row" }, "special tokens"),
-      el("td", { class: "num score" }, data.specials.byConstruction ? "0 by construction" : data.specials.score),
-      el("td", { colspan: 3 }),
+      el("td", { class: "num", colspan: 4 }, data.specials.byConstruction ? "0 by construction" : data.specials.score),
     ),
     data.total === null
       ? null
-      : el("tr", {}, el("td"), el("th", { scope: "row" }, "all together"), el("td", { class: "num score" }, data.total), el("td", { colspan: 3 })),
+      : el("tr", {}, el("td"), el("th", { scope: "row" }, "all together"), el("td", { class: "num", colspan: 4 }, data.total)),
   );
   const grid = el(
     "table",
@@ -136,7 +135,7 @@ function table(data, select, state) {
   }
   const marks = [];
   if (data.words.some((w) => w.tied)) marks.push("= shares its rank with a neighbour: they differ by less than their errors");
-  if (data.words.some((w) => w.contradicts)) marks.push("≠ without this word the model moves the other way");
+  if (data.words.some((w) => w.contradicts)) marks.push("≠\u2002without this word the model moves the other way");
   if (data.words.some((w) => w.cancels)) marks.push("~ parts of this word pull in opposite directions");
   if (marks.length) block.append(el("p", { class: "marks" }, marks.join(" · ")));
   return { rows, block };
