@@ -54,10 +54,9 @@ def text_and_model(button: str) -> tuple[str, bool]:
         # browser that has not heard of it would send its choice again, which would count as a new one: the example's
         # text would overwrite the person's.
         state.example, state.edits = None, state.edits + 1
-    key = f"examples {state.edits}"
     st.pills(
-        "Examples", list(EXAMPLES), default=state.example, key=key, on_change=_use_example, args=(key,),
-        label_visibility="collapsed",
+        "Examples", list(EXAMPLES), default=state.example, key=f"examples {state.edits}",
+        on_change=_use_example, args=(state.edits,), label_visibility="collapsed",
     )  # fmt: skip
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with left:
@@ -157,11 +156,12 @@ def _close_settings() -> None:
     st.session_state.settings = False  # so that the answer is in view
 
 
-def _use_example(key: str) -> None:
-    st.session_state.example = st.session_state[key]
-    if st.session_state.example:
-        st.session_state.text = EXAMPLES[st.session_state.example]
-        st.session_state.pair = ""
+def _use_example(edits: int) -> None:
+    state = st.session_state
+    if edits == state.edits:  # else a browser that is behind sent the choice before the edit
+        state.example = state[f"examples {edits}"]
+        if state.example:
+            state.text, state.pair = EXAMPLES[state.example], ""
 
 
 def _models() -> list[str]:

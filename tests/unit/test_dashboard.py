@@ -101,6 +101,16 @@ def test_an_edited_example_is_no_example(app: AppTest) -> None:
     app.text_area(key="text").set_value("A dull film.")
     finish(app)
     assert app.session_state["example"] is None
+    assert app.text_area(key="text").value == "A dull film."
+
+
+def test_an_example_chosen_before_the_edit_does_not_come_back(app: AppTest) -> None:
+    finish(app)
+    app.session_state["edits"] = 1  # the text was edited; the browser has not heard of it and sends its choice again
+    app.button_group(key="examples 0").set_value("Mixed")
+    app.text_area(key="text").set_value("A dull film.")
+    finish(app)
+    assert app.text_area(key="text").value == "A dull film."
 
 
 def test_methods_stand_beside_each_other_and_a_thorough_check_is_asked_for(app: AppTest) -> None:
