@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from explain.catalog import Progress, Request
+from explain.catalog import PredictRequest, Progress, Request
 from explain.errors import BusyError, Cancelled, ExplainError
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import DirectRequest, Inside, InsideRequest, LensRequest, PatchRequest
-from explain.records import Explanation
+from explain.records import Explanation, Prediction
 from explain.road import Road, RoadRequest
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 QUEUE, MODELS = 16, 2
 """Jobs that may wait, and models that stay loaded."""
 
-Question = Request | HeadsRequest | HeadRequest | RoadRequest | InsideRequest
-Seen = HeadsReport | HeadMap | Road | Inside
+Question = Request | PredictRequest | HeadsRequest | HeadRequest | RoadRequest | InsideRequest
+Seen = Prediction | HeadsReport | HeadMap | Road | Inside
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 _log = logging.getLogger(__name__)
 
@@ -93,10 +93,20 @@ class Service:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def submit(self, request: Question, model: str, alive: Callable[[], bool] = lambda: True) -> Job:
+    def submit(
+        self,
+        request: Question,
+        model: str,
+        alive: Callable[[], bool] = lambda: True,
+        *,
+        client: str = "",
+        seconds: float | None = None,
+    ) -> Job:
         """Queue a request; raises BusyError when too many wait already.
 
         `alive` says whether anybody still waits for the answer; when nobody does, the job is cancelled.
+        `client` names who asks ('': nobody in particular) and `seconds` bounds the work (None: no bound); a thread
+        can neither be fair nor be ended, so both wait for the worker process.
         """
         return self._put(Job(request, model, alive))
 
@@ -169,6 +179,8 @@ class Service:
             job.seen = model.look(job.request, progress=job._listen, cancel=job._cancel)
         elif isinstance(job.request, (RoadRequest, LensRequest, PatchRequest, DirectRequest)):
             job.seen = model.walk(job.request, progress=job._listen, cancel=job._cancel)
+        elif isinstance(job.request, PredictRequest):
+            job.seen = model.predict_batch([job.request.texts], truncate=job.request.truncate)[0]  # type: ignore[list-item]
         elif job.request is not None:
             job.forecast = model.forecast(job.request)
             job.partial = model.answer([job.request], progress=job._listen, cancel=job._cancel, enough=job._enough)[0]

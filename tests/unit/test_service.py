@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from explain import service as module
-from explain.catalog import Request
+from explain.catalog import PredictRequest, Request
 from explain.engine import Model
 from explain.errors import BusyError
 from explain.service import Service
@@ -26,6 +26,13 @@ def test_answers_with_the_same_record_as_python(tiny_folder: Path, tiny: Model) 
     assert job.result.attributions == theirs.attributions
     assert job.result.checks == theirs.checks
     assert job.forecast is None or job.forecast >= 0
+
+
+def test_predicts_without_explaining(tiny_folder: Path, tiny: Model) -> None:
+    job = Service().submit(PredictRequest(texts=(TEXT,)), str(tiny_folder))
+    assert job.wait(60)
+    assert job.seen == tiny.predict(TEXT)
+    assert job.result is None
 
 
 def test_prediction_arrives_before_the_scores(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
