@@ -8,10 +8,13 @@ from explain.catalog import Request, TargetKind
 from explain.errors import InputError
 from explain.records import Granularity
 
+BOUNDS = {"seed": (0, 2**53 - 1), "budget": (1, 10**7), "orders": (2, 10**5)}
+"""Whole numbers of a request: the least and the most they may be."""
+
 
 def require_bounds(request: Request) -> None:
     """Raise InputError, code bad_<name>, for the first number or choice that is out of bounds."""
-    for name, low, high in (("seed", 0, 2**53 - 1), ("budget", 1, 10**7), ("orders", 2, 10**5)):
+    for name, (low, high) in BOUNDS.items():
         value = getattr(request, name)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise InputError(

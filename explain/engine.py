@@ -8,9 +8,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from explain.asking import spread
 from explain.catalog import MethodInfo, Request, TargetKind
 from explain.checks import chosen
-from explain.errors import InputError, MethodError
+from explain.errors import InputError
 from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.interactions import cost as cost_of_pairs
 from explain.lens import Direct, DirectRequest, Inside, InsideRequest, Lens, LensRequest, Patch, PatchRequest
@@ -131,7 +132,7 @@ class Model(Runner):
             Request(
                 texts=(text,) if isinstance(text, str) else tuple(text),
                 methods=tuple(methods),
-                params=_spread(params or {}, methods),
+                params=spread(params or {}, methods),
                 attention=layers,
                 checks=None if checks is None else tuple(checks),
                 **rest,
@@ -288,13 +289,3 @@ class Model(Runner):
 def load(name: str = "sentiment", **options: Any) -> Model:
     """Load a model by bundled name, Hub id or folder; options as `explain.model.loading.load_runner`."""
     return cast(Model, load_runner(name, runner=Model, **options))
-
-
-def _spread(params: Mapping[str, Any], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Parameters by method; those not nested under a method's name go to every method."""
-    common = {k: v for k, v in params.items() if not isinstance(v, Mapping)}
-    for name in params.keys() - common.keys():
-        find(name)
-    for name in common.keys() & set(methods):
-        raise MethodError(f"Expected the parameters of {name} as names and values, got {str(common[name])[:40]!r}.")
-    return {m: {**common, **params.get(m, {})} for m in methods if common or m in params}

@@ -118,6 +118,18 @@ BY_CODE: dict[str, Outcome] = {
     "stopping": Outcome(503, 2),
     "model_not_found": Outcome(404, 2),
     "model_unavailable": Outcome(503, 2),
+    "invalid_json": Outcome(400, 2),
+    "invalid_encoding": Outcome(400, 2),
+    "client_gone": Outcome(499, 2),
+    "slow_body": Outcome(408, 2),
+    "body_too_large": Outcome(413, 2),
+    "not_json": Outcome(415, 2),
+    "not_found": Outcome(404, 2),
+    "job_not_found": Outcome(404, 2),
+    "method_not_allowed": Outcome(405, 2),
+    "bad_host": Outcome(400, 2),
+    "key_used_before": Outcome(409, 2),
+    "job_not_over": Outcome(409, 2),
 }
 """Codes whose outcome differs from their class's."""
 

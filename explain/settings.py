@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 import platformdirs
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Names = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(lambda v: tuple(n.strip() for n in v.split(",") if n.strip()) if isinstance(v, str) else v),
+]
+"""Several names in one variable, between commas."""
 
 
 class Settings(BaseSettings):
@@ -24,6 +32,19 @@ class Settings(BaseSettings):
     allow_download: bool = Field(True, description="may models be fetched from the Hub by name")
     hub_timeout: float = Field(5.0, gt=0, description="seconds to wait for the Hub before saying it is unreachable")
     model: str = Field("sentiment", description="the model that the dashboard opens with")
+    models: Names = Field((), description="Hub ids that REST may open beside the bundled models, between commas")
+    models_root: Path | None = Field(None, description="folder whose subfolders REST offers as models; none if unset")
+    keys: Path | None = Field(None, description="file of hashed API keys; without it only this machine may ask")
+    allowed_hosts: Names = Field((), description="further names that this server answers to, between commas")
+    max_body: int = Field(2_000_000, ge=1_000, le=100_000_000, description="bytes of the largest request")
+    max_inputs: int = Field(32, ge=1, le=1_000, description="texts in one REST request")
+    max_budget: int = Field(20_000, ge=1, le=10**7, description="largest budget that REST accepts")
+    max_orders: int = Field(2_000, ge=2, le=10**5, description="most random orders that REST accepts")
+    max_jobs: int = Field(8, ge=1, le=1_000, description="unfinished jobs of one API key")
+    rate: float = Field(100.0, gt=0, description="requests a second of one API key, over ten seconds")
+    body_seconds: float = Field(30.0, gt=0, description="seconds for a request to arrive in full")
+    keep_seconds: float = Field(900.0, gt=0, le=900, description="seconds that a finished job's answer is kept")
+    drain_seconds: float = Field(30.0, ge=0, le=600, description="seconds to finish running work before a stop")
 
 
 @cache

@@ -27,6 +27,7 @@ LAYERS = [
     ["coalitions"],
     ["methods", "effects", "interactions"],
     ["attention", "checks", "training"],
+    ["asking"],
     ["drive"],
     ["gate", "probes", "looking"],
     ["work"],
@@ -35,14 +36,18 @@ LAYERS = [
     ["selftest"],
     ["service"],
     ["render"],
-    ["dashboard"],
+    ["guard", "keys", "journal", "client"],
+    ["dashboard", "rest"],
+    ["operations"],
     ["cli"],
     ["__main__"],
 ]
 FORBIDDEN = {
     "records": {"torch", "transformers", "streamlit", "plotly", "pydantic", "matplotlib", "captum"},
     "render": {"torch", "transformers", "streamlit", "captum", "matplotlib"},
-    "dashboard": {"torch", "transformers", "captum"},
+    "dashboard": {"torch", "transformers", "captum", "fastapi"},
+    "rest": {"torch", "transformers", "captum", "streamlit"},
+    "client": {"torch", "transformers", "streamlit", "fastapi"},
 }
 
 

@@ -1,0 +1,85 @@
+"""`/v1/explain` and `/v1/predict`: the Hub's bodies, answered with the records that Python returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from explain import wire
+from explain.records import Explanation, Prediction
+from explain.rest import answers, asks, bodies, running, stream
+from explain.rest.face import face, holder, route
+from explain.rest.served import Named
+from explain.service import Question
+
+TEXT = "A stirring, funny film."
+OPTIONS = {"methods": ["occlusion"], "target": "NEGATIVE", "checks": []}
+EXPLANATION, PREDICTION = wire.json_schema(Explanation), wire.json_schema(Prediction)
+
+
+def one_or_list(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an answer to one input, or to a list of them."""
+    return {"anyOf": [schema, {"type": "array", "items": schema}]}
+
+
+@route(
+    "POST",
+    "/v1/explain",
+    "analyst",
+    tag="Explain",
+    takes=asks.Explain,
+    answers=one_or_list(EXPLANATION),
+    media=("application/json", stream.MEDIA),
+    examples={
+        "one text": {"inputs": TEXT},
+        "with parameters": {"inputs": TEXT, "parameters": OPTIONS},
+        "several texts": {"inputs": [TEXT, "Never once funny."], "parameters": {"checks": []}},
+    },
+)
+async def explain(request: Request) -> Response:
+    """Explain decisions: one explanation for one input, a list for a list.
+
+    `Accept: application/jsonl` answers with progress, one JSON object a line: the prediction first, then words, then
+    checks, then the result.
+    """
+    here = face(request)
+    ask = bodies.parsed(asks.Explain, await bodies.body(request, here.settings))
+    model = here.served.find(ask.parameters.model)
+    questions = asks.explanations(ask.inputs, ask.parameters, here.settings)
+    if stream.wanted(request):
+        return await stream.stream(request, questions, model)
+    return _one_or_list(await several(request, questions, model), ask.inputs)
+
+
+@route(
+    "POST",
+    "/v1/predict",
+    "analyst",
+    tag="Explain",
+    takes=asks.Predict,
+    answers=one_or_list(PREDICTION),
+    examples={"one text": {"inputs": TEXT}, "several texts": {"inputs": [TEXT, "Never once funny."]}},
+)
+async def predict(request: Request) -> Response:
+    """What the model decides, without why: one prediction for one input, a list for a list."""
+    here = face(request)
+    ask = bodies.parsed(asks.Predict, await bodies.body(request, here.settings))
+    model = here.served.find(ask.parameters.model)
+    questions = asks.predictions(ask.inputs, ask.parameters, here.settings)
+    return _one_or_list(await several(request, questions, model), ask.inputs)
+
+
+async def several(request: Request, questions: Sequence[Question], model: Named) -> list[bytes]:
+    """Canonical answers, one question after the other; the first refusal ends them all, and so does who leaves."""
+    here, who = face(request), holder(request).name
+    return [
+        await running.answered(here, question, model, who, patient=i > 0, gone=request.is_disconnected)
+        for i, question in enumerate(questions)
+    ]
+
+
+def _one_or_list(found: list[bytes], inputs: Any) -> Response:
+    return answers.raw(b"[" + b",".join(found) + b"]" if isinstance(inputs, tuple) else found[0])

@@ -1,0 +1,153 @@
+"""What may be asked, as pydantic models: the Hub's bodies and KServe's, and how they become requests.
+
+Every field is strict and bounded on both sides. The parameters are the fields of `catalog.Request`, in the forms in
+which Python takes them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from explain import asking
+from explain.bounds import BOUNDS
+from explain.catalog import PredictRequest, Request, TargetKind
+from explain.errors import InputError
+from explain.model.encoding import check_texts
+from explain.records import Granularity
+from explain.settings import Settings
+
+Named = Annotated[str, Field(max_length=200)]
+Label = Annotated[str, Field(max_length=10_000)] | Annotated[int, Field(ge=0, le=10**6)]
+Place = Annotated[int, Field(ge=0, le=10**7)]
+Part = Annotated[str, Field(min_length=1, max_length=10_000)] | tuple[Place, Place] | tuple[Place, Place, Place]
+Parts = Annotated[tuple[Part, ...], Field(max_length=100)]
+Value = bool | int | float | Annotated[str, Field(max_length=10_000)]
+
+
+class Strict(BaseModel):
+    """Nothing is converted, nothing unknown is passed over."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Pair(Strict):
+    """A sentence pair, as the Hub sends it."""
+
+    text: str
+    text_pair: str
+
+
+One = str | Pair
+Several = Annotated[tuple[str | Pair | tuple[str, str], ...], Field(min_length=1, max_length=1_000)]
+
+
+class PredictParameters(Strict):
+    """How to predict."""
+
+    model: Named | None = None
+    truncate: bool = False
+
+
+class ExplainParameters(PredictParameters):
+    """How to explain: the arguments of Python's `model.explain`."""
+
+    methods: Annotated[tuple[Named, ...], Field(min_length=1, max_length=32)] = Request.methods
+    params: dict[Named, Value | dict[Named, Value]] = {}
+    target: Label | None = None
+    contrast: Label | None = None
+    quantity: TargetKind = "log_odds"
+    granularity: Granularity = "word"
+    attention: Annotated[tuple[Annotated[int, Field(ge=0, le=1_000)], ...], Field(max_length=1_000)] | None = None
+    checks: Annotated[tuple[Named, ...], Field(max_length=100)] | None = None
+    checked: Annotated[int, Field(ge=0, le=100)] | None = None
+    budget: Annotated[int, Field(ge=BOUNDS["budget"][0], le=BOUNDS["budget"][1])] = Request.budget
+    orders: Annotated[int, Field(ge=BOUNDS["orders"][0], le=BOUNDS["orders"][1])] = Request.orders
+    seed: Annotated[int, Field(ge=BOUNDS["seed"][0], le=BOUNDS["seed"][1])] = 0
+    phrases: Parts = ()
+    rationale: Parts = ()
+    forced: bool = False
+    interactions: bool = False
+
+
+class HubParameters(PredictParameters):
+    """What the Hub's clients send for text classification."""
+
+    top_k: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
+
+
+class Predict(Strict):
+    """What does the model decide about a text, a pair, or several of them?"""
+
+    inputs: One | Several
+    parameters: PredictParameters = PredictParameters()
+
+
+class Explain(Strict):
+    """Why does the model decide so about a text, a pair, or several of them?"""
+
+    inputs: One | Several
+    parameters: ExplainParameters = ExplainParameters()
+
+
+class Hub(Strict):
+    """The body of the Hub's text classification."""
+
+    inputs: One | Several
+    parameters: HubParameters = HubParameters()
+
+
+class PredictInstances(Strict):
+    """KServe's V1 prediction."""
+
+    instances: Several
+    parameters: PredictParameters = PredictParameters()
+
+
+class ExplainInstances(Strict):
+    """KServe's V1 explanation."""
+
+    instances: Several
+    parameters: ExplainParameters = ExplainParameters()
+
+
+class Work(Strict):
+    """Work for later: the body of an explanation, or of a prediction with the task 'predict'."""
+
+    task: Literal["explain", "predict"] = "explain"
+    inputs: One | Several
+    parameters: ExplainParameters = ExplainParameters()
+
+
+def texts_of(inputs: Any, limits: Settings) -> list[tuple[str, ...]]:
+    """One text or pair for every input; raises InputError for too many, and for what no tokenizer should see."""
+    several = inputs if isinstance(inputs, tuple) else (inputs,)
+    if len(several) > limits.max_inputs:
+        raise InputError(
+            f"Expected at most {limits.max_inputs} texts in one request, got {len(several):,}. Send the others in "
+            "another one.",
+            code="too_many",
+        )
+    found = [
+        (one.text, one.text_pair) if isinstance(one, Pair) else (one,) if isinstance(one, str) else one
+        for one in several
+    ]
+    for texts in found:
+        check_texts(texts)
+    return found
+
+
+def explanations(inputs: Any, parameters: ExplainParameters, limits: Settings) -> list[Request]:
+    """A question for every input; raises InputError or MethodError where that is known without the model."""
+    for name, most in (("budget", limits.max_budget), ("orders", limits.max_orders)):
+        if getattr(parameters, name) > most:
+            raise InputError(f"{name} may be at most {most:,} in a request to this service.", code=f"bad_{name}")
+    wanted = {name: getattr(parameters, name) for name in type(parameters).model_fields if name != "model"}
+    return [asking.request(texts, **wanted) for texts in texts_of(inputs, limits)]
+
+
+def predictions(inputs: Any, parameters: PredictParameters, limits: Settings) -> list[PredictRequest]:
+    """A question for every input, without why; raises InputError."""
+    return [PredictRequest(texts, parameters.truncate) for texts in texts_of(inputs, limits)]

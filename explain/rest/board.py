@@ -1,0 +1,198 @@
+"""Work for later: jobs that outlive their request, one owner each, in memory only and for a quarter of an hour.
+
+A job holds one question or several. What each found is kept until the job is forgotten; a job that was cancelled, or
+that the service lost, resumes with the questions that have no answer yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from explain import canonical
+from explain.catalog import Progress
+from explain.errors import BusyError, Cancelled, ExplainError, InputError, outcome
+from explain.rest import answers, running
+from explain.rest.served import Named
+from explain.service import Job, Question
+
+if TYPE_CHECKING:
+    from explain.rest.face import Face
+
+KEPT = 64
+"""Finished jobs of one owner that are remembered; the one that ended first goes first."""
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+@dataclass
+class Entry:
+    """One job of one owner. `found` has a canonical answer, or a canonical problem, for every question that is over."""
+
+    owner: str
+    task: str
+    model: Named
+    questions: Sequence[Question]
+    request_id: str
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    state: State = "queued"
+    found: dict[int, bytes] = field(default_factory=dict)
+    failed: set[int] = field(default_factory=set)
+    error: dict[str, Any] | None = None
+    job: Job | None = None
+    runner: asyncio.Task[None] | None = None
+    ended: float | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it still waits or runs."""
+        return self.state in ("queued", "running")
+
+    def status(self) -> dict[str, Any]:
+        """What may be said of it at any time, without what it found."""
+        progress = self.job.progress if self.job is not None and self.open else Progress("", 0)
+        return {
+            "id": self.id,
+            "state": self.state,
+            "task": self.task,
+            "model": self.model.name,
+            "created": self.created,
+            "inputs": len(self.questions),
+            "answered": len(self.found),
+            "progress": canonical.plain(progress) if self.open else None,
+            "error": self.error,
+        }
+
+    def whole(self) -> bytes:
+        """Its status and, once it is over, `results` in the order of the inputs (null: no answer)."""
+        status = canonical.encode(self.status())
+        if self.open:
+            return status
+        results = b",".join(self.found.get(i, b"null") for i in range(len(self.questions)))
+        return status[:-1] + b',"results":[' + results + b"]}"
+
+
+class Board:
+    """The jobs of one application. Used from one thread, the event loop's."""
+
+    def __init__(self, most_open: int, keep_seconds: float) -> None:
+        self.most_open, self.keep_seconds = most_open, keep_seconds
+        self._entries: dict[str, Entry] = {}
+        self._sent: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def open(self) -> int:
+        """Jobs that wait or run, of all owners."""
+        return sum(e.open for e in self._entries.values())
+
+    def of(self, owner: str) -> list[Entry]:
+        """An owner's jobs, oldest first."""
+        self._forget()
+        return [e for e in self._entries.values() if e.owner == owner]
+
+    def find(self, owner: str, job: str) -> Entry:
+        """One of an owner's jobs; raises InputError, code job_not_found, also for another owner's."""
+        found = next((e for e in self.of(owner) if e.id == job), None)
+        if found is None:
+            raise InputError("There is no such job, or it is no longer kept.", code="job_not_found")
+        return found
+
+    def start(self, here: Face, entry: Entry, key: str | None, digest: str) -> tuple[Entry, bool]:
+        """Begin a job; or, for an idempotency key that was sent before, the job that began then (and False).
+
+        Raises:
+            BusyError: the owner has too many open jobs.
+            InputError: the key came before with another body (code key_used_before).
+        """
+        self._forget()
+        if key is not None and (known := self._sent.get((entry.owner, key))) is not None:
+            if known[1] != digest:
+                raise InputError("This Idempotency-Key came before with another body.", code="key_used_before")
+            return self._entries[known[0]], False
+        self._has_room(entry.owner)
+        self._entries[entry.id] = entry
+        if key is not None:
+            self._sent[entry.owner, key] = (entry.id, digest)
+        entry.runner = asyncio.create_task(self._run(here, entry))
+        return entry, True
+
+    def resume(self, here: Face, entry: Entry) -> None:
+        """Go on with the questions that have no answer; nothing happens to an open job. Raises BusyError."""
+        if entry.open or len(entry.found) == len(entry.questions):
+            return
+        self._has_room(entry.owner)
+        entry.state, entry.error, entry.ended = "queued", None, None
+        entry.runner = asyncio.create_task(self._run(here, entry))
+
+    def cancel(self, entry: Entry) -> None:
+        """End an open job; what it found stays."""
+        if entry.open:
+            _end(entry, "cancelled")
+            if entry.runner is not None:
+                entry.runner.cancel()
+            if entry.job is not None and not entry.job.over:
+                entry.job.cancel()
+
+    async def stop(self) -> None:
+        """Cancel everything, and wait until it has ended."""
+        runners = [e.runner for e in self._entries.values() if e.open and e.runner is not None]
+        for entry in list(self._entries.values()):
+            self.cancel(entry)
+        await asyncio.gather(*runners, return_exceptions=True)
+
+    async def _run(self, here: Face, entry: Entry) -> None:
+        try:
+            for i, question in enumerate(entry.questions):
+                if i not in entry.found:
+                    await self._answer(here, entry, i, question)
+            _end(entry, "failed" if len(entry.failed) == len(entry.questions) else "done")
+        except ExplainError as error:
+            state: State = "cancelled" if isinstance(error, Cancelled) else "failed"
+            entry.error = answers.problem(error, entry.request_id)
+            _end(entry, state)
+        except Exception:  # a job must not end without a word; what it was is in the log
+            here.metrics.fault(entry.request_id)
+            entry.error = answers.problem(answers.UNKNOWN, entry.request_id)
+            _end(entry, "failed")
+
+    async def _answer(self, here: Face, entry: Entry, i: int, question: Question) -> None:
+        """Keep what is found, and what will always be refused; raise what another try may change."""
+        try:
+            entry.job = await running.submit(here, question, entry.model, entry.owner, patient=True)
+            entry.state = "running"
+            async for _ in running.over(entry.job):
+                pass
+            entry.found[i] = running.answer(entry.job, entry.model)
+        except ExplainError as error:
+            if outcome(error).status != 422:
+                raise
+            entry.found[i] = canonical.encode(answers.problem(error, entry.request_id))
+            entry.failed.add(i)
+
+    def _has_room(self, owner: str) -> None:
+        if sum(e.open for e in self.of(owner)) >= self.most_open:
+            raise BusyError(
+                f"{self.most_open} jobs are open already. Wait for one to end, or cancel one.",
+                retry_after=5,
+                code="too_many_jobs",
+            )
+
+    def _forget(self) -> None:
+        """Drop what ended too long ago, and an owner's oldest beyond KEPT."""
+        now = time.monotonic()
+        over = sorted((e for e in self._entries.values() if e.ended is not None), key=lambda e: -float(e.ended or 0))
+        seen: dict[str, int] = {}
+        for entry in over:
+            seen[entry.owner] = seen.get(entry.owner, 0) + 1
+            if now - float(entry.ended or 0) > self.keep_seconds or seen[entry.owner] > KEPT:
+                del self._entries[entry.id]
+        self._sent = {key: value for key, value in self._sent.items() if value[0] in self._entries}
+
+
+def _end(entry: Entry, state: State) -> None:
+    if entry.open:
+        entry.state, entry.ended = state, time.monotonic()

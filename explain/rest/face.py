@@ -1,0 +1,94 @@
+"""What the handlers of one application share, and how a handler is told apart from a door that is open to nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from explain.keys import Holder, Keys, Role
+from explain.rest.board import Board
+from explain.rest.limiter import Limiter
+from explain.rest.metrics import Metrics
+from explain.rest.served import Served
+from explain.service import Job, Question
+from explain.settings import Settings
+
+Handler = Callable[[Request], Awaitable[Response]]
+Door = Role | Literal["open"]
+
+
+class Engine(Protocol):
+    """What REST needs of a service: somewhere to put a question."""
+
+    def submit(
+        self,
+        request: Question,
+        model: str,
+        alive: Callable[[], bool] = ...,
+        *,
+        client: str = ...,
+        seconds: float | None = ...,
+    ) -> Job:
+        """Queue a question; raises BusyError."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One application: its limits, its models, its keys, and the service that answers."""
+
+    settings: Settings
+    engine: Callable[[], Engine]
+    served: Served
+    keys: Keys | None
+    limiter: Limiter
+    board: Board
+    metrics: Metrics
+
+
+def face(request: Request) -> Face:
+    """The face that a request came to."""
+    return request.app.state.face  # type: ignore[no-any-return]
+
+
+def holder(request: Request) -> Holder:
+    """Who asks, as `access.authorise` found out."""
+    return request.state.holder  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One address: who may use it, what it takes, and an example that a test sends and documentation shows.
+
+    `answers` is the JSON schema of a good answer, `examples` are bodies by name, `path` has its parameters in braces.
+    """
+
+    method: str
+    path: str
+    door: Door
+    handler: Handler
+    takes: type[BaseModel] | None = None
+    answers: dict[str, Any] = field(default_factory=lambda: {"type": "object"})
+    examples: dict[str, Any] = field(default_factory=dict)
+    status: int = 200
+    media: tuple[str, ...] = ("application/json",)
+    tag: str = "Lists"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+ROUTES: list[Route] = []
+"""Every address there is; `access` lets nobody through to any other."""
+
+
+def route(method: str, path: str, door: Door, **more: Any) -> Callable[[Handler], Handler]:
+    """Register a handler. The first line of its docstring is its summary."""
+
+    def register(handler: Handler) -> Handler:
+        ROUTES.append(Route(method, path, door, handler, **more))
+        return handler
+
+    return register

@@ -1,0 +1,134 @@
+"""KServe's V1 protocol, and at a model's own address the call that the Hub's clients send to an endpoint."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from explain.errors import InputError
+from explain.rest import answers, asks, bodies
+from explain.rest.answering import EXPLANATION, OPTIONS, PREDICTION, TEXT, several
+from explain.rest.face import face, route
+from explain.rest.served import Named
+
+READY = {
+    "type": "object",
+    "required": ["name", "ready"],
+    "properties": {"name": {"type": "string"}, "ready": {"type": "boolean"}},
+}
+SCORES = {
+    "type": "array",
+    "items": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["label", "score"],
+            "properties": {"label": {"type": "string"}, "score": {"type": "number"}},
+        },
+    },
+}
+
+
+def _list(name: str, items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": [name], "properties": {name: {"type": "array", "items": items}}}
+
+
+@route("GET", "/v1/models", "viewer", answers=_list("models", {"type": "string"}))
+async def models(request: Request) -> Response:
+    """Names of the models that may be asked, as KServe lists them; `/v1/catalog` says more."""
+    return answers.json({"models": face(request).served.names()})
+
+
+@route("GET", "/v1/models/{name}", "viewer", answers=READY)
+async def ready(request: Request) -> Response:
+    """Whether a model may be asked; it is loaded at the first question."""
+    return answers.json({"name": _model(request).name, "ready": True})
+
+
+@route(
+    "POST",
+    "/v1/models/{name}:predict",
+    "analyst",
+    tag="KServe",
+    takes=asks.PredictInstances,
+    answers=_list("predictions", PREDICTION),
+    examples={"instances": {"instances": [TEXT]}},
+)
+async def predict(request: Request) -> Response:
+    """KServe V1: a prediction for every instance."""
+    here = face(request)
+    model = _model(request)
+    ask = bodies.parsed(asks.PredictInstances, await bodies.body(request, here.settings))
+    _agrees(ask.parameters.model, model)
+    questions = asks.predictions(ask.instances, ask.parameters, here.settings)
+    return _wrapped("predictions", await several(request, questions, model))
+
+
+@route(
+    "POST",
+    "/v1/models/{name}:explain",
+    "analyst",
+    tag="KServe",
+    takes=asks.ExplainInstances,
+    answers=_list("explanations", EXPLANATION),
+    examples={"instances": {"instances": [TEXT], "parameters": OPTIONS}},
+)
+async def explain(request: Request) -> Response:
+    """KServe V1: an explanation for every instance."""
+    here = face(request)
+    model = _model(request)
+    ask = bodies.parsed(asks.ExplainInstances, await bodies.body(request, here.settings))
+    _agrees(ask.parameters.model, model)
+    questions = asks.explanations(ask.instances, ask.parameters, here.settings)
+    return _wrapped("explanations", await several(request, questions, model))
+
+
+@route(
+    "POST",
+    "/v1/models/{name}",
+    "analyst",
+    tag="Hub",
+    takes=asks.Hub,
+    answers=SCORES,
+    examples={"as the Hub's clients": {"inputs": TEXT, "parameters": {"top_k": 1}}},
+)
+async def classify(request: Request) -> Response:
+    """Text classification as the Hub's inference endpoints answer it: labels with scores, best first, for every input.
+
+    `huggingface_hub.InferenceClient(model="http://localhost:8600/v1/models/sentiment")` asks here.
+    """
+    here = face(request)
+    model = _model(request)
+    ask = bodies.parsed(asks.Hub, await bodies.body(request, here.settings))
+    _agrees(ask.parameters.model, model)
+    questions = asks.predictions(ask.inputs, ask.parameters, here.settings)
+    found = [json.loads(one) for one in await several(request, questions, model)]
+    return answers.json([_scores(one, ask.parameters) for one in found])
+
+
+def _scores(prediction: dict[str, Any], wish: asks.HubParameters) -> list[dict[str, Any]]:
+    wanted = wish.function_to_apply or prediction["activation"]
+    if wanted not in ("none", prediction["activation"]):
+        raise InputError(
+            f"This model's outputs are made for {prediction['activation']}; ask for that, or for none.",
+            code="bad_function",
+        )
+    values = prediction["logits"] if wanted == "none" else prediction["probs"]
+    pairs = zip(prediction["labels"], values, strict=True)
+    return sorted(({"label": name, "score": v} for name, v in pairs), key=lambda s: -s["score"])[: wish.top_k]
+
+
+def _model(request: Request) -> Named:
+    return face(request).served.find(request.path_params["name"])
+
+
+def _agrees(name: str | None, model: Named) -> None:
+    if name not in (None, model.name):
+        raise InputError("The address names one model, and the parameters another.", code="bad_request")
+
+
+def _wrapped(name: str, found: list[bytes]) -> Response:
+    return answers.raw(b'{"' + name.encode() + b'":[' + b",".join(found) + b"]}")

@@ -1,0 +1,86 @@
+"""A question on its way through the service, seen from an event loop: nothing here blocks, and who leaves is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from explain import canonical
+from explain.errors import BusyError, Cancelled, ExplainError
+from explain.rest.served import Named
+from explain.service import Job, Question
+
+if TYPE_CHECKING:
+    from explain.rest.face import Face
+
+FIRST, LONGEST = 0.003, 0.05
+"""Seconds between two looks at a job, at the start and later."""
+LOOK = 0.2
+"""Seconds between two questions whether the client is still there."""
+
+
+async def submit(here: Face, question: Question, model: Named, client: str, *, patient: bool) -> Job:
+    """Queue a question. `patient` waits for a place in the queue; else BusyError is raised."""
+    while True:
+        try:
+            return here.engine().submit(question, model.source, client=client)
+        except BusyError as error:
+            if not patient or error.code == "stopping":
+                raise
+        await asyncio.sleep(0.5)
+
+
+async def over(job: Job, gone: Callable[[], Awaitable[bool]] | None = None) -> AsyncIterator[Job]:
+    """Yield a job again and again until it has ended; the last time it is over. Cancels it if nobody is left to see.
+
+    Args:
+        job: the job.
+        gone: whether the client has left; None if that ends nothing.
+    """
+    pause, asked = FIRST, time.monotonic()
+    try:
+        while not job.over:
+            yield job
+            await asyncio.sleep(pause)
+            pause = min(LONGEST, pause * 1.3)
+            if gone is not None and time.monotonic() - asked > LOOK:
+                asked = time.monotonic()
+                if await gone():
+                    raise Cancelled("The client left.", code="client_gone")
+        yield job
+    finally:
+        if not job.over:
+            job.cancel()
+
+
+def answer(job: Job, model: Named) -> bytes:
+    """What a job found, as canonical JSON; raises its error, which never names a place on this machine."""
+    if job.state == "done":
+        found = job.result if job.seen is None else job.seen
+        return canonical.encode(found)
+    raise outward(job.error or Cancelled("The explanation was cancelled."), model)
+
+
+def outward(error: ExplainError, model: Named) -> ExplainError:
+    """An error of the service without the model's place on this machine."""
+    if model.name != model.source and model.source in str(error):
+        error.args = (str(error).replace(model.source, model.name),)
+    return error
+
+
+async def answered(
+    here: Face,
+    question: Question,
+    model: Named,
+    client: str,
+    *,
+    patient: bool = False,
+    gone: Callable[[], Awaitable[bool]] | None = None,
+) -> bytes:
+    """Submit a question and wait for its answer as canonical JSON; raises what the service raises, or Cancelled."""
+    job = await submit(here, question, model, client, patient=patient)
+    async for _ in over(job, gone):
+        pass
+    return answer(job, model)
