@@ -5,10 +5,12 @@ from pathlib import Path
 
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.routing import Mount
 
-from explain import dashboard
+from explain import dashboard, rest
 from explain.dashboard import frames
-from explain.dashboard.guard import LOCAL, LoopbackOnly
+from explain.dashboard.policy import page_policy
+from explain.guard import LOCAL, AllowedHosts, Headers
 from explain.service import service
 from explain.settings import settings
 
@@ -25,6 +27,6 @@ async def lifespan(_app):
 app = st.App(
     Path(dashboard.__file__).with_name("main.py"),
     lifespan=lifespan,
-    routes=[frames.route],
-    middleware=[Middleware(LoopbackOnly), Middleware(frames.OwnFrames)],
+    routes=[frames.route, Mount("/api", rest.create())],
+    middleware=[Middleware(Headers, policy=page_policy()), Middleware(AllowedHosts)],
 )

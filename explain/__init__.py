@@ -18,9 +18,11 @@ from explain.records import Explanation
 from explain.words import Word
 
 if TYPE_CHECKING:
+    from explain.client import Client
     from explain.engine import Model
 
 __all__ = [
+    "Client",
     "Explanation",
     "MethodInfo",
     "ModelCard",
@@ -71,3 +73,11 @@ def list_models() -> list[ModelCard]:
     from explain import bundled
 
     return [bundled.card(name) for name in bundled.names()]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Client":
+        raise AttributeError(f"module 'explain' has no attribute {name!r}")
+    from explain.client import Client  # pydantic, only for those who ask a service
+
+    return Client

@@ -1,4 +1,5 @@
-"""The command line: `explain run`, `models`, `methods`, `limits`, `selftest`, `train`, `dashboard`.
+"""The command line: `explain run`, `models`, `methods`, `limits`, `selftest`, `train`, `dashboard`;
+`serve`, `settings`, `keys` and `doctor` are in `explain.operations`.
 
 It imports torch only once there is something to compute, so that `--help` is quick. Exit codes: 0 done,
 1 the self-test found something wrong, 2 the request cannot be answered (one sentence on standard error), 130 stopped.
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 import explain
+from explain import operations
 from explain.errors import ExplainError, InputError, MethodError, outcome
 from explain.records import Explanation
 from explain.render import terminal, terminal_inside
@@ -32,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _out, _err = Console(), Console(stderr=True)
+operations.register(app)
 LONGEST = 16 * 2**20
 """Bytes that are read from standard input; more is refused by length anyway."""
 VERDICT = 200

@@ -113,6 +113,8 @@ OUTCOMES: dict[type[ExplainError], Outcome] = {
     ExplainError: Outcome(500, 2),
 }
 """The outcome of each class; a subclass without a line of its own takes its parent's."""
+TYPE = "urn:whyboard:"
+"""Before the name of an error's class, the `type` of its problem document: so a client raises the same class."""
 BY_CODE: dict[str, Outcome] = {
     "unauthorized": Outcome(401, 2),
     "stopping": Outcome(503, 2),

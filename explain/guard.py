@@ -6,7 +6,7 @@ points at this machine (Host, "DNS rebinding"). Both are refused before anything
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +30,7 @@ PAGE_POLICY = (
     "default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; connect-src 'self' data: blob:; "
     "worker-src 'self' blob:; frame-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
+    "frame-ancestors 'self'"
 )
 """The policy of Streamlit's pages: scripts of this server only (blob: holds our own components), and no eval."""
 
@@ -71,7 +71,7 @@ class Headers:
         await self.app(scope, receive, add)
 
 
-def verdict(headers: Mapping[Any, Any], names: Iterable[str] = LOCAL) -> int:
+def verdict(headers: Mapping[Any, Any], names: Collection[str | None] = LOCAL) -> int:
     """200, or the status to refuse with: 400 for a Host that is not ours, 403 for another page's Origin."""
     host = _place(f"//{headers.get(b'host', b'').decode('latin-1')}")
     if host is None or host[0] not in names:

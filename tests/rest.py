@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from explain import rest
+from explain.journal import JsonLines
 from explain.service import Service
 from explain.settings import Settings
 
@@ -29,3 +36,33 @@ def application(folder: Path, engine: Any = None, **more: Any) -> FastAPI:
 def client(app: FastAPI, **headers: str) -> TestClient:
     """A client that speaks to this machine's own name."""
     return TestClient(app, base_url="http://localhost", headers=headers, raise_server_exceptions=True)
+
+
+class Ready(Service):
+    """A service whose one model is loaded already."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self._load = lambda name: model  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def served(folder: Path, engine: Any = None, **more: Any) -> Iterator[str]:
+    """The application behind a real server on a free port of this machine; yields its address, and stops it."""
+    config = uvicorn.Config(application(folder, engine, **more), host="127.0.0.1", port=0, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+def logged(record: logging.LogRecord) -> str:
+    """A log record as `explain serve` writes it."""
+    return JsonLines().format(record)

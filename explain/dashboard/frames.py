@@ -2,7 +2,8 @@
 
 A document may run its own scripts and nothing else: `sandbox` without `allow-same-origin` gives it an origin of its
 own, from where the page around it cannot be read or scripted, and it may load nothing from anywhere. One thing only
-the page around it can forbid: that a frame goes to another address, with what it knows in it. `OwnFrames` does.
+the page around it can forbid: that a frame goes to another address, with what it knows in it. `frame-src` in
+`guard.PAGE_POLICY` does.
 """
 
 from __future__ import annotations
@@ -13,11 +14,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from explain.render.bertviz import SAFE
 
@@ -54,18 +53,3 @@ async def answer(request: Request) -> HTMLResponse:
 
 
 route = Route("/viz/{key}", answer)
-
-
-class OwnFrames:
-    """ASGI middleware: frames of our pages show, and lead to, nothing but this server."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def add(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).append("Content-Security-Policy", "frame-src 'self'")
-            await send(message)
-
-        await self.app(scope, receive, add)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from explain import canonical
-from explain.errors import BusyError, ExplainError, WorkerError, outcome
+from explain.errors import OUTCOMES, TYPE, BusyError, ExplainError, WorkerError, outcome
 
 AGAIN = 5
 """Seconds after which to ask again once the worker was lost: it is back by then."""
@@ -35,8 +35,9 @@ def problem(error: ExplainError, request_id: str) -> dict[str, Any]:
     status = outcome(error).status
     title = "Client Closed Request" if status == 499 else http.HTTPStatus(status).phrase
     sentence = str(error)
+    kind = next(k for k in type(error).__mro__ if k in OUTCOMES)
     return {
-        "type": "about:blank",
+        "type": f"{TYPE}{kind.__name__}",
         "title": title,
         "status": status,
         "code": error.code,

@@ -26,7 +26,7 @@ async def body(request: Request, limits: Settings) -> bytes:
         Cancelled: the client has left.
     """
     kind, _, charset = request.headers.get("content-type", "").partition(";")
-    if kind.strip().lower() != "application/json" or "charset" in charset.lower() and "utf-8" not in charset.lower():
+    if kind.strip().lower() != "application/json" or ("charset" in charset.lower() and "utf-8" not in charset.lower()):
         raise InputError("Expected the header 'Content-Type: application/json'.", code="not_json")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise InputError("Expected a body that is not compressed.", code="not_json")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -69,10 +68,9 @@ def extra(route: Route) -> dict[str, Any]:
 
 def responses(route: Route) -> dict[int | str, dict[str, Any]]:
     """Every status that an address may answer with."""
-    schemas: Callable[[str], dict[str, Any]] = lambda media: (
-        route.answers if media == "application/json" else {"type": "string"}
-    )
-    good = {"description": "Done.", "content": {media: {"schema": schemas(media)} for media in route.media}}
+    text = {"type": "string"}
+    content = {media: {"schema": route.answers if media == "application/json" else text} for media in route.media}
+    good = {"description": "Done.", "content": content}
     bad = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     found: dict[int | str, dict[str, Any]] = {route.status: good}
     if route.status == 202:

@@ -1,4 +1,4 @@
-"""Prometheus metrics: how many, how fast, how full. A label is an address's pattern, a method or a status; never text."""
+"""Prometheus metrics: how many, how fast, how full. Labels are patterns of addresses, methods, statuses; never text."""
 
 from __future__ import annotations
 

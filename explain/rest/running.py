@@ -1,10 +1,10 @@
-"""A question on its way through the service, seen from an event loop: nothing here blocks, and who leaves is noticed."""
+"""A question on its way through the service, seen from an event loop: nothing blocks, and who leaves is noticed."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from explain import canonical
@@ -32,7 +32,7 @@ async def submit(here: Face, question: Question, model: Named, client: str, *, p
         await asyncio.sleep(0.5)
 
 
-async def over(job: Job, gone: Callable[[], Awaitable[bool]] | None = None) -> AsyncIterator[Job]:
+async def over(job: Job, gone: Callable[[], Awaitable[bool]] | None = None) -> AsyncGenerator[Job, None]:
     """Yield a job again and again until it has ended; the last time it is over. Cancels it if nobody is left to see.
 
     Args:

@@ -7,7 +7,7 @@ checks (each under its own name, as in the explanation), and at the end either `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -43,7 +43,7 @@ async def stream(request: Request, questions: Sequence[Question], model: Named) 
 
 async def _lines(
     here: Face, job: Job, questions: Sequence[Question], model: Named, who: str, request_id: str
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Lines of all questions, one after the other; `input` says which one, where there are several."""
     try:
         for i, question in enumerate(questions):
@@ -65,10 +65,10 @@ async def _lines(
             job.cancel()
 
 
-async def _job(job: Job, number: dict[str, Any]) -> AsyncIterator[bytes]:
+async def _job(job: Job, number: dict[str, Any]) -> AsyncGenerator[bytes, None]:
     said: dict[str, Any] = {}
     silent = asyncio.get_running_loop().time()
-    async with aclosing(running.over(job)) as looks:  # type: ignore[type-var]
+    async with aclosing(running.over(job)) as looks:
         async for now in looks:
             time = asyncio.get_running_loop().time()
             progress, partial = now.progress, now.partial

@@ -1,4 +1,4 @@
-"""The outermost layer: every request gets an id, is counted and logged, and no fault leaves as anything but a problem."""
+"""The outermost layer: every request gets an id, is counted and logged, and a fault leaves as a problem only."""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ LAYERS = [
     ["service"],
     ["render"],
     ["guard", "keys", "journal", "client"],
+    ["doctor"],
     ["dashboard", "rest"],
     ["operations"],
     ["cli"],
@@ -118,6 +119,8 @@ def test_forbidden_imports(name: str) -> None:
         "import explain; explain.list_methods()",
         "import explain.wire",
         "import explain.cli",
+        "import explain.rest",
+        "import explain.client",
     ],
 )
 def test_light_imports(statement: str) -> None:

@@ -1,0 +1,152 @@
+"""A thin client of the REST service: the calls of Python's `Model`, the same records, no torch on this side."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from explain import canonical, errors
+from explain.catalog import Progress
+from explain.errors import OUTCOMES, TYPE, BusyError, ExplainError
+from explain.records import Explanation, Prediction
+from explain.wire import decode
+
+Text = str | tuple[str, str]
+Listener = Callable[[Progress], None]
+
+
+class Client:
+    """One service, seen from another program.
+
+    Args:
+        url: where it is, such as `http://localhost:8600`.
+        key: an API key; None for a service on this machine that has none.
+        model: the model to ask; None for the service's default.
+        timeout: seconds without a sign of life after which to give up.
+    """
+
+    def __init__(self, url: str, key: str | None = None, *, model: str | None = None, timeout: float = 180) -> None:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise errors.InputError("Expected an address that begins with http:// or https://.", code="bad_address")
+        self.url, self.model, self.timeout = url.rstrip("/"), model, timeout
+        self._key = key
+
+    def explain(self, text: Text, *, progress: Listener | None = None, **parameters: Any) -> Explanation:
+        """Explain one decision; parameters as `Model.explain` takes them.
+
+        Args:
+            text: the text, or the two of a pair.
+            progress: called with a Progress while the service works.
+            parameters: methods, params, target, checks and so on; `attention` as a list of layers.
+
+        Raises:
+            ExplainError: what the service refused, as the class that Python would have raised.
+        """
+        body = self._body(_input(text), parameters)
+        if progress is None:
+            return decode(Explanation, self._call("POST", "/v1/explain", body))
+        for said in self._lines("/v1/explain", body):
+            if said["event"] == "progress":
+                progress(Progress(**said["progress"]))
+            elif said["event"] == "error":
+                raise _error(said["error"], None)
+            elif said["event"] == "result":
+                return decode(Explanation, json.dumps(said["result"]))
+        raise errors.WorkerError("The service ended its answer before the result.")
+
+    def explain_batch(self, texts: Sequence[Text], **parameters: Any) -> list[Explanation]:
+        """Explain several decisions, in order."""
+        found = json.loads(self._call("POST", "/v1/explain", self._body([_input(t) for t in texts], parameters)))
+        return [decode(Explanation, json.dumps(one)) for one in found]
+
+    def predict(self, text: Text, *, truncate: bool = False) -> Prediction:
+        """What the model decides, without why."""
+        return decode(Prediction, self._call("POST", "/v1/predict", self._body(_input(text), {"truncate": truncate})))
+
+    def predict_batch(self, texts: Sequence[Text], *, truncate: bool = False) -> list[Prediction]:
+        """What the model decides about several texts, in order."""
+        body = self._body([_input(t) for t in texts], {"truncate": truncate})
+        return [decode(Prediction, json.dumps(one)) for one in json.loads(self._call("POST", "/v1/predict", body))]
+
+    def models(self) -> list[str]:
+        """Names of the models that may be asked."""
+        return list(json.loads(self._call("GET", "/v1/models"))["models"])
+
+    def limits(self) -> dict[str, Any]:
+        """Every limit of the service, with its value."""
+        return dict(json.loads(self._call("GET", "/v1/limits")))
+
+    def submit(self, texts: Sequence[Text], *, task: str = "explain", key: str | None = None, **parameters: Any) -> str:
+        """Begin a job and return its id; `key` makes sending it twice harmless."""
+        body = self._body([_input(t) for t in texts], parameters) | {"task": task}
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return str(json.loads(self._call("POST", "/v1/jobs", body, headers))["id"])
+
+    def job(self, job: str) -> dict[str, Any]:
+        """A job's status, with `results` once it is over."""
+        return dict(json.loads(self._call("GET", f"/v1/jobs/{quote(job, safe='')}")))
+
+    def cancel(self, job: str) -> dict[str, Any]:
+        """End a job; what it found stays."""
+        return dict(json.loads(self._call("POST", f"/v1/jobs/{quote(job, safe='')}:cancel")))
+
+    def resume(self, job: str) -> dict[str, Any]:
+        """Go on with what a cancelled or failed job left."""
+        return dict(json.loads(self._call("POST", f"/v1/jobs/{quote(job, safe='')}:resume")))
+
+    def _body(self, inputs: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        named = {} if self.model is None else {"model": self.model}
+        return {"inputs": inputs, "parameters": {**named, **parameters}}
+
+    def _call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> bytes:
+        with self._open(method, path, body, headers or {}) as answer:
+            return bytes(answer.read())
+
+    def _lines(self, path: str, body: Any) -> Iterator[dict[str, Any]]:
+        with self._open("POST", path, body, {"Accept": "application/jsonl"}) as answer:
+            for line in answer:
+                yield json.loads(line)
+
+    def _open(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Any:
+        data = None if body is None else canonical.encode(body)
+        request = urllib.request.Request(self.url + path, data, dict(headers), method=method)
+        request.add_header("Content-Type", "application/json")
+        if self._key is not None:
+            request.add_header("Authorization", f"Bearer {self._key}")
+        try:
+            return urllib.request.urlopen(request, timeout=self.timeout)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _error(_problem(error.read(100_000)), error.headers.get("Retry-After")) from None
+        except TimeoutError:
+            raise errors.TimeLimitError(f"The service said nothing for {self.timeout:g} s.") from None
+        except (urllib.error.URLError, OSError) as error:
+            reason = getattr(error, "reason", error)
+            raise errors.WorkerError(
+                f"The service cannot be reached ({str(reason)[:80]}).", code="unreachable"
+            ) from None
+
+
+def _input(text: Text) -> Any:
+    return text if isinstance(text, str) else {"text": text[0], "text_pair": text[1]}
+
+
+def _problem(raw: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(raw)
+        return {name: str(found[name]) for name in ("type", "code", "error")}
+    except (ValueError, KeyError, TypeError):
+        return {"type": "", "code": "not_ours", "error": "Something that is not this service answered."}
+
+
+def _error(problem: Mapping[str, Any], retry_after: str | None) -> ExplainError:
+    """The error that the service met, as an error of the same class."""
+    kind = next((k for k in OUTCOMES if problem["type"] == f"{TYPE}{k.__name__}"), ExplainError)
+    if kind is BusyError:
+        wait = int(retry_after) if retry_after and retry_after.isdecimal() else 1
+        return BusyError(problem["error"], retry_after=wait, code=problem["code"])
+    return kind(problem["error"], code=problem["code"])
