@@ -15,18 +15,22 @@ from explain.service import service
 from explain.settings import settings
 
 
+api = rest.create()
+
+
 @asynccontextmanager
 async def lifespan(_app):
     """Load the first model while the first browser is still on its way."""
     if (address := st.get_option("server.address")) not in LOCAL:
         raise SystemExit(f"Without keys the dashboard serves this machine only; server.address is {address!r}.")
     service().warm(settings().model)
-    yield {}
+    async with rest.lifespan(api):
+        yield {}
 
 
 app = st.App(
     Path(dashboard.__file__).with_name("main.py"),
     lifespan=lifespan,
-    routes=[frames.route, Mount("/api", rest.create())],
+    routes=[frames.route, Mount("/api", api)],
     middleware=[Middleware(Headers, policy=page_policy()), Middleware(AllowedHosts)],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -38,14 +40,6 @@ def client(app: FastAPI, **headers: str) -> TestClient:
     return TestClient(app, base_url="http://localhost", headers=headers, raise_server_exceptions=True)
 
 
-class Ready(Service):
-    """A service whose one model is loaded already."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self._load = lambda name: model  # type: ignore[method-assign]
-
-
 @contextlib.contextmanager
 def served(folder: Path, engine: Any = None, **more: Any) -> Iterator[str]:
     """The application behind a real server on a free port of this machine; yields its address, and stops it."""
@@ -66,3 +60,12 @@ def served(folder: Path, engine: Any = None, **more: Any) -> Iterator[str]:
 def logged(record: logging.LogRecord) -> str:
     """A log record as `explain serve` writes it."""
     return JsonLines().format(record)
+
+
+def sent(port: int, body: Any, accept: str = "application/json") -> socket.socket:
+    """A connection on which an explanation was asked for, and nothing read yet."""
+    raw = json.dumps(body).encode()
+    head = f"POST /v1/explain HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: {accept}\r\nContent-Type: application/json"
+    found = socket.create_connection(("127.0.0.1", port), timeout=30)
+    found.sendall(f"{head}\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw)
+    return found

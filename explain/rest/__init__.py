@@ -7,7 +7,8 @@ and `asks` (what is asked), `running` (the way through the service), `answers`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -59,6 +60,7 @@ def create(limits: Settings | None = None, engine: Callable[[], Engine] = servic
             Middleware(Headers, policy=DATA_POLICY),
             Middleware(AllowedHosts, more=limits.allowed_hosts),
         ],
+        lifespan=lifespan,
         exception_handlers={ExplainError: _refused, HTTPException: _unrouted},
     )
     app.state.face = Face(
@@ -86,6 +88,15 @@ def create(limits: Settings | None = None, engine: Callable[[], Engine] = servic
         )
     explain.list_methods(), explain.list_checks()  # found once, before anybody waits for them
     return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """From the start of an application to its end, at which its jobs are cancelled; a mounted one is given it by hand."""
+    try:
+        yield
+    finally:
+        await app.state.face.board.stop()
 
 
 def _plain(handler: Callable[[Request], Awaitable[Response]]) -> Callable[..., Any]:
