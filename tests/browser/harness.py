@@ -66,7 +66,7 @@ def settle(page: Page, timeout: float = 60_000) -> None:
     """Wait until the job is over and the page stands still."""
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=timeout)
     page.wait_for_selector(".wb-how, [data-testid=stAlert]", timeout=timeout)
-    page.wait_for_function("!document.querySelector('[data-testid=stProgress]')", timeout=timeout)
+    page.wait_for_selector("[data-testid=stProgress]", state="detached", timeout=timeout)
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=timeout)
     page.wait_for_selector(".word, [data-testid=stAlert]", timeout=timeout)  # the word view is mounted a moment later
     page.wait_for_timeout(400)
