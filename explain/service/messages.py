@@ -22,9 +22,10 @@ LARGEST = 2**30
 """Bytes of the longest message; 2,048 tokens of one head's weights and norms take 32 MB."""
 _FRAME = struct.Struct(">4sQ")
 _HEAD = struct.Struct(">Q")
+MODULES = (records, catalog, heads, road, lens, job)
 RECORDS = {
     kind.__name__: kind
-    for module in (records, catalog, heads, road, lens, job)
+    for module in MODULES
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Record)
 }
