@@ -1,5 +1,6 @@
 """Picture frame of the dashboard: `streamlit run app.py` serves it."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from explain.guard import LOCAL, AllowedHosts, Headers
 from explain.service import service
 from explain.settings import settings
 
+DRAIN = 5.0
+"""Seconds that running work has to end once the server is asked to; pages that wait for it are gone by then."""
+
 
 api = rest.create()
 
@@ -26,6 +30,7 @@ async def lifespan(_app):
     service().warm(settings().model)
     async with rest.lifespan(api):
         yield {}
+    await asyncio.to_thread(service().stop, DRAIN)
 
 
 app = st.App(

@@ -67,7 +67,7 @@ def serve(
         lifespan="on",
     )
     uvicorn.Server(config).run()
-    getattr(service(), "stop", lambda seconds: None)(limits.drain_seconds)
+    service().stop(limits.drain_seconds)
 
 
 def _free(host: str, port: int) -> None:

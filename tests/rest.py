@@ -20,6 +20,7 @@ from explain import rest
 from explain.journal import JsonLines
 from explain.service import Service
 from explain.settings import Settings
+from tests.engines import Inline
 
 TEXT = "a good movie, but never very funny"
 
@@ -31,7 +32,7 @@ def settings(folder: Path, **more: Any) -> Settings:
 
 def application(folder: Path, engine: Any = None, **more: Any) -> FastAPI:
     """The application, with a service of its own unless one is given."""
-    own = engine or Service()
+    own = engine or Service(Inline())
     return rest.create(settings(folder, **more), lambda: own)
 
 

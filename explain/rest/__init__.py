@@ -72,6 +72,7 @@ def create(limits: Settings | None = None, engine: Callable[[], Engine] = servic
         board=Board(limits.max_jobs, limits.keep_seconds),
         metrics=metrics,
     )
+    metrics.watch("explain_questions_waiting", "Questions before the models.", lambda: engine().waiting)
     metrics.watch("explain_jobs_open", "Jobs that wait or run.", lambda: app.state.face.board.open())
     for route in sorted(ROUTES, key=lambda r: (":" not in r.path, r.path)):  # the more exact pattern first
         app.add_api_route(
@@ -92,7 +93,7 @@ def create(limits: Settings | None = None, engine: Callable[[], Engine] = servic
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """From the start of an application to its end, at which its jobs are cancelled; a mounted one is given it by hand."""
+    """From the start of an application to its end, at which its jobs are cancelled; a mounted one needs it by hand."""
     try:
         yield
     finally:

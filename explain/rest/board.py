@@ -162,7 +162,7 @@ class Board:
     async def _answer(self, here: Face, entry: Entry, i: int, question: Question) -> None:
         """Keep what is found, and what will always be refused; raise what another try may change."""
         try:
-            entry.job = await running.submit(here, question, entry.model, entry.owner, patient=True)
+            entry.job = await running.submit(here, question, entry.model, entry.owner, patient=True, later=True)
             entry.state = "running"
             async for _ in running.over(entry.job):
                 pass

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from explain import canonical
 from explain.rest.face import ROUTES, Route
 
 PROBLEM = {
@@ -76,6 +78,12 @@ def responses(route: Route) -> dict[int | str, dict[str, Any]]:
     if route.status == 202:
         found[200] = good
     return found | {status: {"description": said, **bad} for status, said in REFUSALS.items()}
+
+
+@cache
+def written(app: FastAPI, root: str) -> bytes:
+    """The document as canonical JSON, made once: it takes a second in which nobody else would be answered."""
+    return canonical.encode(document(app, root))
 
 
 def document(app: FastAPI, root: str = "") -> dict[str, Any]:

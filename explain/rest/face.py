@@ -23,7 +23,15 @@ Door = Role | Literal["open"]
 
 
 class Engine(Protocol):
-    """What REST needs of a service: somewhere to put a question."""
+    """What REST needs of a service: somewhere to put a question, and how many wait there."""
+
+    @property
+    def waiting(self) -> int:
+        """Questions that wait."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it takes no new ones."""
 
     def submit(
         self,

@@ -22,7 +22,7 @@ async def live(request: Request) -> Response:
        answers={"type": "object", "required": ["ready"], "properties": {"ready": BOOL}})  # fmt: skip
 async def ready(request: Request) -> Response:
     """Whether new questions are taken; 503 once the service is stopping."""
-    open_ = not getattr(face(request).engine(), "stopping", False)
+    open_ = not face(request).engine().stopping
     return answers.json({"ready": open_}, 200 if open_ else 503)
 
 
@@ -36,4 +36,4 @@ async def metrics(request: Request) -> Response:
 @route("GET", "/openapi.json", "open", tag="Health")
 async def openapi(request: Request) -> Response:
     """This service as an OpenAPI document."""
-    return answers.json(document.document(request.app, request.scope.get("root_path", "")))
+    return answers.raw(document.written(request.app, request.scope.get("root_path", "")))

@@ -21,11 +21,16 @@ LOOK = 0.2
 """Seconds between two questions whether the client is still there."""
 
 
-async def submit(here: Face, question: Question, model: Named, client: str, *, patient: bool) -> Job:
-    """Queue a question. `patient` waits for a place in the queue; else BusyError is raised."""
+async def submit(
+    here: Face, question: Question, model: Named, client: str, *, patient: bool, later: bool = False
+) -> Job:
+    """Queue a question. `patient` waits for a place in the line; else BusyError is raised. A job for `later` may work
+    longer than one that somebody waits for.
+    """
+    seconds = here.settings.job_seconds if later else here.settings.seconds
     while True:
         try:
-            return here.engine().submit(question, model.source, client=client)
+            return here.engine().submit(question, model.source, client=client, seconds=seconds)
         except BusyError as error:
             if not patient or error.code == "stopping":
                 raise

@@ -30,7 +30,7 @@ class Served:
 
     def names(self) -> list[str]:
         """Names that may be asked for, the default first."""
-        found = [*bundled.names(), *self.settings.models, *self._folders()]
+        found = [*bundled.names(), *self.settings.served, *self._folders()]
         default = self.default
         return sorted(dict.fromkeys(found), key=lambda name: name != default)
 
@@ -42,7 +42,7 @@ class Served:
     def find(self, name: str | None) -> Named:
         """The model of this name (None: the default); raises ModelError, code model_not_found."""
         name = self.default if name is None else name
-        if name in bundled.names() or name in self.settings.models:
+        if name in bundled.names() or name in self.settings.served:
             return Named(name, name)
         if folder := self._folders().get(name):
             return Named(name, str(folder))

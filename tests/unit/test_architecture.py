@@ -121,6 +121,8 @@ def test_forbidden_imports(name: str) -> None:
         "import explain.cli",
         "import explain.rest",
         "import explain.client",
+        "import explain.service",
+        "import explain.service.worker",
     ],
 )
 def test_light_imports(statement: str) -> None:

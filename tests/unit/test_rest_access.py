@@ -209,10 +209,22 @@ def test_models_come_from_the_list_only(tiny_folder: Path, tmp_path: Path) -> No
     root.mkdir()
     (root / "inside").symlink_to(tiny_folder)  # leads out
     (root / "empty").mkdir()
-    served = Served(rest.settings(tiny_folder, models_root=root, models="owner/model"))
+    served = Served(rest.settings(tiny_folder, models_root=root, served="owner/model"))
     assert served.names() == ["sentiment", "owner/model"]
     assert served.find("owner/model").source == "owner/model"
-    names = ("inside", "empty", "../root", "..", "/etc", str(tiny_folder), "~", "..%2f", "a\0b", "", "http://169.254.169.254/")
+    names = (
+        "inside",
+        "empty",
+        "../root",
+        "..",
+        "/etc",
+        str(tiny_folder),
+        "~",
+        "..%2f",
+        "a\0b",
+        "",
+        "http://169.254.169.254/",
+    )
     for name in names:
         with pytest.raises(Exception, match="no such model") as error:
             served.find(name)

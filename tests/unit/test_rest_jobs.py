@@ -29,6 +29,8 @@ class Held:
         self.jobs: list[Job] = []
         self.full = full
 
+    waiting, stopping = 0, False
+
     def submit(self, request: Any, model: str, alive: Any = None, *, client: str = "", seconds: Any = None) -> Job:
         if self.full:
             raise BusyError("16 requests are waiting already.", retry_after=7)
@@ -118,7 +120,7 @@ def test_cancel_and_resume_keep_what_was_found(waiting: TestClient, held: Held) 
     cancelled = waiting.post(f"/v1/jobs/{job}:cancel").json()
     assert (cancelled["state"], cancelled["answered"]) == ("cancelled", 1)
     assert cancelled["results"][1] is None
-    assert held.jobs[1]._cancel.is_set()
+    assert held.jobs[1].stop.is_set()
     assert waiting.post(f"/v1/jobs/{job}:cancel").json()["state"] == "cancelled", "again is harmless"
     assert waiting.post(f"/v1/jobs/{job}:resume").json()["state"] in ("queued", "running")
     while len(held.jobs) < 3:
@@ -133,7 +135,7 @@ def test_cancel_and_resume_keep_what_was_found(waiting: TestClient, held: Held) 
 def test_a_lost_worker_leaves_a_job_that_resumes(waiting: TestClient, held: Held) -> None:
     job = submitted(waiting)["id"]
     over(waiting, job, "running")
-    held.jobs[0]._end("failed", WorkerError("The worker ended."))
+    held.jobs[0].end("failed", WorkerError("The worker ended."))
     failed = over(waiting, job)
     assert (failed["state"], failed["error"]["code"], failed["results"]) == ("failed", "worker_lost", [None])
     waiting.post(f"/v1/jobs/{job}:resume")
@@ -200,7 +202,7 @@ def test_who_leaves_ends_the_work(held: Held, tiny_folder: Path, accept: str) ->
         while not held.jobs and time.monotonic() < until:
             time.sleep(0.01)
         socket.close()
-        while not held.jobs[0]._cancel.is_set():
+        while not held.jobs[0].stop.is_set():
             assert time.monotonic() < until, "the work goes on although nobody waits"
             time.sleep(0.01)
 
@@ -209,15 +211,14 @@ def test_an_application_that_ends_cancels_its_jobs(held: Held, tiny_folder: Path
     app: FastAPI = rest.application(tiny_folder, held)
     with rest.client(app) as web:
         over(web, submitted(web)["id"], "running")
-    assert held.jobs[0]._cancel.is_set()
+    assert held.jobs[0].stop.is_set()
 
 
 def finish(job: Job) -> None:
     """End a held job with a prediction of its own."""
     from explain.records import Prediction
 
-    job.seen = Prediction(("no", "yes"), *_numbers(), "softmax", "the larger", (1,))
-    job._end("done")
+    job.done(Prediction(("no", "yes"), *_numbers(), "softmax", "the larger", (1,)))
 
 
 def _numbers() -> tuple[Any, Any]:
