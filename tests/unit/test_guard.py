@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
+import streamlit
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
@@ -10,7 +14,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from explain.guard import AllowedHosts
+from explain.dashboard.policy import page_policy
+from explain.guard import LOCAL, AllowedHosts
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 async def page(request: object) -> PlainTextResponse:
@@ -55,3 +62,21 @@ def test_others_are_not(headers: dict[str, str]) -> None:
     assert client.get("/", headers=headers).status_code == (400 if foreign else 403)
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/stream", headers=headers):
         pass
+
+
+def test_pages_run_no_script_but_ours() -> None:
+    rules = dict(rule.split(" ", 1) for rule in page_policy().split("; "))
+    assert "'unsafe-eval'" not in rules["script-src"]
+    assert "'unsafe-inline'" not in rules["script-src"]
+    assert "http" not in page_policy(), "nothing from another machine"
+    assert rules["object-src"] == rules["base-uri"] == "'none'"
+    assert rules["frame-src"] == rules["frame-ancestors"] == "'self'"
+    page = (Path(str(streamlit.__file__)).parent / "static" / "index.html").read_text("utf-8")
+    assert rules["script-src"].count("'sha256-") == page.count("<script>")
+
+
+def test_the_agent_interface_is_off() -> None:
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text("utf-8"))
+    assert config["server"]["enableAgentApi"] is False
+    assert config["server"]["address"] in LOCAL
+    assert config["client"]["showErrorDetails"] == "none"

@@ -1,0 +1,79 @@
+"""Image, compose file and workflow, as far as they can be held without running them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import typer
+import yaml
+
+from explain import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+LINES = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text("utf-8")).splitlines()
+
+
+def instructions(name: str) -> list[str]:
+    """Arguments of all instructions of a kind, in order."""
+    return [line.split(None, 1)[1] for line in LINES if line.startswith(f"{name} ")]
+
+
+def test_the_image_runs_as_nobody() -> None:
+    assert instructions("USER") == ["10001"]
+    last = max(i for i, line in enumerate(LINES) if line.startswith("USER"))
+    assert not [line for line in LINES[last:] if line.startswith(("RUN", "COPY", "ADD"))], "nothing as root after it"
+
+
+def test_the_image_copies_what_there_is() -> None:
+    for arguments in instructions("COPY"):
+        *sources, _ = [a for a in arguments.split() if not a.startswith("--")]
+        assert "--from=build" in arguments or all((ROOT / s).exists() for s in sources), arguments
+
+
+def test_the_image_starts_a_command_that_exists() -> None:
+    program, command = (json.loads(instructions(name)[0]) for name in ("ENTRYPOINT", "CMD"))
+    assert program == ["explain"]
+    found = typer.main.get_command(cli.app)
+    serve = found.commands[command[0]]  # type: ignore[attr-defined]
+    options = {flag for parameter in serve.params for flag in parameter.opts}
+    assert {word for word in command if word.startswith("--")} <= options
+
+
+def test_the_image_knows_whether_it_is_well() -> None:
+    check = instructions("HEALTHCHECK")[0]
+    program, _, code = json.loads(check.split("CMD", 1)[1])
+    assert program == "python"
+    compile(code, "healthcheck", "exec")
+    assert "/v2/health/ready" in code
+    assert instructions("EXPOSE") == ["8600"]
+
+
+def test_the_image_is_offline_and_needs_keys() -> None:
+    said = dict(pair.split("=", 1) for pair in shlex.split(" ".join(instructions("ENV"))))
+    assert said["EXPLAIN_ALLOW_DOWNLOAD"] == "false"
+    assert said["HF_HUB_OFFLINE"] == "1"
+    assert said["EXPLAIN_KEYS"] == "/run/secrets/explain_keys"
+
+
+def test_the_container_can_write_nowhere_but_its_state() -> None:
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]["explain"]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["ports"] == ["127.0.0.1:8600:8600"]
+    assert service["volumes"] == ["state:/var/lib/whyboard"]
+    assert int(service["stop_grace_period"].removesuffix("s")) > 30, "longer than work is given to end"
+
+
+def test_actions_are_pinned() -> None:
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        flow = yaml.safe_load(path.read_text("utf-8"))
+        assert flow["permissions"] == {"contents": "read"}
+        for job in flow["jobs"].values():
+            assert job["timeout-minutes"]
+            for step in job["steps"]:
+                assert "uses" not in step or re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]), step
+                assert "${{ github" not in str(step.get("run")), "no text of a pull request in a shell"
