@@ -23,6 +23,11 @@ class Settings(BaseSettings):
     token_budget: int = Field(1_024, ge=1, description="padded tokens in one pass through the model")
     allow_download: bool = Field(True, description="may models be fetched from the Hub by name")
     hub_timeout: float = Field(5.0, gt=0, description="seconds to wait for the Hub before saying it is unreachable")
+    evidence_url: str = Field("", description="database of the evidence store; empty for SQLite below home")
+    evidence_checkpoints: Path | None = Field(None, description="second place for signed checkpoints; else below home")
+    evidence_every: int = Field(100, ge=1, description="records between two checkpoints")
+    evidence_minutes: float = Field(60.0, gt=0, description="minutes after which the next record gets a checkpoint")
+    evidence_signed: bool = Field(True, description="are records signed; unsigned ones are marked everywhere")
     model: str = Field("sentiment", description="the model that the dashboard opens with")
 
 
