@@ -43,7 +43,9 @@ def read(data: bytes, trusted: Mapping[str, SSlibKey]) -> tuple[Checkpoint, str 
     wrapped = envelope.unwrap(data, PAYLOAD)
     try:
         found = Checkpoint(**json.loads(wrapped.payload))
-        if not isinstance(found.size, int) or not all(isinstance(v, str) for k, v in vars(found).items() if k != "size"):
+        if not isinstance(found.size, int) or not all(
+            isinstance(v, str) for k, v in vars(found).items() if k != "size"
+        ):
             raise ValueError
     except (ValueError, TypeError):
         raise AuditError("Not a checkpoint as Whyboard writes it.", code="not_evidence") from None

@@ -19,7 +19,7 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 from explain import canonical
 from explain.audit.records import PREDICATE, SCHEMA, Header
 from explain.errors import AuditError, InputError
-from explain.wire import decode
+from explain.wire import decoded
 
 PAYLOAD = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -62,7 +62,7 @@ def unwrap(data: bytes, payload_type: str) -> Envelope:
     try:
         found: Any = json.loads(data)
         envelope = Envelope.from_dict({**found, "signatures": [dict(s) for s in found["signatures"]]})
-        if rfc8785.dumps(found) != data or rfc8785.dumps(envelope.to_dict()) != data:
+        if rfc8785.dumps(envelope.to_dict()) != data:
             raise ValueError("not in its one form")
         if envelope.payload_type != payload_type:
             raise ValueError("another payload type")
@@ -108,7 +108,7 @@ def statement(envelope: Envelope) -> tuple[Header, dict[str, str]]:
                 f"Expected a record of schema '{SCHEMA}', got '{schema[:40]}'. Newer records need a newer Whyboard.",
                 code="unknown_schema",
             )
-        header = decode(Header, json.dumps(predicate))
+        header = decoded(Header, predicate)
         named = {str(s["name"]): str(s["digest"]["sha256"]) for s in subject}
     except InputError as error:
         raise AuditError(str(error), code="not_evidence") from None

@@ -1,12 +1,10 @@
-"""The store: files explanations, adds events, reads and erases. One chain, one transaction a record."""
+"""The store: files explanations, adds events, reads, erases. One chain, one transaction a record."""
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -16,56 +14,18 @@ import sqlalchemy as sa
 from securesystemslib.signer import CryptoSigner
 
 from explain import canonical
-from explain.audit import building, checkpoints, database, envelope, files, ids, sealing, state
+from explain.audit import building, checkpoints, database, envelope, files, ids, sealing
 from explain.audit.bounds import bounded, named
+from explain.audit.chain import HEAD, New, append
 from explain.audit.database import entries, envelopes, keys
+from explain.audit.entry import NOTE, RECORD, Draft, Entry, erased, state_of
 from explain.audit.keys import Keys
-from explain.audit.records import FILED, Content, Decision, FileEntry, Header, Kind, Masking, Purpose, Who
+from explain.audit.records import FILED, Content, Decision, Kind, Masking, Purpose, Who
 from explain.catalog import Request
 from explain.errors import AuditError, InputError
 from explain.records import Explanation
 from explain.settings import settings
 from explain.wire import decode
-
-RECORD = "record.json"
-NOTE = "note.txt"
-MEDIA = {
-    ".json": "application/json",
-    ".txt": "text/plain; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".png": "image/png",
-    ".pdf": "application/pdf",
-    ".svg": "image/svg+xml",
-    ".csv": "text/csv; charset=utf-8",
-}
-NOTHING = "0" * 64
-"""What the first record has in place of a previous envelope's digest."""
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A record about to be filed, for whoever draws its pictures: `commitment` is of its content."""
-
-    content: Content
-    who: Who
-    purpose: Purpose
-    commitment: str
-    fingerprint: str | None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A record as it is stored: `bytes` is the envelope, `subject` the SHA-256 of each stored file."""
-
-    header: Header
-    subject: Mapping[str, str]
-    bytes: bytes
-    state: state.State
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the envelope: what the next record calls previous."""
-        return envelope.digest(self.bytes)
 
 
 class Store:
@@ -82,7 +42,12 @@ class Store:
     """
 
     def __init__(
-        self, home: Path | None = None, *, url: str | None = None, second: Path | None = None, signed: bool | None = None
+        self,
+        home: Path | None = None,
+        *,
+        url: str | None = None,
+        second: Path | None = None,
+        signed: bool | None = None,
     ) -> None:
         given = settings()
         self.home = home or given.home / "evidence"
@@ -152,11 +117,11 @@ class Store:
             masking=masking,
         )
         data = canonical.encode(content)
-        files_ = {RECORD: data}
+        contents = {RECORD: data}
         if pictures is not None:
             commitment = sealing.commitment(sealing.commitment_key(key), data)
-            files_ |= pictures(Draft(content, who, purpose, commitment, self.fingerprint))
-        return self._append(record, key, kind, who, purpose, files_, explanation)
+            contents |= pictures(Draft(content, who, purpose, commitment, self.fingerprint))
+        return append(self, New(kind, who, purpose, contents, explanation, id=record, key=key))
 
     def add(
         self,
@@ -166,7 +131,7 @@ class Store:
         *,
         detail: Mapping[str, Any] | None = None,
         note: str | None = None,
-        files: Mapping[str, bytes] | None = None,
+        attached: Mapping[str, bytes] | None = None,
     ) -> Entry:
         """Add an event about a record: note, review, hold, release, retention or screenshot.
 
@@ -175,8 +140,8 @@ class Store:
             InputError: a value is too long or unknown.
         """
         note = bounded("note", note, 10_000)
-        contents = {**(files or {}), **({NOTE: note.encode()} if note else {})}
-        return self._append(ids.new(), sealing.fresh(), kind, named(who), Purpose(), contents, None, about, detail or {})
+        contents = {**(attached or {}), **({NOTE: note.encode()} if note else {})}
+        return append(self, New(kind, named(who), contents=contents, about=about, detail=detail or {}))
 
     def review(self, record: str, who: Who, *, agree: bool, sign_off: bool = False, note: str | None = None) -> Entry:
         """Say that a person agrees or disagrees with what was decided, and sign it off; raises as `add`."""
@@ -195,7 +160,7 @@ class Store:
         if found.header.kind not in FILED:
             raise AuditError("Erase the record itself: what was said about it goes with it.", code="no_record")
         detail = {"reason": bounded("reason", reason, 400) or "not given"}
-        entry = self._append(ids.new(), sealing.fresh(), "erase", named(who), Purpose(), {}, None, record, detail)
+        entry = append(self, New("erase", named(who), about=record, detail=detail))
         self.sweep()
         return entry
 
@@ -209,7 +174,7 @@ class Store:
             over = list(connection.execute(wish.order_by(entries.c.sequence)).scalars())
         for record in over:
             detail = {"reason": "its retention time is over"}
-            self._append(ids.new(), sealing.fresh(), "erase", named(who), Purpose(), {}, None, record, detail)
+            append(self, New("erase", named(who), about=record, detail=detail))
         if over:
             self.sweep()
         return over
@@ -263,7 +228,7 @@ class Store:
         with database.reading(self.engine) as connection:
             wrapped = connection.execute(sa.select(keys.c.wrapped).where(keys.c.id == record)).scalar()
         if wrapped is None:
-            raise _erased(record)
+            raise erased(record)
         return sealing.decrypt(self.keys.master(), wrapped, record)
 
     def place(self, record: str) -> Path:
@@ -273,7 +238,7 @@ class Store:
     def checkpoint(self) -> Path | None:
         """Write a checkpoint of the chain as it is; None for an empty store."""
         with database.reading(self.engine) as connection:
-            head = connection.execute(_HEAD).first()
+            head = connection.execute(HEAD).first()
         if head is None:
             return None
         note = checkpoints.Checkpoint(self.id, head.sequence, head.digest, datetime.now(UTC).isoformat())
@@ -287,7 +252,7 @@ class Store:
         self.__dict__["signers"] = (old, new)
         try:
             detail = {"from": old.public_key.keyid, "to": new.public_key.keyid}
-            return self._append(ids.new(), sealing.fresh(), "key change", named(who), Purpose(), {}, None, None, detail)
+            return append(self, New("key change", named(who), detail=detail))
         finally:
             self.__dict__["signers"] = (new,)
 
@@ -307,150 +272,3 @@ class Store:
                         raw.cursor().execute(command)
             finally:
                 raw.close()
-
-    def _append(
-        self,
-        record: str,
-        key: bytes,
-        kind: Kind,
-        who: Who,
-        purpose: Purpose,
-        contents: Mapping[str, bytes],
-        explanation: Explanation | None,
-        about: str | None = None,
-        detail: Mapping[str, Any] | None = None,
-    ) -> Entry:
-        store, signers, master = self.id, self.signers, self.keys.master()
-        content_key, commit_key = sealing.content_key(key), sealing.commitment_key(key)
-        sealed = {name: sealing.encrypt(content_key, data, f"{record}/{name}") for name, data in contents.items()}
-        listed = tuple(
-            FileEntry(n, _media(n), len(d), sealing.commitment(commit_key, d), envelope.digest(sealed[n]))
-            for n, d in contents.items()
-        )
-        made = explanation.provenance if explanation is not None else None
-        draft = Header(
-            id=record,
-            kind=kind,
-            store=store,
-            sequence=1,
-            previous=NOTHING,
-            recorded=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            began=made.created if made is not None else None,
-            seconds=made.seconds if made is not None else None,
-            who=who,
-            purpose=purpose,
-            model=explanation.model if explanation is not None else None,
-            model_files=building.model_files(explanation) if explanation is not None else None,
-            methods=tuple(a.method for a in explanation.attributions) if explanation is not None else (),
-            environment=building.environment(explanation),
-            files=listed,
-            signed=bool(signers),
-            about=about,
-            detail=detail or {},
-        )
-        draft = dataclasses.replace(draft, absent=building.reasons(draft))
-        subject = {f.name: f.sha256 for f in listed}
-        if about is not None:
-            subject[about] = self.read(about).digest
-        began = state.first(draft)
-        with self._tidy(record), database.writing(self.engine) as connection:
-            if about is not None:
-                _require_possible(connection, about, kind)
-            head = connection.execute(_HEAD).first()
-            header = dataclasses.replace(
-                draft, sequence=head.sequence + 1 if head else 1, previous=head.digest if head else NOTHING
-            )
-            data = envelope.write(header, signers, subject)
-            if sealed:
-                files.write_folder(self.place(record), self.home / "temp" / record, sealed)
-                connection.execute(
-                    sa.insert(keys).values(id=record, wrapped=sealing.encrypt(master, key, record))
-                )
-            label = explanation.prediction.label[:200] if explanation is not None else None
-            connection.execute(sa.insert(entries).values(columns(header, data, began, label)))
-            connection.execute(sa.insert(envelopes).values(sequence=header.sequence, bytes=data))
-            if about is not None:
-                self._happened(connection, about, header)
-        self._checkpoint_if_due(header, envelope.digest(data))
-        return Entry(header, subject, data, began)
-
-    @contextmanager
-    def _tidy(self, record: str) -> Iterator[None]:
-        """Leave no files behind when a record is not filed after all."""
-        try:
-            yield
-        except BaseException:
-            shutil.rmtree(self.place(record), ignore_errors=True)
-            raise
-
-    def _happened(self, connection: sa.Connection, about: str, event: Header) -> None:
-        """Let an event change the state of the record it is about."""
-        row = connection.execute(sa.select(entries).where(entries.c.id == about)).mappings().one()
-        now = state.after(state_of(row), row["recorded"], event)
-        connection.execute(sa.update(entries).where(entries.c.id == about).values(vars(now)))
-        if event.kind == "erase":
-            whole = sa.or_(entries.c.id == about, entries.c.about == about)
-            own = sa.select(entries.c.id).where(whole).scalar_subquery()
-            connection.execute(sa.delete(keys).where(keys.c.id.in_(own)))
-            said = sa.and_(entries.c.about == about, entries.c.id != event.id)
-            connection.execute(sa.update(entries).where(sa.or_(entries.c.id == about, said)).values(erased=True, label=None))
-
-    def _checkpoint_if_due(self, header: Header, digest: str) -> None:
-        path = checkpoints.newest(self.second, self.id)
-        size = int(path.stem) if path is not None else 0
-        old = path is not None and datetime.now().timestamp() - path.stat().st_mtime > 60 * settings().evidence_minutes
-        if path is None or header.sequence - size >= settings().evidence_every or old:
-            note = checkpoints.Checkpoint(self.id, header.sequence, digest, header.recorded)
-            with suppress(AuditError):  # the record is safe; the next one, and `verify`, will notice
-                checkpoints.write(self.second, note, self.signers)
-
-
-_HEAD = sa.select(entries.c.sequence, entries.c.digest).order_by(entries.c.sequence.desc()).limit(1)
-
-
-def columns(header: Header, data: bytes, now: state.State, label: str | None) -> dict[str, Any]:
-    """What the list keeps of a record; `verify` makes it again and compares."""
-    return {
-        "sequence": header.sequence,
-        "id": header.id,
-        "kind": header.kind,
-        "about": header.about,
-        "recorded": header.recorded,
-        "actor": header.who.actor,
-        "case_id": header.purpose.case_id,
-        "intended_use": header.purpose.intended_use,
-        "model": header.model.id[:200] if header.model is not None else None,
-        "label": label,
-        "digest": envelope.digest(data),
-        **vars(now),
-    }
-
-
-def state_of(row: Mapping[Any, Any]) -> state.State:
-    """The state in a row of the list."""
-    return state.State(**{f.name: row[f.name] for f in dataclasses.fields(state.State)})
-
-
-def _require_possible(connection: sa.Connection, about: str, kind: Kind) -> None:
-    """Refuse an event about a record that is erased, or an erasure under a legal hold."""
-    row = connection.execute(sa.select(entries.c.erased, entries.c.held).where(entries.c.id == about)).first()
-    if row is None:
-        raise AuditError(f"There is no record {about[:40]} in this store.", code="no_record")
-    if row.erased:
-        raise _erased(about)
-    if kind == "erase" and row.held:
-        raise AuditError("A legal hold is on this record. Release it before you erase.", code="on_hold")
-
-
-def _media(name: str) -> str:
-    suffix = Path(name).suffix
-    if suffix not in MEDIA or Path(name).name != name or len(name) > 100 or name.startswith("."):
-        raise InputError(f"Expected a file name ending in {', '.join(MEDIA)}, got '{name[:80]}'.", code="bad_file")
-    return MEDIA[suffix]
-
-
-def _erased(record: str) -> AuditError:
-    return AuditError(f"The content of record {record[:40]} was erased; what was not about its text is kept.", code="erased")
-
-
-__all__ = ["NOTE", "NOTHING", "RECORD", "Draft", "Entry", "Store", "columns", "state_of"]
