@@ -123,6 +123,8 @@ BY_CODE: dict[str, Outcome] = {
     "erased": Outcome(410, 2),
     "on_hold": Outcome(409, 2),
     "storage": Outcome(507, 2),
+    "bad_key": Outcome(422, 2),
+    "bad_store": Outcome(500, 2),
 }
 """Codes whose outcome differs from their class's."""
 

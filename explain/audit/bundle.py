@@ -27,7 +27,7 @@ from explain.audit.keys import as_key, fingerprint, read_public
 from explain.audit.records import FILED, Header
 from explain.audit.store import Store
 from explain.audit.verdict import WORDS, Fault, Verdict
-from explain.audit.walk import label_in
+from explain.audit.walk import label_in, names_its_files
 from explain.errors import AuditError
 
 LARGEST = 512 * 2**20
@@ -110,7 +110,7 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
     if not envelopes:
         raise AuditError("The bundle holds no record.", code="not_evidence")
     gone = _erased(parts, envelopes)
-    used = set[str]()
+    used, digests = set[str](), dict[str, str]()
     for name in envelopes:
         try:
             wrapped = envelope.unwrap(parts[name], envelope.PAYLOAD)
@@ -129,8 +129,9 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
             faults.append(Fault("V1", name, "it is not signed by a key that is believed"))
         else:
             unsigned += 1
-        if {f.name: f.sha256 for f in header.files}.items() - subject.items():
-            faults.append(Fault("V1", name, "its subject does not name its files"))
+        if not names_its_files(header, subject, digests):
+            faults.append(Fault("V1", name, "its subject does not name its files, or the record that it is about"))
+        digests[header.id] = envelope.digest(parts[name])
         if header.id in gone:
             erased += header.kind in FILED
             continue
@@ -142,7 +143,8 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
     whole = len({header.about or header.id for _, header in chain.values()}) > 1
     if whole and sorted(chain) != list(range(1, len(chain) + 1)):
         faults.append(Fault("V2", "bundle", "records are missing between the first and the last"))
-    if chain and not whole and not any(header.kind in FILED for _, header in chain.values()):
+    events = any(header.about for _, header in chain.values())
+    if not whole and events and not any(header.kind in FILED for _, header in chain.values()):
         faults.append(Fault("V2", "bundle", "the record that the others are about is missing"))
     faults += _checkpoints(parts, chain, trusted, whole=whole)
     broken = {f.level for f in faults}
@@ -226,6 +228,8 @@ def _checkpoints(
             continue
         if key is None and any(header.signed for _, header in chain.values()):
             faults.append(Fault("V2", name, "nobody who is believed signed it"))
+        elif note.size != int(Path(name).stem):
+            faults.append(Fault("V2", name, "it belongs somewhere else"))
         elif note.size in chain and chain[note.size][0] != note.head:
             faults.append(Fault("V2", name, f"record {note.size} is not the one that stood there"))
         elif whole and note.size > max(chain):

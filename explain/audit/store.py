@@ -145,7 +145,7 @@ class Store:
 
     def review(self, record: str, who: Who, *, agree: bool, sign_off: bool = False, note: str | None = None) -> Entry:
         """Say that a person agrees or disagrees with what was decided, and sign it off; raises as `add`."""
-        if not who.actor:
+        if not named(who).actor:
             raise InputError("A review needs the name of its reviewer.", code="bad_actor")
         detail = {"verdict": "agree" if agree else "disagree", "signed_off": sign_off}
         return self.add("review", record, who, detail=detail, note=note)

@@ -39,6 +39,7 @@ class Verifier:
         self.states: dict[str, tuple[str, state.State]] = {}
         self.rows: dict[str, Mapping[str, object]] = {}
         self.digests: dict[int, str] = {}
+        self.ids: dict[str, str] = {}
         self.master = store.keys.master()
 
     def fault(self, level: str, where: str, what: str) -> None:
@@ -131,12 +132,12 @@ class Verifier:
     def _files(self, row: _Row, header: Header, subject: Mapping[str, str], where: str) -> None:
         """Are the files the ones that were signed, and the key the one that opens them?"""
         self.rows[header.id] = row.listed
+        if not names_its_files(header, subject, self.ids):
+            self.fault("V1", where, "its subject does not name its files, or the record that it is about")
+        self.ids[header.id] = envelope.digest(row.data or b"")
         if row.listed["erased"]:
             self.erased += header.kind in FILED
             return  # whether it may be erased is for `_lists` to say
-        named = {f.name: f.sha256 for f in header.files} | ({header.about: ""} if header.about else {})
-        if named.keys() != subject.keys() or any(v and subject[n] != v for n, v in named.items()):
-            self.fault("V1", where, "its subject does not name its files")
         if not header.files:
             return
         key = self._key(row, header, where)
@@ -204,11 +205,9 @@ class Verifier:
             where = f"record {row['sequence']}, list"
             for name, value in vars(expected).items():
                 if row[name] != value:
-                    self.fault(
-                        "V1", f"record {row['sequence']}, list, {name}", "the list says something else than the chain"
-                    )
+                    self.fault("V1", f"{where}, {name}", "the list says something else than the chain")
             if expected.erased and row["label"] is not None:
-                self.fault("V1", f"record {row['sequence']}, list, label", "the record is erased and its label is not")
+                self.fault("V1", f"{where}, label", "the record is erased and its label is not")
 
     def _checkpoints(self, last: int) -> int:
         """Compare every checkpoint with the chain; returns how many records stand behind the newest."""
@@ -252,6 +251,14 @@ class Verifier:
             uncovered=uncovered,
             notes=notes,
         )
+
+
+def names_its_files(header: Header, subject: Mapping[str, str], known: Mapping[str, str]) -> bool:
+    """Is the subject what the header says: its files, and the envelope (if `known`, by id) that it is about?"""
+    named = {f.name: f.sha256 for f in header.files}
+    if header.about is not None:
+        named[header.about] = known.get(header.about, subject.get(header.about, ""))
+    return named == dict(subject)
 
 
 def label_in(plain: bytes) -> str | None:
