@@ -116,6 +116,8 @@ def test_forbidden_imports(name: str) -> None:
         "import explain; explain.list_methods()",
         "import explain.wire",
         "import explain.cli",
+        "import explain.service",
+        "import explain.service.worker",
         "import explain.audit.bundle, explain.audit.listing",
     ],
 )
