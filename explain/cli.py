@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 import explain
-from explain import evidence_commands
+from explain import evidence_commands, proof_commands
 from explain.errors import ExplainError, InputError, MethodError, outcome
 from explain.records import Explanation
 from explain.render import terminal, terminal_inside
@@ -33,6 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 evidence_commands.register(app)
+proof_commands.register(app)
 _out, _err = Console(), Console(stderr=True)
 LONGEST = 16 * 2**20
 """Bytes that are read from standard input; more is refused by length anyway."""

@@ -1,4 +1,4 @@
-"""Commands about evidence: `explain evidence …`, `verify`, `erase`. Nothing here computes, so nothing imports torch."""
+"""Commands that keep evidence: `explain evidence …` and `erase`. Nothing here computes, so nothing imports torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from explain.errors import AuditError, InputError
 if TYPE_CHECKING:
     from explain.audit.entry import Entry
     from explain.audit.store import Store
-    from explain.audit.verdict import Verdict
 
 evidence = typer.Typer(no_args_is_help=True, help="Records of evidence: file, list, review, keep, export.")
 _out = Console()
@@ -29,7 +28,6 @@ Note = Annotated[str | None, typer.Option(help="What you want to say; encrypted 
 def register(app: typer.Typer) -> None:
     """Put the commands into the command line."""
     app.add_typer(evidence, name="evidence")
-    app.command()(verify)
     app.command()(erase)
 
 
@@ -54,7 +52,7 @@ def file_(
     data = sys.stdin.buffer.read() if explanation == "-" else None
     found = explain.read(data if data is not None else Path(explanation))
     given = any(x is not None for x in (decision, score, threshold, system))
-    entry = _store(store).file(
+    entry = open_store(store).file(
         found,
         who=Who(actor, client="command line"),
         purpose=Purpose(case, use, retention=retention),
@@ -74,7 +72,7 @@ def list_(
     """List the newest records."""
     from explain.audit import listing
 
-    page = listing.page(_store(store), listing.Wish(search=search), limit=limit)
+    page = listing.page(open_store(store), listing.Wish(search=search), limit=limit)
     if as_json:
         print(json.dumps([dict(row) for row in page.rows]))  # noqa: T201
         return
@@ -89,8 +87,8 @@ def show(record: Record, store: Place = None) -> None:
     """Print a record's header and, unless it is erased, its content as JSON."""
     from explain import canonical
 
-    found = _store(store)
-    entry = _entry(found, record)
+    found = open_store(store)
+    entry = find_entry(found, record)
     content = None if entry.state.erased else found.content(entry.header.id)
     whole = {"header": canonical.plain(entry.header), "state": vars(entry.state), "content": canonical.plain(content)}
     print(json.dumps(whole, ensure_ascii=False))  # noqa: T201
@@ -108,9 +106,9 @@ def review(
     """Agree or disagree with what was decided."""
     from explain.audit.records import Who
 
-    found = _store(store)
+    found = open_store(store)
     who = Who(actor, client="command line")
-    _print(found.review(_entry(found, record).header.id, who, agree=agree, sign_off=sign_off, note=note))
+    _print(found.review(find_entry(found, record).header.id, who, agree=agree, sign_off=sign_off, note=note))
 
 
 @evidence.command("note")
@@ -147,7 +145,7 @@ def expire(actor: Actor = None, store: Place = None) -> None:
     """Erase every record whose retention time is over; run it daily."""
     from explain.audit.records import Who
 
-    found = _store(store)
+    found = open_store(store)
     erased = found.expire(Who(actor or "retention job", client="command line"))
     found.sweep()
     _out.print(Text(f"{len(erased)} records erased."))
@@ -162,14 +160,14 @@ def export(
     """Write a bundle that somebody else can verify. It holds the text, decrypted."""
     from explain.audit import bundle
 
-    found = _store(store)
-    _write(out, bundle.write(found, None if record is None else _entry(found, record).header.id))
+    found = open_store(store)
+    write_file(out, bundle.write(found, None if record is None else find_entry(found, record).header.id))
 
 
 @evidence.command("checkpoint")
 def checkpoint(store: Place = None) -> None:
     """Write a signed checkpoint now."""
-    path = _store(store).checkpoint()
+    path = open_store(store).checkpoint()
     _out.print(Text("The store is empty." if path is None else f"Checkpoint {path.stem.lstrip('0')} written."))
 
 
@@ -178,36 +176,7 @@ def rotate(actor: Actor = None, store: Place = None) -> None:
     """Change the signing key; the old one and the new one both sign the change."""
     from explain.audit.records import Who
 
-    _print(_store(store).rotate(Who(actor, client="command line")))
-
-
-def verify(
-    what: Annotated[str | None, typer.Argument(help="A record, a bundle (zip) or a store; else ours.")] = None,
-    model: Annotated[str | None, typer.Option(help="Name or folder of the model, for level V4.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Believe only this public key (PEM).")] = None,
-    store: Place = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
-) -> None:
-    """Has anything been changed since it was filed? Exit code 0; 3 bytes, 4 order, 6 model; 2 if it is no evidence."""
-    from explain.audit import bundle, verify
-
-    trusted = verify.pinned(key)
-    path = Path(what) if what is not None else None
-    if path is not None and path.is_file():
-        if path.stat().st_size > bundle.LARGEST:
-            raise AuditError(f"The bundle is larger than {bundle.LARGEST:,} bytes.", code="not_evidence")
-        verdict = bundle.verify(path.read_bytes(), trusted)
-    elif path is None or path.is_dir():
-        verdict = verify.store(_store(path or store, there=True), trusted)
-    else:
-        found = _store(store, there=True)
-        verdict = verify.record(found, _entry(found, str(what)).header.id, model=model)
-    if as_json:
-        print(verdict.to_json())  # noqa: T201
-    else:
-        report(verdict)
-    if verdict.exit_code:
-        raise SystemExit(verdict.exit_code)
+    _print(open_store(store).rotate(Who(actor, client="command line")))
 
 
 def erase(
@@ -219,34 +188,12 @@ def erase(
     """Destroy a record's content for good; the chain still verifies."""
     from explain.audit.records import Who
 
-    found = _store(store)
-    _print(found.erase(_entry(found, record).header.id, Who(actor, client="command line"), reason))
+    found = open_store(store)
+    _print(found.erase(find_entry(found, record).header.id, Who(actor, client="command line"), reason))
 
 
-def report(verdict: Verdict) -> None:
-    """Print what a verification found, level by level."""
-    from explain.audit.verdict import WORDS
-    from explain.render.pieces import visible
-
-    style = {"holds": "green", "broken": "red", "not checked": "dim"}
-    for level, state in verdict.levels.items():
-        _out.print(Text(f"{level}  {state:<11}", style[state]), Text(f"{WORDS[level]}."), soft_wrap=True)
-    for fault in verdict.faults[:100]:
-        _out.print(Text(visible(f"{fault.level}  {fault.where}: {fault.what}"), "red"), soft_wrap=True)
-    if len(verdict.faults) > 100:
-        _out.print(Text(f"and {len(verdict.faults) - 100:,} more; --json lists all.", "red"))
-    keys = ", ".join(f"{k[:16]}…" for k in verdict.signed_by) or "nobody"
-    unsigned = f" {verdict.unsigned:,} UNSIGNED." if verdict.unsigned else ""
-    _out.print(
-        Text(f"{verdict.checked:,} records, {verdict.erased:,} erased, signed by {keys}.{unsigned}"), soft_wrap=True
-    )
-    if verdict.uncovered:
-        _out.print(Text(f"{verdict.uncovered:,} stand behind the newest checkpoint: a cut of these would not show."))
-    for note in verdict.notes:
-        _out.print(Text(visible(note), "dim"), soft_wrap=True)
-
-
-def _store(folder: Path | None, *, there: bool = False) -> Store:
+def open_store(folder: Path | None, *, there: bool = False) -> Store:
+    """The store in a folder, or below EXPLAIN_HOME; raises AuditError if it should be `there` and is not."""
     from explain.audit.store import Store
 
     if there and folder is not None and not (folder / "files").is_dir():
@@ -254,7 +201,7 @@ def _store(folder: Path | None, *, there: bool = False) -> Store:
     return Store(folder)
 
 
-def _entry(store: Store, wish: str) -> Entry:
+def find_entry(store: Store, wish: str) -> Entry:
     """A record by id, by sequence number, or by the only id that begins so."""
     from explain.audit import ids
 
@@ -270,8 +217,8 @@ def _entry(store: Store, wish: str) -> Entry:
 def _event(kind: Any, record: str, actor: str | None, store: Path | None, **rest: Any) -> None:
     from explain.audit.records import Who
 
-    found = _store(store)
-    _print(found.add(kind, _entry(found, record).header.id, Who(actor, client="command line"), **rest))
+    found = open_store(store)
+    _print(found.add(kind, find_entry(found, record).header.id, Who(actor, client="command line"), **rest))
 
 
 def _print(entry: Entry) -> None:
@@ -287,7 +234,8 @@ def _keys(entry: Entry) -> list[str]:
     return list(envelope.unwrap(entry.bytes, envelope.PAYLOAD).signatures)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
+    """Write what a person asked for; raises InputError when that cannot be."""
     try:
         path.write_bytes(data)
     except OSError as error:

@@ -35,9 +35,10 @@ LAYERS = [
     ["selftest"],
     ["service"],
     ["audit"],
+    ["replay"],
     ["render"],
     ["dashboard"],
-    ["evidence_commands"],
+    ["evidence_commands", "proof_commands"],
     ["cli"],
     ["__main__"],
 ]
