@@ -31,7 +31,7 @@ TOP = 5
 
 @dataclass(frozen=True, eq=False)
 class Part(Record):
-    """One group of numbers: the largest difference as a share of the largest of them, and whether all bits are equal."""
+    """A group of numbers: the largest difference as a share of the largest of them, and whether all bits are equal."""
 
     name: str
     difference: float
