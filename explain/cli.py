@@ -20,7 +20,11 @@ from rich.console import Console
 from rich.text import Text
 
 import explain
+<<<<<<< HEAD
 from explain import operations
+=======
+from explain import evidence_commands, proof_commands
+>>>>>>> main
 from explain.errors import ExplainError, InputError, MethodError, outcome
 from explain.records import Explanation
 from explain.render import terminal, terminal_inside
@@ -33,6 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+evidence_commands.register(app)
+proof_commands.register(app)
 _out, _err = Console(), Console(stderr=True)
 operations.register(app)
 LONGEST = 16 * 2**20

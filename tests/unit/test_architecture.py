@@ -35,16 +35,24 @@ LAYERS = [
     ["engine"],
     ["selftest"],
     ["service"],
+    ["audit"],
+    ["replay"],
     ["render"],
+<<<<<<< HEAD
     ["guard", "keys", "journal", "client"],
     ["doctor"],
     ["dashboard", "rest"],
     ["operations"],
+=======
+    ["dashboard"],
+    ["evidence_commands", "proof_commands"],
+>>>>>>> main
     ["cli"],
     ["__main__"],
 ]
 FORBIDDEN = {
     "records": {"torch", "transformers", "streamlit", "plotly", "pydantic", "matplotlib", "captum"},
+    "audit": {"torch", "transformers", "streamlit", "captum", "matplotlib"},
     "render": {"torch", "transformers", "streamlit", "captum", "matplotlib"},
     "dashboard": {"torch", "transformers", "captum", "fastapi"},
     "rest": {"torch", "transformers", "captum", "streamlit"},
@@ -123,6 +131,7 @@ def test_forbidden_imports(name: str) -> None:
         "import explain.client",
         "import explain.service",
         "import explain.service.worker",
+        "import explain.audit.bundle, explain.audit.listing",
     ],
 )
 def test_light_imports(statement: str) -> None:
