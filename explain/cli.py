@@ -20,11 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 import explain
-<<<<<<< HEAD
-from explain import operations
-=======
-from explain import evidence_commands, proof_commands
->>>>>>> main
+from explain import evidence_commands, operations, proof_commands
 from explain.errors import ExplainError, InputError, MethodError, outcome
 from explain.records import Explanation
 from explain.render import terminal, terminal_inside
@@ -39,8 +35,9 @@ app = typer.Typer(
 )
 evidence_commands.register(app)
 proof_commands.register(app)
-_out, _err = Console(), Console(stderr=True)
 operations.register(app)
+_out, _err = Console(), Console(stderr=True)
+
 LONGEST = 16 * 2**20
 """Bytes that are read from standard input; more is refused by length anyway."""
 VERDICT = 200

@@ -120,7 +120,6 @@ BY_CODE: dict[str, Outcome] = {
     "stopping": Outcome(503, 2),
     "model_not_found": Outcome(404, 2),
     "model_unavailable": Outcome(503, 2),
-<<<<<<< HEAD
     "invalid_json": Outcome(400, 2),
     "invalid_encoding": Outcome(400, 2),
     "client_gone": Outcome(499, 2),
@@ -133,7 +132,6 @@ BY_CODE: dict[str, Outcome] = {
     "bad_host": Outcome(400, 2),
     "key_used_before": Outcome(409, 2),
     "job_not_over": Outcome(409, 2),
-=======
     "not_evidence": Outcome(422, 2),
     "no_record": Outcome(404, 2),
     "erased": Outcome(410, 2),
@@ -142,7 +140,6 @@ BY_CODE: dict[str, Outcome] = {
     "other_model": Outcome(409, 6),
     "bad_key": Outcome(422, 2),
     "bad_store": Outcome(500, 2),
->>>>>>> main
 }
 """Codes whose outcome differs from their class's."""
 

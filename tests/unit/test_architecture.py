@@ -38,15 +38,10 @@ LAYERS = [
     ["audit"],
     ["replay"],
     ["render"],
-<<<<<<< HEAD
     ["guard", "keys", "journal", "client"],
     ["doctor"],
     ["dashboard", "rest"],
-    ["operations"],
-=======
-    ["dashboard"],
-    ["evidence_commands", "proof_commands"],
->>>>>>> main
+    ["operations", "evidence_commands", "proof_commands"],
     ["cli"],
     ["__main__"],
 ]

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import urllib.request
 from pathlib import Path
 
 import explain
 from explain.checks import checkers
 from explain.engine import Model
+from explain.rest.face import ROUTES
+from explain.service import Service
+from explain.service.models import Models
+from tests import rest
 from tests.benchmarks import comparison
+from tests.engines import Inline
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -54,6 +60,31 @@ def test_python_example_runs(sentiment: Model, capsys) -> None:  # type: ignore[
     assert code is not None
     exec(code[1], {})  # noqa: S102 - our own README
     assert capsys.readouterr().out.startswith("POSITIVE\n")
+
+
+def test_rest_examples_run(sentiment: Model, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    section = README.read_text("utf-8").split("## REST\n")[1].split("\n## ")[0]
+    code = re.search(r"```python\n(.*?)```", section, re.S)
+    calls = re.findall(r"curl http://localhost:8600(\S+) .*-d '(.*)'", section)
+    assert code is not None
+    assert len(calls) == 3
+    engine = Service(Inline(Models(1, 4_000, lambda name: sentiment)))
+    with rest.served(tmp_path, engine, model="sentiment") as address:
+        exec(code[1].replace("http://localhost:8600", address), {})  # noqa: S102 - our own README
+        for path, body in calls:
+            asked = urllib.request.Request(address + path, body.encode(), {"Content-Type": "application/json"})
+            with urllib.request.urlopen(asked) as answer:
+                assert answer.status in (200, 202)
+    engine.stop(0)
+    assert capsys.readouterr().out.splitlines()[-2:] == ["POSITIVE", "POSITIVE"]
+
+
+def test_every_address_is_in_the_readme() -> None:
+    section = README.read_text("utf-8").split("## REST\n")[1].split("\n## ")[0]
+    for route in ROUTES:
+        path, _, verb = route.path.partition(":")
+        assert path in section, route.path
+        assert not verb or f":{verb}" in section, route.path
 
 
 def test_files_that_the_readme_names_exist() -> None:
