@@ -37,7 +37,6 @@ evidence_commands.register(app)
 proof_commands.register(app)
 operations.register(app)
 _out, _err = Console(), Console(stderr=True)
-
 LONGEST = 16 * 2**20
 """Bytes that are read from standard input; more is refused by length anyway."""
 VERDICT = 200

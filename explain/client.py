@@ -41,7 +41,7 @@ class Client:
         Args:
             text: the text, or the two of a pair.
             progress: called with a Progress while the service works.
-            parameters: methods, params, target, checks and so on; `attention` as a list of layers.
+            parameters: methods, params, target, checks and so on.
 
         Raises:
             ExplainError: what the service refused, as the class that Python would have raised.

@@ -48,7 +48,8 @@ async def explain(request: Request) -> Response:
     here = face(request)
     ask = bodies.parsed(asks.Explain, await bodies.body(request, here.settings))
     model = here.served.find(ask.parameters.model)
-    questions = asks.explanations(ask.inputs, ask.parameters, here.settings)
+    layers = await running.layers(here, model, ask.parameters.attention)
+    questions = asks.explanations(ask.inputs, ask.parameters, here.settings, layers)
     if stream.wanted(request):
         return await stream.stream(request, questions, model)
     return _one_or_list(await several(request, questions, model), ask.inputs)

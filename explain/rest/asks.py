@@ -59,7 +59,7 @@ class ExplainParameters(PredictParameters):
     contrast: Label | None = None
     quantity: TargetKind = "log_odds"
     granularity: Granularity = "word"
-    attention: Annotated[tuple[Annotated[int, Field(ge=0, le=1_000)], ...], Field(max_length=1_000)] | None = None
+    attention: bool | Annotated[tuple[Annotated[int, Field(ge=0, le=1_000)], ...], Field(max_length=1_000)] = False
     checks: Annotated[tuple[Named, ...], Field(max_length=100)] | None = None
     checked: Annotated[int, Field(ge=0, le=100)] | None = None
     budget: Annotated[int, Field(ge=BOUNDS["budget"][0], le=BOUNDS["budget"][1])] = Request.budget
@@ -139,12 +139,16 @@ def texts_of(inputs: Any, limits: Settings) -> list[tuple[str, ...]]:
     return found
 
 
-def explanations(inputs: Any, parameters: ExplainParameters, limits: Settings) -> list[Request]:
-    """A question for every input; raises InputError or MethodError where that is known without the model."""
+def explanations(inputs: Any, parameters: ExplainParameters, limits: Settings, layers: int = 0) -> list[Request]:
+    """A question for every input; raises InputError or MethodError where that is known without the model.
+
+    `layers` is how many the model has; it matters only where the attention of all of them is wanted.
+    """
     for name, most in (("budget", limits.max_budget), ("orders", limits.max_orders)):
         if getattr(parameters, name) > most:
             raise InputError(f"{name} may be at most {most:,} in a request to this service.", code=f"bad_{name}")
     wanted = {name: getattr(parameters, name) for name in type(parameters).model_fields if name != "model"}
+    wanted["attention"] = tuple(range(layers)) if parameters.attention is True else parameters.attention or None
     return [asking.request(texts, **wanted) for texts in texts_of(inputs, limits)]
 
 

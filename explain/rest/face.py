@@ -33,6 +33,9 @@ class Engine(Protocol):
     def stopping(self) -> bool:
         """Whether it takes no new ones."""
 
+    def info(self, model: str) -> Job:
+        """Ask which network it is; raises BusyError."""
+
     def submit(
         self,
         request: Question,

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from explain.errors import InputError
-from explain.rest import answers, asks, bodies
+from explain.rest import answers, asks, bodies, running
 from explain.rest.answering import EXPLANATION, OPTIONS, PREDICTION, TEXT, several
 from explain.rest.face import face, route
 from explain.rest.served import Named
@@ -82,7 +82,8 @@ async def explain(request: Request) -> Response:
     model = _model(request)
     ask = bodies.parsed(asks.ExplainInstances, await bodies.body(request, here.settings))
     _agrees(ask.parameters.model, model)
-    questions = asks.explanations(ask.instances, ask.parameters, here.settings)
+    layers = await running.layers(here, model, ask.parameters.attention)
+    questions = asks.explanations(ask.instances, ask.parameters, here.settings, layers)
     return _wrapped("explanations", await several(request, questions, model))
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from explain import canonical
 from explain.errors import InputError
-from explain.rest import answers, asks, bodies, stream
+from explain.rest import answers, asks, bodies, running, stream
 from explain.rest.board import Entry
 from explain.rest.face import face, holder, route
 from explain.service import Question
@@ -54,8 +54,10 @@ async def submit(request: Request) -> Response:
     if key is not None and not _KEY.fullmatch(key):
         raise InputError("An Idempotency-Key has 1 to 255 printable characters.", code="bad_request")
     model = here.served.find(ask.parameters.model)
-    make = asks.explanations if ask.task == "explain" else asks.predictions
-    questions: Sequence[Question] = make(ask.inputs, ask.parameters, here.settings)
+    questions: Sequence[Question] = asks.predictions(ask.inputs, ask.parameters, here.settings)
+    if ask.task == "explain":
+        layers = await running.layers(here, model, ask.parameters.attention)
+        questions = asks.explanations(ask.inputs, ask.parameters, here.settings, layers)
     entry = Entry(who.name, ask.task, model, questions, answers.request_id(request))
     entry, fresh = here.board.start(here, entry, key, hashlib.sha256(raw).hexdigest())
     where = f"{request.scope.get('root_path', '')}/v1/jobs/{entry.id}"

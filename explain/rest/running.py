@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explain import canonical
 from explain.errors import BusyError, Cancelled, ExplainError
+from explain.records import ModelInfo
 from explain.rest.served import Named
 from explain.service import Job, Question
 
@@ -58,6 +59,18 @@ async def over(job: Job, gone: Callable[[], Awaitable[bool]] | None = None) -> A
     finally:
         if not job.over:
             job.cancel()
+
+
+async def layers(here: Face, model: Named, attention: Any) -> int:
+    """How many layers the model has, asked only where the attention of all of them is wanted; else 0."""
+    if attention is not True:
+        return 0
+    job = here.engine().info(model.source)
+    async for _ in over(job):
+        pass
+    if isinstance(job.seen, ModelInfo):
+        return job.seen.n_layers
+    raise outward(job.error or Cancelled("The question was cancelled."), model)
 
 
 def answer(job: Job, model: Named) -> bytes:

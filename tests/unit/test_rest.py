@@ -46,6 +46,13 @@ def test_the_same_bytes_as_python_and_command_line(web: TestClient, tiny: Model,
     assert web.post("/v1/predict", json={"inputs": TEXT}).text == tiny.predict(TEXT).to_json()
 
 
+def test_attention_of_all_layers(web: TestClient, tiny: Model) -> None:
+    asked = {"methods": ["saliency"], "checks": [], "attention": True}
+    theirs = web.post("/v1/explain", json={"inputs": TEXT, "parameters": asked})
+    assert undated(theirs.text) == undated(tiny.explain(TEXT, **asked).to_json())  # type: ignore[arg-type]
+    assert theirs.json()["attention"]
+
+
 def test_lists_and_pairs_keep_their_order(web: TestClient, tiny: Model) -> None:
     texts = ["a good film", "a very dull plot"]
     body = {"inputs": texts, "parameters": {"checks": []}}
