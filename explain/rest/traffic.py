@@ -7,7 +7,7 @@ import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from explain import journal
@@ -41,6 +41,8 @@ class Traffic:
         self.metrics.began()
         try:
             await self.app(scope, receive, watched)
+        except ClientDisconnect:  # nobody is left to answer, and nothing is wrong
+            pass
         except Exception:  # the answer must be ours, and the log must not hold the exception's words
             self.metrics.fault(scope["request_id"])
             if not status:
