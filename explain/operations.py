@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from explain.errors import InputError
@@ -92,12 +91,10 @@ def settings(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     if as_json:
         print(json.dumps(values, indent=2))  # noqa: T201
         return
-    table = Table("variable", "value", "meaning", box=None, pad_edge=False)
     for name, info in Settings.model_fields.items():
         variable = f"EXPLAIN_{name.upper()}"
-        value = Text(_said(values[name]), style="bold" if variable in os.environ else "")
-        table.add_row(Text(variable), value, Text(info.description or "", "dim"))
-    Console().print(table)
+        said = Text(f"{variable}={_said(values[name])}", style="bold" if variable in os.environ else "")
+        Console().print(said, Text(f"  {info.description or ''}", "dim"), soft_wrap=True)
 
 
 def _said(value: Any) -> str:
