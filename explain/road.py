@@ -120,11 +120,12 @@ class SumStep(Record):
 class FeedForwardStep(Record):
     """The feed-forward part: output = hidden · out + constant.
 
-    hidden = activation(before), or activation(gate) · before with a gate. `lengths` is how long a vector each neuron
+    hidden = activation(before), or activation(gate) · before with a gate; these and `given` are None where they were not
+    seen. `lengths` is how long a vector each neuron
     adds: |hidden| times the length of its row in the last matrix.
     """
 
-    given: Float32[np.ndarray, "D"]
+    given: Float32[np.ndarray, "D"] | None
     gate: Float32[np.ndarray, "N"] | None
     before: Float32[np.ndarray, "N"] | None
     activation: str
@@ -147,7 +148,8 @@ class HeadStep(Record):
 class AnswerStep(Record):
     """The classification head: logits = weight · vector + bias. `reads` is the token that the vector comes from.
 
-    `reads` is None where the vector mixes several tokens.
+    `reads` is None where the vector mixes several tokens, or where the way from the last block was not found. `steps`
+    chain: each is given what the one before made. With `decoder`, `reads` is a place of the decoder, not of the block.
     """
 
     reads: int | None
@@ -156,6 +158,7 @@ class AnswerStep(Record):
     weight: Float32[np.ndarray, "C K"]
     bias: Float32[np.ndarray, "C"]
     logits: Float32[np.ndarray, "C"]
+    decoder: bool = False
 
 
 @dataclass(frozen=True, eq=False)

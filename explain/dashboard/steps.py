@@ -201,8 +201,7 @@ def _feed_forward(road: Road) -> None:
     st.html(html.heading("Feed-forward: the neurons", render.neuron_sentence(road)))
     if feed is None:
         return
-    inner = r"g(W_1 x + b_1)" if feed.gate is None else r"(g(W_g x) \odot W_1 x)"
-    st.latex(rf"y = W_2\,{inner} + b_2")
+    st.latex(worked.feed_forward(feed))
     if example := worked.neuron(road):
         st.latex(example)
     if feed.activation:
@@ -219,14 +218,7 @@ def _output(road: Road) -> None:
     if found is None:
         st.html(html.heading("Output layer", road.reasons.get("answer", "")))
         return
-    reads = "a mixture of tokens" if found.reads is None else f"token {found.reads}, “{render.name(road, found.reads)}”"
-    st.html(
-        html.heading(
-            "Output layer: from a vector to logits",
-            f"After the last layer the head reads {reads}, whichever token you follow, and multiplies one vector of "
-            f"{len(found.vector)} numbers with one row of weights for each outcome.",
-        )
-    )
+    st.html(html.heading("Output layer: from a vector to logits", render.output_sentence(road)))
     st.latex(r"z_c = w_c \cdot h + b_c")
     st.latex(worked.logit(road))
     st.html(render.table(("outcome", "w · h", "constant", "logit"), render.answer_rows(road)))

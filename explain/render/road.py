@@ -278,6 +278,23 @@ def neuron_sentence(road: Road) -> str:
     )
 
 
+def output_sentence(road: Road) -> str:
+    """Which vector the classification head multiplies, and where it comes from."""
+    found = road.answer
+    if found is None:
+        return road.reasons.get("answer", "")
+    if found.reads is None:
+        reads = "a vector that is not one token's state: several are mixed, or the way to it was not seen"
+    elif found.decoder:
+        reads = f"the decoder's state at place {found.reads}, which has looked at every token of the encoder"
+    else:
+        reads = f"token {found.reads}, “{name(road, found.reads)}”, whichever token you follow"
+    return (
+        f"After the last layer the head reads {reads}. It multiplies one vector of {len(found.vector)} numbers with one "
+        "row of weights for each outcome."
+    )
+
+
 def answer_rows(road: Road) -> list[tuple[str, ...]]:
     """Each outcome's logit as a product and a constant."""
     found = road.answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from explain.render.road import fixed
-from explain.road import NormStep, Road
+from explain.road import FeedForwardStep, NormStep, Road
 
 
 def add(road: Road) -> str:
@@ -32,6 +32,14 @@ def norm(step: NormStep) -> str:
     tail = f" + {_bracketed(shift)}" if step.shift.any() else ""
     spread = rf"\sqrt{{{step.deviation:.3f}^2 + \varepsilon}}"
     return rf"y_0 = {_bracketed(gain)} \cdot \frac{{{top}}}{{{spread}}}{tail} = {after:.3f}"
+
+
+def feed_forward(feed: FeedForwardStep) -> str:
+    """The feed-forward as a formula; from the neurons h on where what goes into them was not seen."""
+    if feed.before is None:
+        return r"y = W_2\,h + b_2"
+    inner = r"g(W_1 x + b_1)" if feed.gate is None else r"(g(W_g x) \odot W_1 x)"
+    return rf"y = W_2\,{inner} + b_2"
 
 
 def neuron(road: Road) -> str:
