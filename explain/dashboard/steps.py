@@ -65,8 +65,7 @@ def _embedding(road: Road) -> None:
     st.html(
         html.heading(
             "Embedding: from a number to a vector",
-            f"Id {road.tokens.ids[road.token]} is a row in a table of vectors. What enters the first layer is this row"
-            + (" plus what else is looked up for this place." if found is not None and len(found.parts) > 1 else "."),
+            render.embedding_sentence(road),
         )
     )
     if found is not None:
@@ -222,9 +221,8 @@ def _output(road: Road) -> None:
     st.latex(r"z_c = w_c \cdot h + b_c")
     st.latex(worked.logit(road))
     st.html(render.table(("outcome", "w · h", "constant", "logit"), render.answer_rows(road)))
-    index = road.target.index or 0
+    index, shown = render.outcome(road)
     _picture(figures.contributions(found, index), "contributions")
-    shown = road.model.labels[index] if index < len(road.model.labels) else "the outcome"
     st.caption(html.markdown(worked.products(road, shown)))
     _numbers(render.table(("dimension", "weight", "number", "product"), render.product_rows(road)))
     rows = [

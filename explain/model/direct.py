@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from explain.errors import ModelError
 from explain.model.heads import Heads
-from explain.model.inside import blocks
+from explain.model.inside import blocks, has_decoder
 from explain.model.recognise import as_norm, is_leaf
 from explain.model.road import parts, walk
 from explain.model.rows import Row
@@ -77,7 +77,7 @@ def _found(
     runner: Runner, row: Row, meter: Meter
 ) -> tuple[list[tuple[nn.Module, nn.Module]], dict[nn.Module, NormStep], list[Heads]]:
     """The matrices that write into the stream, block by block; the norms on the way; the heads."""
-    if getattr(getattr(runner.module, "config", None), "is_encoder_decoder", False):
+    if has_decoder(runner.module):
         raise ModelError(
             f"{runner.info.architecture} reads its encoder through a decoder, whose parts would count as the detour of "
             "others, so direct contributions cannot be told apart.",

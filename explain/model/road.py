@@ -17,7 +17,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from explain.errors import ModelError
-from explain.model.heads import Heads, observe
+from explain.model.heads import HIDDEN, Heads, observe
 from explain.model.inside import blocks
 from explain.model.recognise import TOLERANCE, as_matrix, as_norm, is_leaf, plain, same
 from explain.model.rows import Row
@@ -36,6 +36,7 @@ class Walk:
     heads: Heads | None
     logits: Float32[np.ndarray, "C"]
     reasons: dict[str, str] = field(default_factory=dict)
+    places: int = 0  # that the model has a vector for, where its configuration says so
 
     def row(self, tensor: Tensor | None) -> Tensor:
         """The token's vector in a tensor (1, T, K) or (T, K), or (K,) where all tokens share one."""
@@ -71,8 +72,9 @@ def walk(runner: Runner, row: Row, meter: Meter, layer: int, token: int) -> Walk
             reasons["attention"] = str(error)
             with recording(runner.module, stack, layer) as tape:
                 values = runner.values([row], meter)
+        places = getattr(getattr(runner.module, "config", None), "max_position_embeddings", None) or 0
         logits = runner.task.read(tape.outputs).float()[0].cpu().numpy()
-    return Walk(tape, token, float(values[0]), heads, logits, reasons)
+    return Walk(tape, token, float(values[0]), heads, logits, reasons, places)
 
 
 def attention(found: Walk, head: int) -> AttentionStep | None:
@@ -84,7 +86,7 @@ def attention(found: Walk, head: int) -> AttentionStep | None:
     query, key, value = h.query[head], h.key[group], h.value[group]
     scores = key @ query[t] * np.float32(h.scaling)  # (T,)
     logits = scores if h.logits is None else h.logits[head, t]
-    visible = logits > -1e30
+    visible = logits > HIDDEN
     bias = np.where(visible, logits - scores, 0).astype(np.float32)
     bias[np.abs(bias) < TOLERANCE * max(1.0, float(np.abs(scores).max()))] = 0
     call = _projection(found)
@@ -103,6 +105,7 @@ def attention(found: Walk, head: int) -> AttentionStep | None:
         mixed=h.output[head, t],
         projected=None if given is None else given.astype(np.float32),
         output=None if call is None else plain(found.row(call.made)),
+        sink=0.0 if h.sink is None else float(h.sink[head, t]),
     )
 
 
@@ -173,9 +176,7 @@ def feed_forward(found: Walk) -> FeedForwardStep | None:
     )
 
 
-def _neurons(
-    found: Walk, calls: list[Call], hidden: Tensor
-) -> tuple[Tensor | None, Tensor | None, str, Tensor | None]:
+def _neurons(found: Walk, calls: list[Call], hidden: Tensor) -> tuple[Tensor | None, Tensor | None, str, Tensor | None]:
     """What goes into the activation, its gate, the activation's name, and what the matrices before it are given."""
     width = len(hidden)
     ups = [c for c in calls if c.matrix and c.made.shape[-1] == width]

@@ -104,7 +104,9 @@ def _decoders(module: nn.Module) -> list[nn.ModuleList]:
     """The stacks of an encoder-decoder that lie in no other stack, the encoder's among them; else none."""
     if not getattr(getattr(module, "config", None), "is_encoder_decoder", False):
         return []
-    inner = {id(m) for parent in module.modules() if isinstance(parent, nn.ModuleList) for m in list(parent.modules())[1:]}
+    inner = {
+        id(m) for parent in module.modules() if isinstance(parent, nn.ModuleList) for m in list(parent.modules())[1:]
+    }
     return [m for m in module.modules() if isinstance(m, nn.ModuleList) and len(m) and id(m) not in inner]
 
 

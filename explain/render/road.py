@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from explain.render.html import text
 from explain.render.pieces import visible
@@ -129,7 +129,7 @@ def product_rows(road: Road, count: int = 16) -> list[tuple[str, ...]]:
     found = road.answer
     if found is None:
         return []
-    weight = found.weight[min(road.target.index or 0, len(found.weight) - 1)].astype(float)
+    weight = found.weight[outcome(road)[0]].astype(float)
     vector = found.vector.astype(float)
     order = np.argsort(-np.abs(weight * vector), kind="stable")[:count].tolist()
     return [(f"dim {i}", *(fixed(x, 4) for x in (weight[i], vector[i], weight[i] * vector[i]))) for i in order]
@@ -164,6 +164,27 @@ def token_rows(road: Road) -> list[tuple[str, ...]]:
         )
         for t, s in enumerate(tokens.strings)
     ]
+
+
+def embedding_sentence(road: Road) -> str:
+    """What the token's id becomes."""
+    start = f"Id {road.tokens.ids[road.token]} is a row in a table of vectors. "
+    if road.embedding is None:
+        return f"{start}What enters the first layer is made from this row, in a way that is not shown here."
+    more = " plus what else is looked up for this place" if len(road.embedding.parts) > 1 else ""
+    return f"{start}What enters the first layer is this row{more}."
+
+
+def outcome(road: Road) -> tuple[int, str]:
+    """The row of the head's matrix that the explained outcome's logit comes from, and the name of that logit.
+
+    A binary head has one logit only: the second label's, whichever of the two is explained.
+    """
+    labels, count = road.model.labels, 0 if road.answer is None else len(road.answer.logits)
+    if count == 1:
+        return 0, labels[-1] if labels else "the outcome"
+    index = min(road.target.index or 0, max(0, count - 1))
+    return index, labels[index] if index < len(labels) else "the outcome"
 
 
 def embedding_rows(road: Road) -> list[tuple[str, ...]]:
@@ -210,18 +231,26 @@ def attention_sentence(road: Road) -> str:
         said = road.reasons.get("attention", "")
         return f"{said} The Attention page shows its weights, where the model gives them."
     best = np.argsort(-found.weights, kind="stable")[:2].tolist()
+    away = f" It gives {percent(found.sink)} of its weight to no token (a sink)." if found.sink else ""
     named = " and ".join(f"“{name(road, j)}” ({percent(float(found.weights[j]))})" for j in best)
-    hidden = int((~found.visible).sum())
-    mask = (
-        f" {hidden} later tokens are masked." if hidden else " Nothing is masked: every token may look at every other."
-    )
+    mask = mask_sentence(found.visible, road.token)
     added = ""
     if found.projected is not None and found.output is not None:
         added = (
             f" After the output projection this head adds a vector of length {number(length(found.projected), 2)}; "
             f"all heads together add {number(length(found.output), 2)}."
         )
-    return f"“{name(road, road.token)}” looks most at {named}.{mask}{added}"
+    return f"“{name(road, road.token)}” looks most at {named}.{away} {mask}{added}"
+
+
+def mask_sentence(visible: Bool[np.ndarray, "T"], token: int) -> str:
+    """How many earlier and later tokens this one may not look at."""
+    earlier, later = int((~visible[:token]).sum()), int((~visible[token + 1 :]).sum())
+    counts = [f"{n} {name}" for n, name in ((earlier, "earlier"), (later, "later")) if n]
+    if not counts:
+        return "Nothing is masked: this token may look at every token."
+    one = earlier + later == 1
+    return f"{' and '.join(counts)} token{'' if one else 's'} {'is' if one else 'are'} masked."
 
 
 def norm_rows(steps: Sequence[NormStep]) -> list[tuple[str, ...]]:
@@ -290,8 +319,8 @@ def output_sentence(road: Road) -> str:
     else:
         reads = f"token {found.reads}, “{name(road, found.reads)}”, whichever token you follow"
     return (
-        f"After the last layer the head reads {reads}. It multiplies one vector of {len(found.vector)} numbers with one "
-        "row of weights for each outcome."
+        f"After the last layer the head reads {reads}. It multiplies one vector of {len(found.vector)} numbers with "
+        "one row of weights for each outcome."
     )
 
 

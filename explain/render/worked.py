@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from explain.render.road import fixed
+from explain.render.road import fixed, outcome
 from explain.road import FeedForwardStep, NormStep, Road
 
 
@@ -55,11 +55,11 @@ def neuron(road: Road) -> str:
 
 
 def logit(road: Road) -> str:
-    """The explained outcome's logit; empty where the head was not found."""
+    """The logit of the row that is shown for the explained outcome; empty where the head was not found."""
     found = road.answer
     if found is None:
         return ""
-    c = min(road.target.index or 0, len(found.logits) - 1)
+    c, _ = outcome(road)
     product = float(found.weight[c].astype(float) @ found.vector)
     return rf"z_{{{c}}} = {product:.3f} + {_bracketed(float(found.bias[c]))} = {float(found.logits[c]):.3f}"
 
@@ -69,7 +69,7 @@ def products(road: Road, outcome: str, shown: int = 16) -> str:
     found = road.answer
     if found is None:
         return ""
-    c = min(road.target.index or 0, len(found.logits) - 1)
+    c, _ = outcome(road)
     values = found.weight[c].astype(float) * found.vector
     order = np.argsort(-np.abs(values), kind="stable")
     sizes = np.abs(values[order])

@@ -49,7 +49,10 @@ def t5() -> Model:
 def chains(road: Road) -> bool:
     """Is every step given what the one before made, and the head what the last one made?"""
     steps = road.answer.steps
-    vectors = [*((a.made, b.given) for a, b in zip(steps, steps[1:], strict=False)), (steps[-1].made, road.answer.logits)]
+    vectors = [
+        *((a.made, b.given) for a, b in zip(steps, steps[1:], strict=False)),
+        (steps[-1].made, road.answer.logits),
+    ]
     return all(np.allclose(a, b, atol=1e-4) for a, b in vectors)
 
 
