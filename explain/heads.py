@@ -56,7 +56,8 @@ class HeadsReport(Report):
     case of is left out. `read` are the positions of the last layer that move the answer, by the slope there: all where
     that cannot be asked. `position` is the one (None: several). `rollout` rows are positions of the last layer, columns
     input tokens. `flow` is what each input token can send to `position` (None for texts of more than 64 tokens, and
-    where there is no one position). `decoder_layers` have attention too, and are left out. `difference` is how far the answer of the recorded passes was from a plain one.
+    where there is no one position). `decoder_layers` have attention too, and are left out.
+    `difference` is how far the answer of the recorded passes was from a plain one.
     """
 
     kind: Literal["encoder", "causal"]

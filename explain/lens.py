@@ -24,8 +24,8 @@ PATCH_CAVEAT = (
     "Read it beside its control, a random change of the same length, and beside the other direction."
 )
 DIRECT_CAVEAT = (
-    "Approximate: norms of the stream are held at the scale that they have for this text and the head is replaced by its "
-    "slope here. What a part does through later layers is not counted."
+    "Approximate: norms of the stream are held at the scale that they have for this text and the head is replaced by "
+    "its slope here. What a part does through later layers is not counted."
 )
 
 

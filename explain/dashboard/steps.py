@@ -10,6 +10,7 @@ import streamlit as st
 from explain.render import html, worked
 from explain.render import road as render
 from explain.render import road_figures as figures
+from explain.render import road_sentences as say
 from explain.road import Road
 
 POSITIONS = {
@@ -65,7 +66,7 @@ def _embedding(road: Road) -> None:
     st.html(
         html.heading(
             "Embedding: from a number to a vector",
-            render.embedding_sentence(road),
+            say.embedding_sentence(road),
         )
     )
     if found is not None:
@@ -106,7 +107,7 @@ def _embedding(road: Road) -> None:
 
 def _attention(road: Road) -> None:
     found = road.attention
-    st.html(html.heading(f"Self-attention: layer {road.layer}, head {road.head}", render.attention_sentence(road)))
+    st.html(html.heading(f"Self-attention: layer {road.layer}, head {road.head}", say.attention_sentence(road)))
     if found is None:
         return
     best = int(found.weights.argmax())
@@ -197,7 +198,7 @@ def _norm(road: Road) -> None:
 
 def _feed_forward(road: Road) -> None:
     feed = road.feed_forward
-    st.html(html.heading("Feed-forward: the neurons", render.neuron_sentence(road)))
+    st.html(html.heading("Feed-forward: the neurons", say.neuron_sentence(road)))
     if feed is None:
         return
     st.latex(worked.feed_forward(feed))
@@ -217,7 +218,7 @@ def _output(road: Road) -> None:
     if found is None:
         st.html(html.heading("Output layer", road.reasons.get("answer", "")))
         return
-    st.html(html.heading("Output layer: from a vector to logits", render.output_sentence(road)))
+    st.html(html.heading("Output layer: from a vector to logits", say.output_sentence(road)))
     st.latex(r"z_c = w_c \cdot h + b_c")
     st.latex(worked.logit(road))
     st.html(render.table(("outcome", "w · h", "constant", "logit"), render.answer_rows(road)))

@@ -189,7 +189,7 @@ def _attend(
 def _in_the_open(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: dict[str, Any]
 ) -> tuple[Tensor, Tensor, Tensor, float, Tensor | None]:
-    """Attention step by step: output (N, T, H, e), weights and logits (N, H, T, T), scaling, sinks' shares (N, H, T)."""
+    """Attention step by step: output (N, T, H, e), weights and logits (N, H, T, T), scaling, sinks (N, H, T)."""
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)  # (N, H, T, d)
     given = options.get("scaling")

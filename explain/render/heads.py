@@ -89,7 +89,8 @@ def about_head(report: HeadsReport, layer: int, head: int) -> str:
         )
     s = {name: float(values[layer, head]) for name, values in report.statistics.items()}
     said.append(
-        f"It puts {percent(s['special'])} of the weight of ordinary words on special tokens, {percent(s['previous'])} on the token "
+        f"It puts {percent(s['special'])} of the weight of ordinary words on special tokens, "
+        f"{percent(s['previous'])} on the token "
         f"before and {percent(s['itself'])} on the token itself, and looks {s['distance']:.1f} tokens far."
     )
     return " ".join(said)

@@ -157,7 +157,8 @@ def hide(report: HeadsReport) -> None:
             list(words),
             key="masked",
             format_func=lambda i: words.get(i, "") + (f" ({i + 1})" if names.count(words.get(i, "")) > 1 else ""),
-            help="They are replaced by the mask token, or by the one that the tokenizer has for it, before the model reads: watch the decision and the heads change.",
+            help="They are replaced by the mask token, or by the one that the tokenizer has for it, before "
+            "the model reads: watch the decision and the heads change.",
         )
 
 
