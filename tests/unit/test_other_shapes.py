@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def chains(road: Road) -> bool:
     """Is every step given what the one before made, and the head what the last one made?"""
     steps = road.answer.steps
     vectors = [
-        *((a.made, b.given) for a, b in zip(steps, steps[1:], strict=False)),
+        *((a.made, b.given) for a, b in pairwise(steps)),
         (steps[-1].made, road.answer.logits),
     ]
     return all(np.allclose(a, b, atol=1e-4) for a, b in vectors)
