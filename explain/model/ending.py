@@ -7,6 +7,8 @@ tokens were mixed in a way that is not followed here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,12 @@ from explain.model.road import Walk
 from explain.model.tape import Call
 from explain.road import AnswerStep, HeadStep
 
-FUNCTIONS = {"tanh": torch.tanh, "gelu": functional.gelu, "relu": torch.relu, "silu": functional.silu}
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "gelu": functional.gelu,
+    "relu": torch.relu,
+    "silu": functional.silu,
+}
 """What heads apply between two modules without a module of its own."""
 
 
@@ -69,11 +76,10 @@ def _back(calls: list[Call], vector: Tensor, hint: int) -> tuple[list[HeadStep],
 def _made(rows: Tensor, vector: Tensor, hint: int) -> tuple[int | None, str]:
     """The row that is the vector, or becomes it through one of `FUNCTIONS` (its name, else empty)."""
     order = sorted(range(len(rows)), key=lambda i: i != hint)
-    for name, function in {"": lambda x: x, **FUNCTIONS}.items():
-        for i in order:
-            if same(function(rows[i]), vector):
-                return i, name
-    return None, ""
+    plainly = next((i for i in order if same(rows[i], vector)), None)
+    if plainly is not None:
+        return plainly, ""
+    return next(((i, n) for n, f in FUNCTIONS.items() for i in order if same(f(rows[i]), vector)), (None, ""))
 
 
 def _place(found: Walk, start: Tensor, hint: int) -> int | None:
