@@ -81,10 +81,10 @@ class HeadMap(Record):
 
     Where the model has a sink (a logit without a token), rows sum to 1 − `sink`: this share is given to nothing.
     `norms` is the length of what each token (column) gives to each position (Kobayashi et al. 2020). `query` and `key`
-    explain a weight element by element: the row's softmax is over `logits`, which are query · key · `scaling`, capped
-    to cap · tanh(· / cap) where there is a `cap`, plus biases, and hidden by a mask where not `visible` (then the logit
-    is 0 and counts nothing). All are None where the architecture hides them; a mean of heads has norms (of all heads
-    together), but no query and key.
+    explain a weight element by element: weight = exp(logit − `total`) where `visible` (else a mask makes it 0), logit =
+    query · key · `scaling`, capped to cap · tanh(· / cap) where there is a `cap`, plus biases; so the biases are what
+    log(weight) + total leaves over. All are None where the architecture hides them; a mean of heads has norms (of all
+    heads together), but no query and key.
     """
 
     layer: int
@@ -95,7 +95,7 @@ class HeadMap(Record):
     query: Float32[np.ndarray, "T d"] | None = None
     key: Float32[np.ndarray, "T d"] | None = None
     scaling: float | None = None
-    logits: Float32[np.ndarray, "T T"] | None = None
+    total: Float32[np.ndarray, "T"] | None = None
     visible: Bool[np.ndarray, "T T"] | None = None
     cap: float | None = None
     sink: Float32[np.ndarray, "T"] | None = None

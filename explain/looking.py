@@ -100,11 +100,18 @@ def head_map(encoding: Encoding, info: ModelInfo, evaluate: Callable[[Ask], Answ
         parts.query[head],
         parts.key[head * len(parts.key) // len(weights)],  # grouped-query heads share a key
         parts.scaling,
-        None if parts.logits is None else np.where(parts.logits[head] > HIDDEN, parts.logits[head], 0),
+        None if parts.logits is None else _totals(parts.logits[head], weights[head]),
         None if parts.logits is None else parts.logits[head] > HIDDEN,
         parts.cap,
         None if sink is None else sink[head],
     )
+
+
+def _totals(logits: Float32[np.ndarray, "T T"], weights: Float32[np.ndarray, "T T"]) -> Float32[np.ndarray, "T"]:
+    """log Σ exp of each row, a sink included, from the largest weight: weight = exp(logit − total)."""
+    best = weights.argmax(-1)[:, None]
+    found = np.take_along_axis(logits, best, -1) - np.log(np.take_along_axis(weights, best, -1))
+    return found[:, 0].astype(np.float32)
 
 
 def _read(case: Case) -> tuple[int, ...]:

@@ -240,8 +240,8 @@ def product_sentence(head: HeadMap, query: int, key: int) -> str:
     if head.cap is not None:
         logit = float(np.tanh(logit / head.cap) * head.cap)
         said += f", capped to {signed(logit)}"
-    if head.logits is not None:
-        total = float(head.logits[query, key])
+    if head.total is not None and weight > 0:
+        total = float(np.log(weight) + head.total[query])
         if abs(total - logit) > 1e-4 * max(1.0, abs(total)):
             said += f"; a bias of {signed(total - logit)} makes that {signed(total)}"
     sink = "" if head.sink is None else f" The row gives {percent(float(head.sink[query]))} to no token (a sink)."

@@ -168,7 +168,7 @@ def heads(report: HeadsReport) -> RenderableType:
     layer, head = drawing.strongest(report)
     return Group(
         Text(visible(verdict), style="bold"),
-        Text(visible(drawing.meaning(report, quantity)), style="dim"),
+        Text(visible(drawing.meaning(report, quantity) + drawing.left_out(report)), style="dim"),
         Text(),
         table,
         Text(),

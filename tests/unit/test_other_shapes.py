@@ -30,6 +30,7 @@ from explain.model.runner import Meter
 from explain.render import further, heads, worked
 from explain.render import road as render
 from explain.render import road_sentences as say
+from explain.render.sentences import signed
 from explain.road import Road
 from explain.worked_toy import work
 from tests.cases import case_of
@@ -140,12 +141,17 @@ def test_a_window_hides_earlier_and_later_tokens(pooled: Model) -> None:
 
 def test_products_biases_and_masks_lead_to_the_weight(pooled: Model, t5: Model) -> None:
     head = t5.head(TEXT, 0, 1)
-    logits = head.query @ head.key.T * head.scaling
-    assert "a bias of" in heads.product_sentence(head, 1, 4)
-    assert not np.allclose(head.logits, logits, atol=1e-2)
-    for found in (head, pooled.head(TEXT, 0, 1)):
-        weights = np.where(found.visible, np.exp(found.logits), 0)
-        assert np.allclose(weights / weights.sum(-1, keepdims=True), found.weights, **EXACT)
+    count = len(head.tokens.ids)
+    table = t5.module.transformer.encoder.block[0].layer[0].SelfAttention  # type: ignore[union-attr,index]
+    bias = table.compute_bias(count, count)[0, 1].detach().numpy()  # type: ignore[operator]
+    logits = head.query @ head.key.T * head.scaling + bias
+    assert np.allclose(np.exp(logits - head.total[:, None]), head.weights, **EXACT)
+    assert f"a bias of {signed(float(bias[1, 4]))} makes that" in heads.product_sentence(head, 1, 4)
+    found = pooled.head(TEXT, 0, 1)
+    logits = found.query @ found.key.T * found.scaling
+    weights = np.where(found.visible, np.exp(logits - found.total[:, None]), 0)
+    assert np.allclose(weights, found.weights, **EXACT)
+    assert "a bias" not in heads.product_sentence(found, 1, 1)
     assert "a mask forbids" in heads.product_sentence(found, 1, 8)
 
 
