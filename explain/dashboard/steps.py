@@ -222,7 +222,7 @@ def _output(road: Road) -> None:
     st.latex(r"z_c = w_c \cdot h + b_c")
     st.latex(worked.logit(road))
     st.html(render.table(("outcome", "w · h", "constant", "logit"), render.answer_rows(road)))
-    index, shown = render.outcome(road)
+    index, shown = render.explained(road)
     _picture(figures.contributions(found, index), "contributions")
     st.caption(html.markdown(worked.products(road, shown)))
     _numbers(render.table(("dimension", "weight", "number", "product"), render.product_rows(road)))

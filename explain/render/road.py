@@ -129,7 +129,7 @@ def product_rows(road: Road, count: int = 16) -> list[tuple[str, ...]]:
     found = road.answer
     if found is None:
         return []
-    weight = found.weight[outcome(road)[0]].astype(float)
+    weight = found.weight[explained(road)[0]].astype(float)
     vector = found.vector.astype(float)
     order = np.argsort(-np.abs(weight * vector), kind="stable")[:count].tolist()
     return [(f"dim {i}", *(fixed(x, 4) for x in (weight[i], vector[i], weight[i] * vector[i]))) for i in order]
@@ -166,7 +166,7 @@ def token_rows(road: Road) -> list[tuple[str, ...]]:
     ]
 
 
-def outcome(road: Road) -> tuple[int, str]:
+def explained(road: Road) -> tuple[int, str]:
     """The row of the head's matrix that the explained outcome's logit comes from, and the name of that logit.
 
     A binary head has one logit only: the second label's, whichever of the two is explained.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from explain.render.road import fixed, outcome
+from explain.render.road import explained, fixed
 from explain.road import FeedForwardStep, NormStep, Road
 
 
@@ -59,7 +59,7 @@ def logit(road: Road) -> str:
     found = road.answer
     if found is None:
         return ""
-    c, _ = outcome(road)
+    c, _ = explained(road)
     product = float(found.weight[c].astype(float) @ found.vector)
     return rf"z_{{{c}}} = {product:.3f} + {_bracketed(float(found.bias[c]))} = {float(found.logits[c]):.3f}"
 
@@ -69,7 +69,7 @@ def products(road: Road, outcome: str, shown: int = 16) -> str:
     found = road.answer
     if found is None:
         return ""
-    c, _ = outcome(road)
+    c, _ = explained(road)
     values = found.weight[c].astype(float) * found.vector
     order = np.argsort(-np.abs(values), kind="stable")
     sizes = np.abs(values[order])

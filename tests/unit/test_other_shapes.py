@@ -208,7 +208,7 @@ def test_one_logit_keeps_its_own_label(tmp_path: Path) -> None:
     model = load(str(bert_folder(tmp_path, num_labels=1, problem_type="multi_label_classification", **config)))
     road = model.road("a good movie", 0, 0, 1, target="not TOXIC")
     assert road.target.index == 0
-    index, shown = render.outcome(road)
+    index, shown = render.explained(road)
     assert (index, shown) == (0, "TOXIC")
     product = float(road.answer.weight[0] @ road.answer.vector + road.answer.bias[0])
     assert product == pytest.approx(float(road.answer.logits[0]), abs=1e-5)
