@@ -46,7 +46,7 @@ def completeness(case: Case, attribution: Attribution, found: Found) -> Steps[tu
     if sampled:
         sentence += f", as they do after every round; sampling leaves a word's score uncertain by ± {word:.2g} (95 %)."
     else:
-        sentence += "." if errors is None else f"; a word's score is off by about {word:.2g} at most."
+        sentence += "." if errors is None else f"; a word's score may be off by an estimated {word:.2g}."
     if attribution.exhausted:
         status = "fail"
         sentence = f"The computing budget ended before the scores were exact: they miss the change by {relative:.2%}."
@@ -67,7 +67,9 @@ def completeness(case: Case, attribution: Attribution, found: Found) -> Steps[tu
         )
     elif status == "pass" and not sampled and word_share > WORD_ERROR:
         status = "warn"
-        sentence = f"The total is right, but a single word's score may be off by {word_share:.0%} of the largest."
+        sentence = (
+            f"The total is right, but a single word's score may be off by an estimated {word_share:.0%} of the largest."
+        )
     return (
         Check(
             "completeness",
