@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.load [--seconds 60] [--count 500] [--only L2,L12] [--nightly]
 
-The model is Fixture T, a random BERT of 4 layers and 256 dimensions. The worker has one core and who asks another, where
-there are two (`--loose`: wherever the system puts them). All targets are ratios to S (seconds of one explanation alone)
-and X (explanations a second, two clients), both measured first in the same run. `--nightly` repeats everything three
-times and shows the worst.
+The model is Fixture T, a random BERT of 4 layers and 256 dimensions. The worker has one core and who asks another,
+where there are two (`--loose`: wherever the system puts them). All targets are ratios to S (seconds of one explanation
+alone) and X (explanations a second, two clients), both measured first in the same run. `--nightly` repeats everything
+three times and shows the worst.
 """
 
 from __future__ import annotations

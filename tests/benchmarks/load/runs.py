@@ -105,7 +105,7 @@ def overload(world: World, texts: list[str], base: Base, seconds: float) -> list
         Row(
             "L4 refusals",
             "p99 ≤ 100 ms; integer Retry-After ≥ 1; obeying it: ≤ 3 tries in 95 %",
-            f"p99 {1000 * p99:.1f} ms; hint {'always' if hinted else 'NOT always'}; {soon:.0%} of {len(tries)} obedient",
+            f"p99 {1000 * p99:.1f} ms; hint {'always' if hinted else 'NOT always'}; {soon:.0%} of {len(tries)}",
             p99 <= 0.1 and hinted and soon >= 0.95,
         ),
         Row(
