@@ -24,9 +24,9 @@ from tests.benchmarks.load.runs import Row
 def once(folder: Path, wanted: Callable[[str], bool], seconds: float, count: int, pin: bool) -> list[Row]:
     """Every wanted run, once."""
     rows: list[Row] = []
-    texts = [at.text(i) for i in range(32)]
+    texts = [at.text(i) for i in range(min(32, count))]
     with at.world(folder / "T", pin) as world:
-        found = runs.base(world, texts, seconds / 2)
+        found = runs.base(world, texts, seconds / 2, min(50, count))
         print(f"S {found.service:.3f} s, X {found.peak:.2f}/s, worker {at.megabytes(world.pid):.0f} MB", flush=True)
         plan: list[tuple[str, Callable[[], Row | list[Row]]]] = [
             ("L1", lambda: runs.serial(world, count)),

@@ -53,9 +53,9 @@ def serial(world: World, count: int) -> Row:
     return Row("L1 serial", "0 errors; p99 ≤ 2 × p50", said, p99 <= 2 * p50)
 
 
-def base(world: World, texts: list[str], seconds: float) -> Base:
-    """S: median of 50 serial explanations. X: two clients that never rest."""
-    spent = world.learn((texts * 50)[: max(50, len(texts))])
+def base(world: World, texts: list[str], seconds: float, count: int = 50) -> Base:
+    """S: median of `count` serial explanations, at least one a text. X: two clients that never rest."""
+    spent = world.learn((texts * count)[: max(count, len(texts))])
     found = at.closed_loop(world.ask, texts, 2, seconds)
     return Base(statistics.median(spent), len(found) / _span(found))
 
