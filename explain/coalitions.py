@@ -8,22 +8,25 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from explain.case import Ask, Case, Replacement, Steps
+from explain.records import Target
 
 REPLACEMENTS: tuple[str, ...] = get_args(Replacement)
 AT_ONCE = 4_096
 """Rows that are prepared together: some tenths of a second, after which a cancel is seen; and some megabytes."""
 
 
-def coalition_values(case: Case, kept: Bool[np.ndarray, "N U"], how: Replacement) -> Steps[Float64[np.ndarray, "N"]]:
+def coalition_values(
+    case: Case, kept: Bool[np.ndarray, "N U"], how: Replacement, target: Target | None = None
+) -> Steps[Float64[np.ndarray, "N"]]:
     """The target's value for each row of `kept`: marked units stay, the others are replaced or removed.
 
-    Equal rows are evaluated once.
+    Equal rows are evaluated once. `target` is another scalar than the case's (None: the case's).
     """
     distinct, index = _distinct(kept)
     values = []
     for start in range(0, max(1, len(distinct)), AT_ONCE):
-        rows = [case.row() if units.all() else case.without(~units, how) for units in distinct[start : start + AT_ONCE]]
-        answer = yield Ask(rows)
+        part = distinct[start : start + AT_ONCE]
+        answer = yield Ask([case.row(target) if u.all() else case.without(~u, how, target) for u in part])
         values.append(answer.values.astype(np.float64))
     return np.concatenate(values)[index]
 

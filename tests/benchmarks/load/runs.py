@@ -105,8 +105,9 @@ def overload(world: World, texts: list[str], base: Base, seconds: float) -> list
         Row(
             "L4 refusals",
             "p99 ≤ 100 ms; integer Retry-After ≥ 1; obeying it: ≤ 3 tries in 95 %",
-            f"p99 {1000 * p99:.1f} ms; hint {'always' if hinted else 'NOT always'}; {soon:.0%} of {len(tries)}",
-            p99 <= 0.1 and hinted and soon >= 0.95,
+            f"{len(rejected)}, p99 {1000 * p99:.1f} ms; hint {'always' if hinted else 'NOT always'}; "
+            f"{soon:.0%} of {len(tries)}",
+            bool(rejected) and p99 <= 0.1 and hinted and soon >= 0.95,
         ),
         Row(
             "L5 looks during L3",
