@@ -143,7 +143,7 @@ class Work:
             encoding=encoding,
             prediction=prediction,
             target=model.task.target(
-                prediction, model.info.problem, request.target, request.contrast, request.quantity
+                prediction, model.labels, model.info.problem, request.target, request.contrast, request.quantity
             ),
             granularity=request.granularity,
             units=units_for(encoding, request),

@@ -230,9 +230,9 @@ def _output(road: Road) -> None:
     st.latex(r"z_c = w_c \cdot h + b_c")
     st.latex(worked.logit(road))
     st.html(render.table(("outcome", "w · h", "constant", "logit"), render.answer_rows(road)))
-    index = road.target.index or 0
+    index = render.explained(road)
     _picture(figures.contributions(found, index), "contributions")
-    shown = road.model.labels[index] if index < len(road.model.labels) else "the outcome"
+    shown = road.prediction.labels[road.prediction.place(road.target.index) or 0]
     st.caption(html.markdown(worked.products(road, shown)))
     _numbers(render.table(("dimension", "weight", "number", "product"), render.product_rows(road)))
     rows = [

@@ -71,7 +71,7 @@ def walk(runner: Runner, row: Row, meter: Meter, layer: int, token: int) -> Walk
             reasons["attention"] = str(error)
             with recording(runner.module, stack, layer) as tape:
                 values = runner.values([row], meter)
-        logits = runner.task.read(tape.outputs).float()[0].cpu().numpy()
+        logits = runner.raw(tape.outputs, [row])[0].cpu().numpy()
     return Walk(tape, token, float(values[0]), heads, logits, reasons)
 
 
@@ -183,8 +183,8 @@ def feed_forward(found: Walk) -> FeedForwardStep | None:
     )
 
 
-def answer(found: Walk) -> AnswerStep | None:
-    """The classification head; None where the logits do not come out of one matrix."""
+def answer(found: Walk, kept: tuple[int, ...] | None = None) -> AnswerStep | None:
+    """The head, for the outcomes that are `kept`; None where the logits do not come out of one matrix."""
     logits = torch.from_numpy(found.logits.copy())
     for call in reversed(found.tape.calls):
         if call.where != "after" or not call.matrix or call.made.shape[-1] != len(logits):
@@ -203,13 +203,14 @@ def answer(found: Walk) -> AnswerStep | None:
             places = [t for t in range(len(state)) if state.shape[-1] == len(first) and same(state[t], first)]
             reads = places[0] if places else None
         bias = getattr(call.module, "bias", None)
+        chosen = np.arange(len(logits)) if kept is None else np.array(kept)
         return AnswerStep(
             reads=reads,
             steps=tuple(steps),
             vector=plain(vector),
-            weight=plain(weight),
-            bias=np.zeros(len(logits), np.float32) if bias is None else plain(bias.detach()),
-            logits=found.logits,
+            weight=plain(weight)[chosen],
+            bias=np.zeros(len(chosen), np.float32) if bias is None else plain(bias.detach())[chosen],
+            logits=found.logits[chosen],
         )
     found.reasons["answer"] = "No matrix was found after the last block that makes the logits."
     return None

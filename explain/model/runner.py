@@ -111,13 +111,18 @@ class Runner:
     def encode(self, texts: tuple[str, ...], *, truncate: bool = False) -> Encoding:
         """Tokenize one text or a pair; raises InputError as `explain.model.encoding.encode`."""
         with self.lock:  # truncation is state of the tokenizer
-            return encode(self.tokenizer, texts, self.info.max_tokens, truncate)
+            return encode(self.tokenizer, texts, self.info.max_tokens, truncate, pairs=self.task.pairs)
 
     def embed(self, ids: Int64[np.ndarray, "T"]) -> Float32[np.ndarray, "T D"]:
         """The vectors that the model looks up for `ids`."""
         with self.lock, self._in_our_words(), torch.no_grad():
             found = lookup(self.module, self.tensor(ids[None]))  # (1, T, D)
         return found[0].float().cpu().numpy()
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Names of all outcomes, in index order, also where they are a whole vocabulary."""
+        return self.info.labels or self.task.vocabulary(self.tokenizer)
 
     @cached_property
     def mean_embedding(self) -> Float32[np.ndarray, "D"]:
@@ -148,7 +153,7 @@ class Runner:
         for group, raw in self.chunked(rows, meter or Meter(), self._raw):
             for i, output in zip(group, raw, strict=True):
                 outputs[i] = output
-        return [self.task.prediction(o, self.info.labels, self.info.problem) for o in outputs]
+        return [self.task.prediction(o, self.labels, self.info.problem) for o in outputs]
 
     def values(self, rows: Sequence[Row], meter: Meter | None = None) -> Float32[np.ndarray, "N"]:
         """The target's value for every row, without gradient."""
@@ -211,7 +216,7 @@ class Runner:
 
     def _raw(self, rows: list[Row]) -> Float32[np.ndarray, "N ..."]:
         with torch.no_grad():  # not inference_mode: what a model caches then could never be differentiated
-            return self.raw(self.call(rows)).cpu().numpy()
+            return self.raw(self.call(rows), rows).cpu().numpy()
 
     def _values(self, rows: list[Row]) -> Float32[np.ndarray, "N"]:
         with torch.no_grad():
@@ -252,11 +257,12 @@ class Runner:
 
     def score(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The target's value for each row of one chunk: (N,), differentiable."""
-        return self.valued(self.raw(outputs), rows)
+        return self.valued(self.raw(outputs, rows), rows)
 
-    def raw(self, outputs: Any) -> Tensor:
+    def raw(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The head's raw output (N, …) for one chunk, in float32."""
-        return _finite(self.task.read(outputs).float())
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
+        return _finite(self.task.read(outputs, lengths).float())
 
     def valued(self, raw: Tensor, rows: list[Row]) -> Tensor:
         """The target's value (N,) for each row, from the head's raw output."""

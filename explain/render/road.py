@@ -129,7 +129,7 @@ def product_rows(road: Road, count: int = 16) -> list[tuple[str, ...]]:
     found = road.answer
     if found is None:
         return []
-    weight = found.weight[min(road.target.index or 0, len(found.weight) - 1)].astype(float)
+    weight = found.weight[explained(road)].astype(float)
     vector = found.vector.astype(float)
     order = np.argsort(-np.abs(weight * vector), kind="stable")[:count].tolist()
     return [(f"dim {i}", *(fixed(x, 4) for x in (weight[i], vector[i], weight[i] * vector[i]))) for i in order]
@@ -278,6 +278,12 @@ def neuron_sentence(road: Road) -> str:
     )
 
 
+def explained(road: Road) -> int:
+    """The row of the head that stands for the target; the best one where the target's is not kept."""
+    rows = 1 if road.answer is None else len(road.answer.logits)
+    return min(road.prediction.place(road.target.index) or 0, rows - 1)
+
+
 def answer_rows(road: Road) -> list[tuple[str, ...]]:
     """Each outcome's logit as a product and a constant."""
     found = road.answer
@@ -286,7 +292,9 @@ def answer_rows(road: Road) -> list[tuple[str, ...]]:
     products = found.weight.astype(float) @ found.vector
     return [
         (label, number(float(p)), number(float(b)), number(float(z)))
-        for label, p, b, z in zip(road.model.labels[-len(products) :], products, found.bias, found.logits, strict=False)
+        for label, p, b, z in zip(
+            road.prediction.labels[-len(products) :], products, found.bias, found.logits, strict=False
+        )
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from explain.render.road import fixed
+from explain.render.road import explained, fixed
 from explain.road import NormStep, Road
 
 
@@ -51,7 +51,7 @@ def logit(road: Road) -> str:
     found = road.answer
     if found is None:
         return ""
-    c = min(road.target.index or 0, len(found.logits) - 1)
+    c = explained(road)
     product = float(found.weight[c].astype(float) @ found.vector)
     return rf"z_{{{c}}} = {product:.3f} + {_bracketed(float(found.bias[c]))} = {float(found.logits[c]):.3f}"
 
@@ -61,7 +61,7 @@ def products(road: Road, outcome: str, shown: int = 16) -> str:
     found = road.answer
     if found is None:
         return ""
-    c = min(road.target.index or 0, len(found.logits) - 1)
+    c = explained(road)
     values = found.weight[c].astype(float) * found.vector
     order = np.argsort(-np.abs(values), kind="stable")
     sizes = np.abs(values[order])
@@ -81,7 +81,8 @@ def probability(road: Road) -> str:
     p, z = float(found.probs[top]), found.logits.astype(float)
     if found.activation == "sigmoid":
         return rf"p = \frac{{1}}{{1 + e^{{{-z[top]:.3f}}}}} = {p:.4f}"
-    return rf"p = \frac{{1}}{{{np.exp(z - z.max()).sum():.4f}}} = {p:.4f}"
+    total = 1 / p if found.left_out else np.exp(z - z.max()).sum()  # of those left out too
+    return rf"p = \frac{{1}}{{{total:.4f}}} = {p:.4f}"
 
 
 def _bracketed(value: float) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 from explain.errors import InputError
 from explain.training import adapter, language
 from explain.training.fitting import Progress
 
-WAYS = {"text-classification": adapter.train, "text-generation": language.train}
+WAYS: dict[str, Callable[..., adapter.Report | language.Report]] = {"text-classification": adapter.train, "text-generation": language.train}
 
 
 def train(

@@ -26,6 +26,7 @@ from transformers import AutoConfig, AutoTokenizer, BertForSequenceClassificatio
 
 from explain.errors import ModelError
 from explain.model.quiet import quiet
+from explain.training.files import sha256, write_checksums
 from explain.training.fitting import (
     HEAD,
     Ids,
@@ -39,7 +40,6 @@ from explain.training.fitting import (
     fit_temperature,
     gaps,
 )
-from explain.training.files import sha256, write_checksums
 from explain.training.texts import Rated, fragments, read_labelled, read_rated, split, treebank_style
 
 LABELS = {0: "NEGATIVE", 1: "POSITIVE"}

@@ -1,15 +1,18 @@
-"""Fit a causal language model: Muon for matrices, AdamW for the rest, and halves of a batch side by side."""
+"""Fit a causal language model: Muon for matrices, AdamW for the rest.
+
+Started by `torchrun --nproc-per-node N`, each of N processes takes a part of every batch, and the first one writes.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -31,56 +34,49 @@ def optimizers(model: Any, plan: Plan) -> list[torch.optim.Optimizer]:
     ]
 
 
-def fit(
-    model: Any, corpus: Corpus, plan: Plan, folder: Path, progress: Progress, news: Callable[[], str]
-) -> float:
+def fit(model: Any, corpus: Corpus, plan: Plan, folder: Path, progress: Progress, news: Callable[[], str]) -> float:
     """Train from the last checkpoint in `folder` to the last step; the seconds spent in all runs.
 
-    Each of `workers` threads takes a part of every batch: threads that meet once a step lose less on a busy machine
-    than threads that share every product. `news` tells what else to report.
+    `news` tells what else to report.
     """
     steps, found = plan["steps"], optimizers(model, plan)
     step, spent = checkpoint.resume(folder / "state.safetensors", model, found)
     began, losses = time.monotonic() - spent, list[float]()
     weights = list(model.parameters())
+    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     model.train()
-    with ThreadPoolExecutor(plan["workers"], initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for inputs, targets in corpus.batches(plan["rows"], plan["seed"], first=step):
-            if step >= steps:
-                break
-            factor = min((step + 1) / plan["warmup"], (steps - step) / (steps * plan["cooling"]), 1.0)
-            for optimizer in found:
-                for group in optimizer.param_groups:
-                    group["lr"] = plan["learning_rate"] * factor
-            parts = np.array_split(np.arange(len(inputs)), plan["workers"])
-            sums = pool.map(lambda part, x=inputs, y=targets: _slopes(model, weights, x[part], y[part]), parts)
-            counted, total = int((targets != IGNORED).sum()), 0.0
-            for weight in weights:
-                weight.grad = torch.zeros_like(weight)
-            for loss, slopes in sums:  # in the order of the parts, whoever is ready first
-                total += loss / counted
-                for weight, slope in zip(weights, slopes, strict=True):
-                    weight.grad += slope / counted
-            torch.nn.utils.clip_grad_norm_(weights, 1.0)
-            for optimizer in found:
-                optimizer.step()
-            step += 1
-            losses.append(total)
-            if step % plan["report"] == 0 or step == steps:
-                checkpoint.save(folder / "state.safetensors", step, time.monotonic() - began, model, found)
-                minutes = (time.monotonic() - began) / 60
-                progress(f"  step {step} of {steps}: loss {np.mean(losses):.3f}, {minutes:.1f} minutes, {news()}")
-                losses.clear()
-                model.train()
+    for inputs, targets in corpus.batches(plan["rows"], plan["seed"], first=step):
+        if step >= steps:
+            break
+        factor = min((step + 1) / plan["warmup"], (steps - step) / (steps * plan["cooling"]), 1.0)
+        for optimizer in found:
+            for group in optimizer.param_groups:
+                group["lr"] = plan["learning_rate"] * factor
+            optimizer.zero_grad()
+        part = np.array_split(np.arange(len(inputs)), ranks)[rank]
+        logits = model(input_ids=torch.from_numpy(inputs[part])).logits.flatten(0, 1)
+        loss = cross_entropy(logits, torch.from_numpy(targets[part]).flatten(), ignore_index=IGNORED, reduction="sum")
+        loss = loss / int((targets != IGNORED).sum())
+        loss.backward()
+        if ranks > 1:
+            _add_up([loss.detach(), *(weight.grad for weight in weights)])
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        for optimizer in found:
+            optimizer.step()
+        step += 1
+        losses.append(loss.item())
+        if (step % plan["report"] == 0 or step == steps) and rank == 0:
+            checkpoint.save(folder / "state.safetensors", step, time.monotonic() - began, model, found)
+            minutes = (time.monotonic() - began) / 60
+            progress(f"  step {step} of {steps}: loss {np.mean(losses):.3f}, {minutes:.1f} minutes, {news()}")
+            losses.clear()
+            model.train()
     return time.monotonic() - began
 
 
-def _slopes(
-    model: Any, weights: list[Tensor], inputs: np.ndarray, targets: np.ndarray
-) -> tuple[float, tuple[Tensor, ...]]:
-    """Summed loss of some rows and its gradients, which are returned and not left on the weights."""
-    logits = model(input_ids=torch.from_numpy(inputs)).logits
-    loss = cross_entropy(
-        logits.flatten(0, 1), torch.from_numpy(targets).flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    return loss.item(), torch.autograd.grad(loss, weights)
+def _add_up(tensors: list[Tensor]) -> None:
+    """Replace each tensor by its sum over all processes, in one exchange."""
+    flat = torch.cat([t.flatten() for t in tensors])
+    dist.all_reduce(flat)
+    for tensor, total in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(total.view_as(tensor))

@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 from explain.errors import ModelError
 
 
-def save(file: Path, step: int, seconds: float, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+def save(
+    file: Path, step: int, seconds: float, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+) -> None:
     """Write weights, what the optimizers remember, the steps done and the seconds spent; whole or not at all."""
     found = {f"model.{name}": weight.detach().clone() for name, weight in model.named_parameters()}
     for number, optimizer in enumerate(optimizers):
@@ -39,7 +41,9 @@ def resume(file: Path, model: torch.nn.Module, optimizers: Sequence[torch.optim.
             owner, rest = name.split(".", 1)
             if owner == "model":
                 if rest not in weights or weights[rest].shape != saved.get_tensor(name).shape:
-                    raise ModelError(f"{file.name} is of another model. Delete it to begin anew.", code="shape_mismatch")
+                    raise ModelError(
+                        f"{file.name} is of another model. Delete it to begin anew.", code="shape_mismatch"
+                    )
                 weights[rest].copy_(saved.get_tensor(name))
             else:
                 place, what = rest.split(".", 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import tomllib
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -55,6 +57,9 @@ def train(recipe: Path, *, data: Path | None = None, out: Path | None = None, pr
     """
     plan = tomllib.loads(recipe.read_text(encoding="utf-8"))
     data, out = data or recipe.parent / plan["data"]["folder"], out or recipe.parent
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if ranks > 1 and not dist.is_initialized():
+        dist.init_process_group("gloo")
     text, held_out = read_text(data / "train.txt"), read_text(data / "dev.txt")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -68,7 +73,11 @@ def train(recipe: Path, *, data: Path | None = None, out: Path | None = None, pr
             return f"head {head} copies with {score:.2f}, {copied:.0%} of repeated tokens foretold"
 
         seconds = fit(model, corpus, plan, out / "checkpoint", progress, news)
-        save(model, tokenizer, out)
+        halve(model)
+        if ranks == 1 or dist.get_rank() == 0:
+            save(model, tokenizer, out)
+        if ranks > 1:
+            dist.barrier()
         dev = encode(tokenizer, held_out)
         loss, tokens = dev_loss(model, dev, corpus)
         score, head, copied = induction(model, corpus, plan["seed"])
@@ -148,12 +157,16 @@ def induction(
     return float(mean.max()), (int(layer), int(head)), float(np.mean(right))
 
 
+@torch.no_grad()
+def halve(model: Any) -> None:
+    """Round the weights to the half precision that they are stored in."""
+    for weight in model.parameters():
+        weight.copy_(weight.half().float())
+
+
 def save(model: Any, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
-    """Round the weights to the half precision they are stored in, and write model, tokenizer and checksums."""
+    """Write model, tokenizer and checksums."""
     out.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(weight.half().float())
     state = {name: p.detach().half().contiguous() for name, p in model.named_parameters()}
     save_file(state, out / "model.safetensors", metadata={"format": "pt"})
     (out / "model.safetensors").chmod(0o644)
