@@ -24,7 +24,7 @@ from transformers.utils import logging
 from explain import cli
 from explain.engine import Model, load
 from explain.service import Service
-from tests.tiny import bert_folder
+from tests.tiny import bert_folder, llama_folder
 
 MAIN = Path(__file__).resolve().parents[1] / "explain" / "dashboard" / "main.py"
 
@@ -52,6 +52,18 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tiny_folder: Path) -> Model:
     """The same, loaded."""
     return load(str(tiny_folder))
+
+
+@pytest.fixture(scope="session")
+def teller_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random 2-layer causal language model, on disk."""
+    return llama_folder(tmp_path_factory.mktemp("teller"))
+
+
+@pytest.fixture(scope="session")
+def teller(teller_folder: Path) -> Model:
+    """The same, loaded."""
+    return load(str(teller_folder))
 
 
 @pytest.fixture(scope="session")

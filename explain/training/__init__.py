@@ -10,7 +10,10 @@ from explain.errors import InputError
 from explain.training import adapter, language
 from explain.training.fitting import Progress
 
-WAYS: dict[str, Callable[..., adapter.Report | language.Report]] = {"text-classification": adapter.train, "text-generation": language.train}
+WAYS: dict[str, Callable[..., adapter.Report | language.Report]] = {
+    "text-classification": adapter.train,
+    "text-generation": language.train,
+}
 
 
 def train(
