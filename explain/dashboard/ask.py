@@ -93,9 +93,11 @@ def _settings(labels: tuple[str, ...], model: str, *, closed: bool) -> tuple[Req
     )
     one, two, three = st.columns(3)
     with one:
-        target = st.selectbox("Explain", [DECIDED, *labels], key="target", accept_new_options=not closed)
+        options = [DECIDED, *labels, *_typed(state.target, (DECIDED, *labels), closed)]
+        target = st.selectbox("Explain", options, key="target", accept_new_options=not closed)
     with two:
-        contrast = st.selectbox("rather than", [NOTHING, *labels], key="contrast", accept_new_options=not closed)
+        options = [NOTHING, *labels, *_typed(state.contrast, (NOTHING, *labels), closed)]
+        contrast = st.selectbox("rather than", options, key="contrast", accept_new_options=not closed)
     with three:
         quantity = st.selectbox("Measured in", list(QUANTITIES), key="quantity", format_func=QUANTITIES.__getitem__)
     one, two = st.columns(2, vertical_alignment="bottom")
@@ -141,6 +143,11 @@ def _settings(labels: tuple[str, ...], model: str, *, closed: bool) -> tuple[Req
         rationale=rationale,
     )
     return request, fixed
+
+
+def _typed(wish: str, known: tuple[str, ...], closed: bool) -> list[str]:
+    """An outcome that a person wrote or a link names, where others than those listed exist."""
+    return [wish] if not closed and wish and wish not in known else []
 
 
 def _marked(label: str, key: str, texts: tuple[str, ...], about: str) -> tuple[spans.Span, ...]:

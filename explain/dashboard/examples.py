@@ -19,7 +19,7 @@ BY_TASK: dict[str, dict[str, str]] = {
     },
     "text-generation": {
         "Beginning": "Once upon a time there was a",
-        "Name": 'The youngest brother was called Hans. "Come here," said the king, "and tell me your name." "My name is',
+        "Name": 'The youngest brother was called Hans. "Tell me your name," said the king. "My name is',
         "Opposites": "The elder sister was proud and ugly, but the younger sister was kind and",
         "Repeated": "The fox ran over the bridge to the mill. The fox ran over the bridge to the",
     },

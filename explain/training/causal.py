@@ -1,6 +1,6 @@
 """Fit a causal language model: Muon for matrices, AdamW for the rest.
 
-Started by `torchrun --nproc-per-node N`, each of N processes takes a part of every batch, and the first one writes.
+Of several processes each takes a part of every batch, and the first one writes.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from explain.training import checkpoint
 from explain.training.corpus import IGNORED, Corpus
 from explain.training.fitting import Plan, Progress
 from explain.training.muon import Muon
+from explain.training.ranks import add_up, join
 
 
 def optimizers(model: Any, plan: Plan) -> list[torch.optim.Optimizer]:
@@ -43,7 +42,7 @@ def fit(model: Any, corpus: Corpus, plan: Plan, folder: Path, progress: Progress
     step, spent = checkpoint.resume(folder / "state.safetensors", model, found)
     began, losses = time.monotonic() - spent, list[float]()
     weights = list(model.parameters())
-    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    rank, ranks = join()
     model.train()
     for inputs, targets in corpus.batches(plan["rows"], plan["seed"], first=step):
         if step >= steps:
@@ -58,8 +57,7 @@ def fit(model: Any, corpus: Corpus, plan: Plan, folder: Path, progress: Progress
         loss = cross_entropy(logits, torch.from_numpy(targets[part]).flatten(), ignore_index=IGNORED, reduction="sum")
         loss = loss / int((targets != IGNORED).sum())
         loss.backward()
-        if ranks > 1:
-            _add_up([loss.detach(), *(weight.grad for weight in weights)])
+        add_up([loss.detach(), *(weight.grad for weight in weights)])
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         for optimizer in found:
             optimizer.step()
@@ -72,11 +70,3 @@ def fit(model: Any, corpus: Corpus, plan: Plan, folder: Path, progress: Progress
             losses.clear()
             model.train()
     return time.monotonic() - began
-
-
-def _add_up(tensors: list[Tensor]) -> None:
-    """Replace each tensor by its sum over all processes, in one exchange."""
-    flat = torch.cat([t.flatten() for t in tensors])
-    dist.all_reduce(flat)
-    for tensor, total in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
-        tensor.copy_(total.view_as(tensor))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import tomllib
 from dataclasses import asdict, dataclass
@@ -17,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -27,6 +25,7 @@ from explain.training.causal import fit
 from explain.training.corpus import Corpus, encode, read_text, train_tokenizer
 from explain.training.files import sha256, write_checksums
 from explain.training.fitting import Plan, Progress
+from explain.training.ranks import join, wait
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,7 @@ def train(recipe: Path, *, data: Path | None = None, out: Path | None = None, pr
     """
     plan = tomllib.loads(recipe.read_text(encoding="utf-8"))
     data, out = data or recipe.parent / plan["data"]["folder"], out or recipe.parent
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    if ranks > 1 and not dist.is_initialized():
-        dist.init_process_group("gloo")
+    rank, _ = join()
     text, held_out = read_text(data / "train.txt"), read_text(data / "dev.txt")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -74,10 +71,9 @@ def train(recipe: Path, *, data: Path | None = None, out: Path | None = None, pr
 
         seconds = fit(model, corpus, plan, out / "checkpoint", progress, news)
         halve(model)
-        if ranks == 1 or dist.get_rank() == 0:
+        if rank == 0:
             save(model, tokenizer, out)
-        if ranks > 1:
-            dist.barrier()
+        wait()
         dev = encode(tokenizer, held_out)
         loss, tokens = dev_loss(model, dev, corpus)
         score, head, copied = induction(model, corpus, plan["seed"])

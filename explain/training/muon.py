@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from explain.training.ranks import add_up, join
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic whose iterates push every singular value towards 1; from the author's description."""
 
@@ -32,18 +34,22 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        self.rank, self.ranks = join()
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One update of every matrix that has a gradient."""
+        """One update of every matrix; several processes share the work."""
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
+            updates = []
+            for place, weight in enumerate(group["params"]):
                 state = self.state[weight]
                 if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(weight)
                 state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                update = orthogonal(weight.grad.lerp(state["momentum"], group["momentum"]))
+                mine = place % self.ranks == self.rank
+                wished = weight.grad.lerp(state["momentum"], group["momentum"])
+                updates.append(orthogonal(wished) if mine else torch.zeros_like(wished))
+            add_up(updates)
+            for weight, update in zip(group["params"], updates, strict=True):
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(update, alpha=-group["lr"] * 0.2 * max(weight.shape) ** 0.5)
