@@ -1,5 +1,6 @@
 """Picture frame of the dashboard: `streamlit run app.py` serves it."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from explain.dashboard.guard import LOCAL, LoopbackOnly
 from explain.service import service
 from explain.settings import settings
 
+DRAIN = 5.0
+"""Seconds that running work has to end once the server is asked to; pages that wait for it are gone by then."""
+
 
 @asynccontextmanager
 async def lifespan(_app):
@@ -20,6 +24,7 @@ async def lifespan(_app):
         raise SystemExit(f"Without keys the dashboard serves this machine only; server.address is {address!r}.")
     service().warm(settings().model)
     yield {}
+    await asyncio.to_thread(service().stop, DRAIN)
 
 
 app = st.App(

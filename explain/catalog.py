@@ -109,6 +109,14 @@ class Request(Record):
 
 
 @dataclass(frozen=True, eq=False)
+class PredictRequest(Record):
+    """What does the model decide? Without why. One text, or the two of a pair; `truncate` cuts what is too long."""
+
+    texts: tuple[str, ...]
+    truncate: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Progress(Record):
     """How far running work is: what is being computed, rows done, and rows in all (None: not known yet)."""
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 import explain
-from explain.errors import ExplainError, InputError, MethodError
+from explain.errors import ExplainError, InputError, MethodError, outcome
 from explain.records import Explanation
 from explain.render import terminal, terminal_inside
 from explain.render.pieces import visible
@@ -324,7 +324,7 @@ def main() -> None:
         app(standalone_mode=True)
     except ExplainError as error:
         _err.print(Text(visible(str(error)), style="red"), soft_wrap=True)
-        raise SystemExit(error.exit_code) from None
+        raise SystemExit(outcome(error).exit_code) from None
     except Exception as error:
         if "EXPLAIN_DEBUG" in os.environ:
             raise

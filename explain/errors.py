@@ -5,14 +5,20 @@
     ├── InputError      the text or the target cannot be explained
     ├── MethodError     the method is unknown, misconfigured or not applicable
     ├── AuditError      a stored record does not verify
-    ├── BusyError       the queue is full
+    ├── AccessError     who asks may not do this, or is not known
+    ├── BusyError       the queue is full, or the service is about to stop
+    ├── WorkerError     the worker ended before it answered
+    ├── TimeLimitError  the answer took longer than it may
     └── Cancelled       the person stopped the work
 
 Catch `ExplainError` to catch them all. `code` is stable and meant for programs; the message is one
-or two sentences for people: what was expected, what came, what to do next.
+or two sentences for people: what was expected, what came, what to do next. `outcome` says what a
+command line and an HTTP server answer with.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 
 class ExplainError(Exception):
@@ -22,7 +28,6 @@ class ExplainError(Exception):
     """
 
     code = "error"
-    exit_code = 2
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
@@ -54,18 +59,69 @@ class AuditError(ExplainError):
     code = "audit_error"
 
 
+class AccessError(ExplainError):
+    """Nobody is known by this key (code `unauthorized`), or this role may not do this (code `forbidden`)."""
+
+    code = "forbidden"
+
+
 class BusyError(ExplainError):
-    """The queue is full; `retry_after` says in how many seconds to come back."""
+    """The queue is full (code `busy`) or closed (code `stopping`); come back in `retry_after` seconds."""
 
     code = "busy"
 
-    def __init__(self, message: str, *, retry_after: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, retry_after: int, code: str | None = None) -> None:
+        super().__init__(message, code=code)
         self.retry_after = retry_after
+
+
+class WorkerError(ExplainError):
+    """The process that computes ended before it answered; nothing was kept, and asking again is safe."""
+
+    code = "worker_lost"
+
+
+class TimeLimitError(ExplainError):
+    """The answer took longer than one question may; the work was ended."""
+
+    code = "timeout"
 
 
 class Cancelled(ExplainError):
     """The work was stopped on request; nothing was kept."""
 
     code = "cancelled"
-    exit_code = 130
+
+
+class Outcome(NamedTuple):
+    """How an error ends a request: the HTTP status, and the exit code of the command line."""
+
+    status: int
+    exit_code: int
+
+
+OUTCOMES: dict[type[ExplainError], Outcome] = {
+    ModelError: Outcome(422, 2),
+    InputError: Outcome(422, 2),
+    MethodError: Outcome(422, 2),
+    AuditError: Outcome(422, 3),
+    AccessError: Outcome(403, 2),
+    BusyError: Outcome(429, 2),
+    WorkerError: Outcome(503, 2),
+    TimeLimitError: Outcome(504, 2),
+    Cancelled: Outcome(499, 130),
+    ExplainError: Outcome(500, 2),
+}
+"""The outcome of each class; a subclass without a line of its own takes its parent's."""
+BY_CODE: dict[str, Outcome] = {
+    "unauthorized": Outcome(401, 2),
+    "stopping": Outcome(503, 2),
+    "model_not_found": Outcome(404, 2),
+    "model_unavailable": Outcome(503, 2),
+}
+"""Codes whose outcome differs from their class's."""
+
+
+def outcome(error: ExplainError) -> Outcome:
+    """The HTTP status and exit code of an error."""
+    return BY_CODE.get(error.code) or next(OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,13 @@ class Record:
                 object.__setattr__(self, f.name, value)
             elif isinstance(value, list):
                 object.__setattr__(self, f.name, tuple(value))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickling and copying make writeable arrays; a record's are not."""
+        self.__dict__.update(state)
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
 
     @property
     def digest(self) -> str:

@@ -23,6 +23,13 @@ class Settings(BaseSettings):
     token_budget: int = Field(1_024, ge=1, description="padded tokens in one pass through the model")
     allow_download: bool = Field(True, description="may models be fetched from the Hub by name")
     hub_timeout: float = Field(5.0, gt=0, description="seconds to wait for the Hub before saying it is unreachable")
+    queue: int = Field(16, ge=1, le=10_000, description="questions that may wait for a model")
+    seconds: float = Field(120, gt=0, description="longest work on one question of a page or a REST call")
+    job_seconds: float = Field(3_600, gt=0, description="longest work on one background job")
+    models: int = Field(2, ge=1, description="models that stay loaded")
+    model_memory: int = Field(4_000, ge=1, description="megabytes of weights that stay loaded, beside the last model")
+    cache_seconds: float = Field(900, ge=0, le=900, description="how long an answer is kept in memory; 0: not at all")
+    cache_entries: int = Field(256, ge=0, description="answers that are kept in memory")
     model: str = Field("sentiment", description="the model that the dashboard opens with")
 
 

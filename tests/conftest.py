@@ -23,13 +23,21 @@ from transformers.utils import logging
 
 from explain import cli
 from explain.engine import Model, load
-from explain.service import Service
+from explain.service import Service, service
+from tests.engines import Inline
 from tests.tiny import bert_folder, llama_folder
 
 MAIN = Path(__file__).resolve().parents[1] / "explain" / "dashboard" / "main.py"
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_worker_stays() -> Iterator[None]:
+    """A page that a test drives without a service of its own shares this process's, which ends with the tests."""
+    yield
+    service().stop(0)
 
 
 @pytest.fixture(autouse=True)
@@ -95,8 +103,8 @@ def undated(text: str) -> str:
 
 
 def dashboard(folder: Path, patch: pytest.MonkeyPatch) -> AppTest:
-    """A new session of the dashboard, with a service of its own and the model in `folder`."""
-    own = Service()
+    """A new session of the dashboard, with a service of its own in this process and the model in `folder`."""
+    own = Service(Inline())
     patch.setattr("explain.dashboard.jobs.service", lambda: own)
     found = AppTest.from_file(str(MAIN), default_timeout=60)
     found.query_params["model"] = str(folder)

@@ -21,13 +21,18 @@ KEPT = 12
 """Finished side jobs (attention of a layer, a head) that a session remembers."""
 
 
-def _alive() -> Callable[[], bool]:
-    """Whether this session's browser is still there, asked from any thread."""
+def _session() -> tuple[Callable[[], bool], str]:
+    """Whether this session's browser is still there, asked from any thread; and the session's name."""
     context = get_script_run_ctx()
     if context is None or not exists():
-        return lambda: True
+        return (lambda: True), ""
     session, runtime = context.session_id, get_instance()
-    return lambda: runtime.is_active_session(session)
+    return (lambda: runtime.is_active_session(session)), session
+
+
+def _submit(request: Question, model: str, seconds: float) -> Job:
+    alive, session = _session()
+    return service().submit(request, model, alive, client=session, seconds=seconds)
 
 
 def trusted(model: str, pressed: bool) -> bool:
@@ -50,7 +55,7 @@ def current(request: Request, model: str, *, again: bool) -> Job | ExplainError:
     if job is not None and not job.over:
         job.cancel()
     try:
-        st.session_state.job = service().submit(request, model, _alive())
+        st.session_state.job = _submit(request, model, settings().seconds)
     except ExplainError as error:
         st.session_state.job = None
         return error
@@ -91,7 +96,7 @@ def aside(request: Question, model: str, note: str, timeout: float = 60) -> Job 
     key = (model, f"{type(request).__name__} {request.digest}")  # questions of two kinds may hold the same
     if key not in kept or (kept[key].over and kept[key].state != "done"):
         try:
-            kept[key] = service().submit(request, model, _alive())
+            kept[key] = _submit(request, model, max(timeout, settings().seconds))
         except ExplainError as error:
             return error
         while len(kept) > KEPT:

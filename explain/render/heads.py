@@ -117,8 +117,10 @@ def labels(tokens: Tokens, by: By) -> list[tuple[str, tuple[int, ...], bool]]:
 
 def merged(values: Float[np.ndarray, "T T"], groups: list[tuple[int, ...]]) -> Float[np.ndarray, "W W"]:
     """Columns summed and rows averaged over groups of tokens: rows still sum to 1 where they did."""
-    columns = np.stack([values[:, list(g)].sum(1) for g in groups], axis=1)  # (T, W)
-    return np.stack([columns[list(g)].mean(0) for g in groups])  # (W, W)
+    sizes = np.array([len(g) for g in groups])
+    members, starts = np.concatenate(groups), np.cumsum(sizes) - sizes
+    columns = np.add.reduceat(values[:, members], starts, axis=1)  # (T, W)
+    return np.add.reduceat(columns[members], starts, axis=0) / sizes[:, None]  # (W, W)
 
 
 def head_map(head: HeadMap, *, by: By, norms: bool, specials: bool, selected: int | None = None) -> dict[str, Any]:
@@ -131,9 +133,7 @@ def head_map(head: HeadMap, *, by: By, norms: bool, specials: bool, selected: in
         specials: show special tokens; else they are left out, and rows sum to less than 1.
         selected: row to mark at first.
     """
-    found = [entry for entry in labels(head.tokens, by) if specials or not entry[2]]
-    source = head.norms if norms and head.norms is not None else head.weights
-    table = merged(source.astype(np.float64), [g for _, g, _ in found])
+    found, table = _table(head, by, norms, specials)
     largest = float(table.max(initial=0)) or 1.0
     steps = np.rint(table / largest * 65535).astype("<u2")
     return {
@@ -149,6 +149,15 @@ def head_map(head: HeadMap, *, by: By, norms: bool, specials: bool, selected: in
     }
 
 
+def _table(
+    head: HeadMap, by: By, norms: bool, specials: bool
+) -> tuple[list[tuple[str, tuple[int, ...], bool]], Float[np.ndarray, "W W"]]:
+    """Rows and columns that are shown, as `labels` gives them, and the numbers between them."""
+    found = [entry for entry in labels(head.tokens, by) if specials or not entry[2]]
+    source = head.norms if norms and head.norms is not None else head.weights
+    return found, merged(source.astype(np.float64), [g for _, g, _ in found])
+
+
 def name_of(head: HeadMap) -> str:
     """'Layer 3, head 9', or the mean of a layer."""
     return f"Layer {head.layer}, " + ("mean of all heads" if head.head is None else f"head {head.head}")
@@ -156,10 +165,11 @@ def name_of(head: HeadMap) -> str:
 
 def links(head: HeadMap, *, by: By, norms: bool, specials: bool) -> list[tuple[str, str, str]]:
     """The strongest links as (who looks, at what, how much)."""
-    found = [entry for entry in labels(head.tokens, by) if specials or not entry[2]]
-    source = head.norms if norms and head.norms is not None else head.weights
-    table = merged(source.astype(np.float64), [g for _, g, _ in found])
-    order = np.argsort(-table, axis=None, kind="stable")[:LINKS]
+    found, table = _table(head, by, norms, specials)
+    flat = table.ravel()
+    least = np.partition(flat, -LINKS)[-LINKS] if flat.size > LINKS else -np.inf  # sorting millions takes a second
+    near = np.flatnonzero(flat >= least)
+    order = near[np.argsort(-flat[near], kind="stable")][:LINKS]
     names = [name for name, _, _ in found]
     return [
         (names[i], names[j], f"{table[i, j]:.3f}") for i, j in zip(*np.unravel_index(order, table.shape), strict=True)

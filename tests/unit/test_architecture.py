@@ -113,6 +113,8 @@ def test_forbidden_imports(name: str) -> None:
         "import explain; explain.list_methods()",
         "import explain.wire",
         "import explain.cli",
+        "import explain.service",
+        "import explain.service.worker",
     ],
 )
 def test_light_imports(statement: str) -> None:

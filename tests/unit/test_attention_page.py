@@ -116,9 +116,19 @@ def test_the_map_holds_the_records_numbers(head: HeadMap, by: heads.By, specials
         assert data["names"] == ["a", "good", "movie", ",", "but", "unbelievably", "funny"]
 
 
+def test_merged_groups_need_not_be_neighbours() -> None:
+    values = np.random.default_rng(0).dirichlet(np.ones(5), 5)
+    groups: list[tuple[int, ...]] = [(3, 0), (2,), (1, 4)]
+    brute = [[values[np.ix_(rows, columns)].sum(1).mean() for columns in groups] for rows in groups]
+    assert np.allclose(heads.merged(values, groups), brute)
+
+
 def test_links_and_products(head: HeadMap) -> None:
     rows = heads.links(head, by="token", norms=False, specials=True)
     assert float(rows[0][2]) == pytest.approx(float(head.weights.max()), abs=1e-3)
+    listed = [float(value) for *_, value in rows]
+    assert listed == sorted(listed, reverse=True)
+    assert listed == pytest.approx(np.sort(head.weights.ravel())[::-1][: heads.LINKS].tolist(), abs=6e-4)
     figure = heads.products(head, 1, 2)
     assert head.query is not None
     assert head.key is not None

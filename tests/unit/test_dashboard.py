@@ -9,7 +9,9 @@ from streamlit.testing.v1 import AppTest
 from explain import list_methods
 from explain.dashboard.examples import EXAMPLES, FIRST
 from explain.service import Service
+from explain.settings import Settings
 from tests.conftest import MAIN, finish, html_of
+from tests.engines import Blocked
 
 
 def linked(app: AppTest, name: str) -> str:
@@ -202,13 +204,14 @@ def test_a_long_text_is_cut_and_says_so(app: AppTest) -> None:
 
 
 def test_busy_gets_a_sentence(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("explain.service.QUEUE", 0)
-    own = Service()
-    monkeypatch.setattr(Service, "_work", lambda self: None)
-    own._queue.maxsize = 1
+    engine = Blocked()
+    own = Service(engine, Settings(queue=1))
+    own.warm("x")
+    assert engine.began.wait(10)
     own.warm("x")
     monkeypatch.setattr("explain.dashboard.jobs.service", lambda: own)
     app.run()
+    own.stop(0)
     assert "waiting already" in app.warning[0].value.replace("\\", "")
 
 

@@ -143,7 +143,12 @@ def test_the_page_offers_the_best_tokens_and_takes_any_other(page: AppTest) -> N
     picker = page.selectbox(key="target")
     assert len(picker.options) == 1 + 16
     assert picker.proto.accept_new_options
-    page.session_state["target"] = "wolf"
+    assert not page.exception
+
+
+def test_a_link_may_name_any_token(page: AppTest) -> None:
+    page.query_params["target"] = "wolf"
     finish(page)
     assert page.session_state["job"].result.target.name == "wolf"
+    assert "wolf" in page.selectbox(key="target").options
     assert not page.exception

@@ -1,24 +1,51 @@
-"""The service: one queue, one thread, models that stay; faults end a job, never the thread."""
+"""The service: one fair line, one engine, models that stay; faults end a job, never the service."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from explain import service as module
-from explain.catalog import Request
+from explain.catalog import PredictRequest, Progress, Request
 from explain.engine import Model
 from explain.errors import BusyError
+from explain.records import Explanation
 from explain.service import Service
+from explain.service.job import Job
+from explain.service.models import Models
+from explain.settings import Settings
+from tests.engines import Blocked, Inline
 
 TEXT = "a good movie, but never very funny"
+SMALL = Settings(queue=4)
 
 
-def test_answers_with_the_same_record_as_python(tiny_folder: Path, tiny: Model) -> None:
-    job = Service().submit(Request(texts=(TEXT,)), str(tiny_folder))
+@pytest.fixture
+def inline() -> Iterator[Service]:
+    """A service that computes in this process."""
+    found = Service(Inline())
+    yield found
+    found.stop(0)
+
+
+@pytest.fixture
+def blocked() -> Iterator[tuple[Service, Blocked]]:
+    """A service of four places whose engine computes nothing, and has begun with that."""
+    engine = Blocked()
+    found = Service(engine, SMALL)
+    found.submit(Request(texts=(TEXT,)), "x", client="first")
+    assert engine.began.wait(10)
+    yield found, engine
+    found.stop(0)
+
+
+def test_answers_with_the_same_record_as_python(inline: Service, tiny_folder: Path, tiny: Model) -> None:
+    job = inline.submit(Request(texts=(TEXT,)), str(tiny_folder))
     assert job.wait(60)
     assert job.state == "done"
     assert job.result is not None
@@ -28,52 +55,64 @@ def test_answers_with_the_same_record_as_python(tiny_folder: Path, tiny: Model) 
     assert job.forecast is None or job.forecast >= 0
 
 
-def test_prediction_arrives_before_the_scores(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[str, int, int]] = []
-    listen = module.Job._listen
-
-    def spy(self: module.Job, progress, partial) -> None:  # type: ignore[no-untyped-def]
-        if partial is not None:
-            seen.append((progress.stage, len(partial.attributions), len(partial.checks)))
-        listen(self, progress, partial)
-
-    monkeypatch.setattr(module.Job, "_listen", spy)
-    job = Service().submit(Request(texts=(TEXT,)), str(tiny_folder))
+def test_predicts_without_explaining(inline: Service, tiny_folder: Path, tiny: Model) -> None:
+    job = inline.submit(PredictRequest(texts=(TEXT,)), str(tiny_folder))
     assert job.wait(60)
-    assert seen[0][1:] == (0, 0)
-    assert [n for _, n, _ in seen] == sorted(n for _, n, _ in seen)
-    assert [c for *_, c in seen] == sorted(c for *_, c in seen)
-    assert seen[-1][1] == 1
-    assert seen[-1][2] == 5
+    assert job.seen == tiny.predict(TEXT)
+    assert job.result is None
 
 
-def test_errors_end_the_job_and_not_the_thread(tiny_folder: Path) -> None:
-    found = Service()
+def test_says_which_model_it_is(inline: Service, tiny_folder: Path, tiny: Model) -> None:
+    job = inline.info(str(tiny_folder))
+    assert job.wait(60)
+    assert job.seen == tiny.info
+
+
+def test_prediction_arrives_before_the_scores(
+    inline: Service, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    tell = Job.tell
+
+    def spy(self: Job, progress: Progress, partial: Explanation | None = None) -> None:
+        if partial is not None:
+            seen.append((len(partial.attributions), len(partial.checks)))
+        tell(self, progress, partial)
+
+    monkeypatch.setattr(Job, "tell", spy)
+    job = inline.submit(Request(texts=(TEXT,)), str(tiny_folder))
+    assert job.wait(60)
+    assert seen[0] == (0, 0)
+    assert [n for n, _ in seen] == sorted(n for n, _ in seen)
+    assert [c for _, c in seen] == sorted(c for _, c in seen)
+    assert seen[-1] == (1, 5)
+
+
+def test_errors_end_the_job_and_not_the_service(inline: Service, tiny_folder: Path) -> None:
     bad = [
-        found.submit(Request(texts=("",)), str(tiny_folder)),
-        found.submit(Request(texts=(TEXT,), target="nobody"), str(tiny_folder)),
-        found.submit(Request(texts=(TEXT,)), "no/such model"),
+        inline.submit(Request(texts=("",)), str(tiny_folder)),
+        inline.submit(Request(texts=(TEXT,), target="nobody"), str(tiny_folder)),
+        inline.submit(Request(texts=(TEXT,)), "no/such model"),
     ]
-    good = found.submit(Request(texts=(TEXT,)), str(tiny_folder))
+    good = inline.submit(Request(texts=(TEXT,)), str(tiny_folder))
     assert good.wait(60)
     assert good.state == "done"
     assert [job.state for job in bad] == ["failed"] * 3
     assert [job.error.code for job in bad if job.error] == ["empty_text", "bad_target", "model_not_found"]
 
 
-def test_unknown_faults_become_a_sentence(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Service()
-    monkeypatch.setattr(Service, "_load", lambda self, name: 1 / 0)
+def test_unknown_faults_become_a_sentence() -> None:
+    found = Service(Inline(Models(1, 100, load=lambda name: 1 / 0)))  # type: ignore[arg-type,return-value]
     job = found.submit(Request(texts=(TEXT,)), "x")
     assert job.wait(10)
     assert job.state == "failed"
     assert "ZeroDivision" not in str(job.error)
+    found.stop(0)
 
 
-def test_cancel_before_and_during(tiny_folder: Path) -> None:
-    found = Service()
-    first = found.submit(Request(texts=(TEXT * 20,), truncate=True, orders=2000), str(tiny_folder))
-    second = found.submit(Request(texts=(TEXT,)), str(tiny_folder))
+def test_cancel_before_and_during(inline: Service, tiny_folder: Path) -> None:
+    first = inline.submit(Request(texts=(TEXT * 20,), truncate=True, orders=2000), str(tiny_folder))
+    second = inline.submit(Request(texts=(TEXT,)), str(tiny_folder))
     second.cancel()
     while first.state == "queued" or first.partial is None:
         assert not first.wait(0.01)
@@ -84,22 +123,32 @@ def test_cancel_before_and_during(tiny_folder: Path) -> None:
     assert first.result is None
 
 
-def test_full_queue_says_when_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Service()
-    monkeypatch.setattr(Service, "_work", lambda self: None)
-    for _ in range(module.QUEUE):
+def test_a_job_ends_when_its_page_is_closed(inline: Service, tiny_folder: Path) -> None:
+    here = [True]
+    job = inline.submit(Request(texts=(TEXT * 20,), truncate=True, orders=2000), str(tiny_folder), lambda: here[0])
+    while job.partial is None:
+        assert not job.wait(0.01)
+    here[0] = False
+    assert job.wait(20)
+    assert job.state == "cancelled"
+
+
+def test_full_queue_says_when_to_come_back(blocked: tuple[Service, Blocked]) -> None:
+    found, _ = blocked
+    for _ in range(SMALL.queue):
         found.warm("x")
+    assert found.waiting == SMALL.queue
     with pytest.raises(BusyError) as error:
         found.warm("x")
-    assert error.value.retry_after > 0
+    assert error.value.code == "busy"
+    assert error.value.retry_after >= 1
 
 
-def test_cancelled_jobs_make_room_and_nobody_waits_for_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Service()
-    monkeypatch.setattr(Service, "_work", lambda self: None)
+def test_cancelled_jobs_make_room_and_nobody_waits_for_the_dead(blocked: tuple[Service, Blocked]) -> None:
+    found, _ = blocked
     request = Request(texts=(TEXT,))
-    gone = [found.submit(request, "x", lambda: False) for _ in range(module.QUEUE // 2)]
-    waiting = [found.submit(request, "x") for _ in range(module.QUEUE // 2)]
+    gone = [found.submit(request, "x", lambda: False) for _ in range(SMALL.queue // 2)]
+    waiting = [found.submit(request, "x") for _ in range(SMALL.queue // 2)]
     waiting[0].cancel()
     assert waiting[0].over
     assert waiting[0].state == "cancelled"
@@ -108,29 +157,115 @@ def test_cancelled_jobs_make_room_and_nobody_waits_for_the_dead(monkeypatch: pyt
     assert not any(job.over for job in waiting[1:])
 
 
-def test_a_job_ends_when_its_page_is_closed(tiny_folder: Path) -> None:
-    here = [True]
-    job = Service().submit(Request(texts=(TEXT * 20,), truncate=True, orders=2000), str(tiny_folder), lambda: here[0])
-    while job.partial is None:
-        assert not job.wait(0.01)
-    here[0] = False
-    assert job.wait(20)
-    assert job.state == "cancelled"
+def test_clients_are_served_by_turns() -> None:
+    engine = Blocked()
+    found = Service(engine)
+    request = Request(texts=(TEXT,))
+    first = found.submit(request, "x", client="greedy")
+    assert engine.began.wait(10)
+    jobs = [found.submit(request, "x", client="greedy") for _ in range(5)]
+    jobs += [found.submit(request, "x", client=name) for name in ("polite", "patient", "polite")]
+    engine.go.set()
+    assert all(job.wait(10) for job in (first, *jobs))
+    assert engine.order[:6] == ["greedy", "greedy", "polite", "patient", "greedy", "polite"]
+    assert engine.order[6:] == ["greedy"] * 3
+    found.stop(0)
 
 
-def test_models_are_evicted_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_lets_work_end_and_takes_no_more(tiny_folder: Path) -> None:
+    found = Service(Inline())
+    jobs = [found.submit(Request(texts=(TEXT,), seed=i), str(tiny_folder)) for i in range(2)]
+    found.stop(60)
+    assert [job.state for job in jobs] == ["done", "done"]
+    with pytest.raises(BusyError) as error:
+        found.submit(Request(texts=(TEXT,)), str(tiny_folder))
+    assert error.value.code == "stopping"
+
+
+def test_stop_does_not_wait_for_ever(blocked: tuple[Service, Blocked]) -> None:
+    found, _ = blocked
+    waiting = found.submit(Request(texts=(TEXT,)), "x")
+    began = time.monotonic()
+    found.stop(0.2)
+    assert time.monotonic() - began < 30
+    assert waiting.state == "failed"
+    assert waiting.error is not None
+    assert waiting.error.code == "stopping"
+
+
+def test_the_same_question_is_answered_once(inline: Service, tiny_folder: Path) -> None:
+    request = Request(texts=(TEXT,), seed=3)
+    first = inline.submit(request, str(tiny_folder))
+    assert first.wait(60)
+    again = inline.submit(replace(request), str(tiny_folder))
+    assert again.state == "done"
+    assert again.result == first.result, "with its clock times: it was not computed again"
+    other = inline.submit(replace(request, seed=4), str(tiny_folder))
+    assert not other.over
+    assert other.wait(60)
+    assert other.result != first.result
+
+
+def test_what_a_person_ended_early_is_not_kept(inline: Service, tiny_folder: Path) -> None:
+    request = Request(texts=(TEXT,), methods=("shapley_sampling",), checks=())
+    first = inline.submit(request, str(tiny_folder))
+    first.settle()
+    assert first.wait(60)
+    again = inline.submit(request, str(tiny_folder))
+    assert not again.over
+    assert again.wait(60)
+
+
+def test_nothing_is_forecast_of_what_is_not_loaded_or_busy(inline: Service, tiny_folder: Path) -> None:
+    request, name = Request(texts=(TEXT,)), str(tiny_folder)
+    assert inline.forecasts([request], name) == [None]
+    assert inline.submit(request, name).wait(60)
+    (seconds,) = inline.forecasts([request], name)
+    assert seconds is not None
+    assert seconds > 0
+    assert inline.forecasts([Request(texts=("",))], name) == [None]
+
+
+def test_says_which_methods_miss_their_claim(inline: Service, tiny_folder: Path, tiny: Model) -> None:
+    name = str(tiny_folder)
+    assert inline.refused(name) == {}
+    job = inline.submit(Request(texts=(TEXT,), methods=("integrated_gradients", "deep_lift"), checks=()), name)
+    assert job.wait(60)
+    claim = inline.claims(name)["deep_lift"]
+    assert claim == next(m.claim for m in tiny.methods() if m.name == "deep_lift")
+    assert inline.refused(name) == ({} if claim.kept else {"deep_lift": claim.residual})
+
+
+def test_models_are_evicted_oldest_first() -> None:
     loaded: list[str] = []
-    monkeypatch.setattr("explain.engine.load", lambda name: loaded.append(name) or name)
-    found = Service()
+    models = Models(2, 10**6, load=lambda name: _weighing(loaded, name, 1))
     for name in ("a", "b", "a", "c", "a", "b"):
-        found._load(name)
+        models.get(name)
     assert loaded == ["a", "b", "c", "b"]
+
+
+def test_models_are_evicted_by_memory_and_the_last_one_stays() -> None:
+    loaded: list[str] = []
+    models = Models(5, 10, load=lambda name: _weighing(loaded, name, {"large": 4_000_000}.get(name, 1_000_000)))
+    for name in ("a", "b", "large", "a"):
+        models.get(name)
+        assert name in models.names
+    assert loaded == ["a", "b", "large", "a"]
+    assert models.names == ("a",)
+
+
+def _weighing(loaded: list[str], name: str, numbers: int):  # type: ignore[no-untyped-def]
+    import torch
+
+    loaded.append(name)
+    return type("Loaded", (), {"module": torch.nn.Linear(numbers, 1, bias=False)})()
 
 
 def test_the_caller_never_imports_torch(tiny_folder: Path) -> None:
     code = (
-        "import sys; from explain.service import service; assert 'torch' not in sys.modules;"
-        f"job = service().warm({str(tiny_folder)!r}); job.wait(100); print(job.state, 'torch' in sys.modules)"
+        "import sys; from explain.service import service; found = service();"
+        f"job = found.warm({str(tiny_folder)!r}); job.wait(100); print(job.state, 'torch' in sys.modules);"
+        "found.stop(1)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.split() == ["done", "True"]
+    assert out.stdout.split() == ["done", "False"]

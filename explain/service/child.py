@@ -1,0 +1,52 @@
+"""How one question is answered, where torch is: the worker's own side, without its pipes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import cast
+
+import torch
+
+from explain.catalog import PredictRequest, Request
+from explain.engine import Model
+from explain.heads import HeadRequest, HeadsRequest
+from explain.model.runner import Meter
+from explain.service.job import Answer, Asked, Facts, ForecastRequest, Forecasts, InfoRequest
+from explain.work import Listener, versions
+
+
+def answer(
+    model: Model,
+    question: Asked,
+    listen: Listener,
+    forecast: Callable[[float | None], None],
+    cancel: threading.Event,
+    enough: threading.Event,
+) -> Answer:
+    """Answer a question about a loaded model.
+
+    `listen` hears of progress and partial results, `forecast` of the seconds that an explanation should take.
+
+    Raises:
+        ExplainError: as the methods of Model.
+    """
+    if isinstance(question, Request):
+        forecast(model.forecast(question))
+        return model.answer([question], progress=listen, cancel=cancel, enough=enough)[0]
+    if isinstance(question, InfoRequest):
+        return model.info
+    if isinstance(question, ForecastRequest):
+        return Forecasts(tuple(model.forecasts(question.requests)))
+    if isinstance(question, PredictRequest):
+        texts = cast(tuple[str, str], question.texts)  # one text in a tuple is one text
+        return model.predict_batch([texts], truncate=question.truncate, meter=Meter(cancel=cancel))[0]
+    if isinstance(question, (HeadsRequest, HeadRequest)):
+        return model.look(question, progress=listen, cancel=cancel)
+    return model.walk(question, progress=listen, cancel=cancel)
+
+
+def facts(model: Model) -> Facts:
+    """What is known of a model by now."""
+    claims = {name: claim for (name, _), claim in model.claims.items()}
+    return Facts(model.info, claims, versions(), torch.get_num_threads())
