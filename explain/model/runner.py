@@ -27,6 +27,9 @@ from explain.records import ModelInfo, Prediction, Target
 from explain.settings import settings
 from explain.tasks import Task
 
+NOTHING = Target(kind="value", index=None, name="", unit="")
+"""Of rows that are only predicted."""
+
 
 @dataclass
 class Meter:
@@ -79,9 +82,8 @@ class Rates:
 class Runner:
     """A model, its tokenizer and its task. Shared by threads: one lock guards the module.
 
-    `module` and `tokenizer` are the objects underneath, read-only by convention. Parameters are
-    frozen; nothing is left behind on the module after a call, also after an error. `kept` holds small
-    facts about the model that do not depend on a text, so that they are found out once.
+    `module` and `tokenizer` are the objects underneath, read-only by convention. Parameters are frozen; nothing is left
+    behind on the module after a call, also after an error. `kept` holds facts that do not depend on a text.
     """
 
     def __init__(
@@ -142,18 +144,20 @@ class Runner:
         self, texts: Sequence[str | tuple[str, str]], *, truncate: bool = False, meter: Meter | None = None
     ) -> list[Prediction]:
         """`predict` for many texts, in the same order."""
-        encodings = [self.encode((t,) if isinstance(t, str) else tuple(t), truncate=truncate) for t in texts]
-        return self.decide(encodings, meter)
+        return self.decide([self.encode((t,) if isinstance(t, str) else t, truncate=truncate) for t in texts], meter)
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""
-        blank = Target(kind="value", index=None, name="", unit="")
-        rows = [Row(e.inputs, blank) for e in encodings]
+        found = self.outputs([Row(e.inputs, NOTHING) for e in encodings], meter or Meter())
+        return [self.task.prediction(o, self.labels, self.info.problem) for o in found]
+
+    def outputs(self, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "..."]]:
+        """The head's raw output for every row, as the task reads it."""
         outputs: list[np.ndarray] = [np.empty(0)] * len(rows)
-        for group, raw in self.chunked(rows, meter or Meter(), self._raw):
+        for group, raw in self.chunked(rows, meter, self._raw):
             for i, output in zip(group, raw, strict=True):
                 outputs[i] = output
-        return [self.task.prediction(o, self.labels, self.info.problem) for o in outputs]
+        return outputs
 
     def values(self, rows: Sequence[Row], meter: Meter | None = None) -> Float32[np.ndarray, "N"]:
         """The target's value for every row, without gradient."""
@@ -226,9 +230,9 @@ class Runner:
 
     def _gradients(self, rows: list[Row]) -> tuple[Float32[np.ndarray, "N"], Float32[np.ndarray, "N T D"]]:
         with torch.no_grad():
-            embeds = self.embeddings(rows)
+            embeds = self.embeddings(rows).detach()  # (N, T, D)
         with torch.enable_grad():
-            embeds = embeds.detach().requires_grad_(True)  # (N, T, D)
+            embeds.requires_grad_(True)
             values = self.score(self.call(rows, embeds), rows)  # (N,)
             (slopes,) = torch.autograd.grad(values.sum(), embeds)
         return values.detach().cpu().numpy(), _finite(slopes).float().cpu().numpy()
@@ -322,10 +326,9 @@ class Runner:
         """Find out by trying what the model tolerates in a batch: some ignore the mask, some refuse to pad."""
         long, short = (np.array(self.tokenizer(text)["input_ids"]) for text in ("one two three four", "one"))
         names = [n for n in self.tokenizer("one") if n in ("input_ids", "token_type_ids")]
-        blank = Target(kind="value", index=None, name="", unit="")
 
         def row(tokens: np.ndarray) -> Row:
-            return Row({n: tokens if n == "input_ids" else np.zeros_like(tokens) for n in names}, blank)
+            return Row({n: tokens if n == "input_ids" else np.zeros_like(tokens) for n in names}, NOTHING)
 
         with self.lock, contextlib.suppress(Exception):  # a model that refuses here will say why when it is asked
             alone = self._raw([row(short)])[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from explain.catalog import Claim
+from explain.generation import Generation
 from explain.methods import methods
 from explain.reading import Standouts, standouts
 from explain.records import Attribution, Check, Explanation, Prediction, Question, Status, Target
@@ -78,6 +79,16 @@ def decided(prediction: Prediction, problem: str) -> str:
         rest = [f"{short(name)} ({percent(share)})" for name, share in prediction.ranked(1 + CANDIDATES)[1:]]
         return f"The most likely next token is {shares[0]}, then {_list(rest)}."
     return f"The model reads this as {_list(shares)}."
+
+
+def written(found: Generation) -> str:
+    """How a continuation came about, and how likely it was."""
+    how = "the most likely one each time" if found.settings["seed"] is None else "drawn by their probabilities"
+    end = {"end": "the model ended the text", "room": "there is no room for more", "length": "enough were asked for"}
+    return (
+        f"{len(found.ids)} tokens, {how}; {end[found.stopped]}. Log-probability of all of them: "
+        f"{signed(found.log_prob)}. Explain one as the next token of the text before it."
+    )
 
 
 def reasons(explanation: Explanation, index: int = 0) -> str | None:

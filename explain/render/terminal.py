@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from explain.catalog import MethodInfo, ModelCard
+from explain.generation import Generation
 from explain.heads import HeadMap, HeadsReport
 from explain.records import Explanation, Interactions, Status
 from explain.render import heads as drawing
@@ -151,6 +154,19 @@ def models(found: list[ModelCard]) -> RenderableType:
     """The models that come with Whyboard."""
     rows = [(card.name, f"{card.title} · {', '.join(card.labels)} · {card.licence} · {card.summary}") for card in found]
     return _rows(rows, "Bundled models (a Hub id or a folder works too)")
+
+
+def generation(found: Generation) -> RenderableType:
+    """The text, and each token that was written with its probability and its place among all."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("token", "written", "id", "log p", "probability", "place"):
+        table.add_column(name, justify="left" if name == "written" else "right", no_wrap=name != "written")
+    rows = zip(found.pieces, found.ids.tolist(), found.log_probs.tolist(), found.ranks.tolist(), strict=True)
+    for i, (piece, index, log_p, rank) in enumerate(rows):
+        share = sentences.percent(math.exp(log_p))
+        table.add_row(str(i), Text(visible(repr(piece))), str(index), sentences.signed(log_p, 3), share, str(rank))
+    text = Text.assemble((visible(found.prompt), "dim"), visible(found.text[len(found.prompt) :]))
+    return Group(text, Text(), table, Text(sentences.written(found), style="dim"))
 
 
 def heads(report: HeadsReport) -> RenderableType:
