@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from explain.errors import MethodError
 from explain.model.encoding import Encoding
@@ -103,7 +103,8 @@ class Case:
     by `at_once` with their own `evaluate`, and the copy lives as long as they do. `nearest(token, count)` are the words
     with the nearest vectors. `kept` remembers what was found out about the model, whatever the text. `rationale` holds
     the (text, start, end) characters that a person marked as the reason; `enough` says whether a person has seen enough
-    of a sampling method; `shift` is added to the word vectors (see `shifted`).
+    of a sampling method; `shift` is added to the word vectors (see `shifted`). `path` holds the intervals that an
+    earlier answer ended with (`Attribution.path`), for a replay to end with the same ones; None to decide.
     """
 
     info: ModelInfo
@@ -127,6 +128,7 @@ class Case:
     rationale: tuple[tuple[int, int, int], ...] = ()
     enough: Callable[[], bool] = lambda: False
     shift: Float32[np.ndarray, "T D"] | None = None
+    path: Float64[np.ndarray, "K 3"] | None = None
 
     @cached_property
     def embeds(self) -> Float32[np.ndarray, "T D"]:

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 import explain
+from explain import evidence_commands, proof_commands
 from explain.arguments import parameters
 from explain.errors import ExplainError, InputError, outcome
 from explain.records import Explanation
@@ -31,6 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+evidence_commands.register(app)
+proof_commands.register(app)
 _out, _err = Console(), Console(stderr=True)
 LONGEST = 16 * 2**20
 """Bytes that are read from standard input; more is refused by length anyway."""

@@ -118,6 +118,14 @@ BY_CODE: dict[str, Outcome] = {
     "stopping": Outcome(503, 2),
     "model_not_found": Outcome(404, 2),
     "model_unavailable": Outcome(503, 2),
+    "not_evidence": Outcome(422, 2),
+    "no_record": Outcome(404, 2),
+    "erased": Outcome(410, 2),
+    "on_hold": Outcome(409, 2),
+    "storage": Outcome(507, 2),
+    "other_model": Outcome(409, 6),
+    "bad_key": Outcome(422, 2),
+    "bad_store": Outcome(500, 2),
 }
 """Codes whose outcome differs from their class's."""
 

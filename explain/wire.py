@@ -58,8 +58,17 @@ def decode(record: type[R], text: str | bytes) -> R:
             code="unknown_schema",
         )
     try:
-        found: R = _adapter(cast(Hashable, record)).validate_python(data)
+        found = decoded(record, data)
         canonical.encode(found)  # what cannot be written again was no record
+        return found
+    except (ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
+        raise InputError(f"Not a valid {record.__name__}: {str(error)[:200]}.", code="invalid_record") from None
+
+
+def decoded(record: type[R], data: Any) -> R:
+    """Turn dictionaries and lists, as they come from JSON, into a record; raises InputError with the first fault."""
+    try:
+        found: R = _adapter(cast(Hashable, record)).validate_python(data)
         if isinstance(found, Explanation):
             _fits(found)
         return found

@@ -62,8 +62,10 @@ class Work:
         progress: Listener | None = None,
         cancel: threading.Event | None = None,
         enough: threading.Event | None = None,
+        paths: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.requests, self.listener = model, requests, progress
+        self.paths = paths or {}  # method → the path that a replay follows
         self.enough = enough or threading.Event()
         self.stage, self.partial = "Reading", cast(Explanation | None, None)
         self.methods: list[str] = []  # those that run: gated ones beside others are left out
@@ -213,7 +215,8 @@ class Work:
             results[i].attributions[place:] = [whole(i, found, cost)]
             self._show(results)
 
-        steps = [method.fn(r.case, p) for r, p in zip(results, configured, strict=True)]
+        path = self.paths.get(method.info.name)
+        steps = [method.fn(replace(r.case, path=path), p) for r, p in zip(results, configured, strict=True)]
         for i, (found, cost) in enumerate(drive(self.model, steps, self.meter, draft)):
             results[i].attributions[place:] = [whole(i, found, cost)]
 

@@ -109,6 +109,8 @@ def integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
         )
         chosen = _affordable(worst, case.budget - spent)
         exhausted = bool(worst) and not chosen
+        if case.path is not None:
+            chosen = _along(case.path, intervals, chosen)
         if not chosen:
             break
         pieces: list[tuple[float, float, Interval | None]] = []
@@ -148,6 +150,17 @@ def _measured(case: Case, start: float, end: float, slopes: Float64[np.ndarray, 
 def _price(interval: Interval) -> int:
     """Gradient evaluations that refining costs: two new halves, or the nodes that the better rule adds."""
     return 14 if interval.fine else 8
+
+
+def _along(path: Float64[np.ndarray, "K 3"], intervals: list[Interval], chosen: list[Interval]) -> list[Interval]:
+    """What to refine so as to end with the intervals of `path`, in the order that would be chosen anyway.
+
+    On the machine that recorded the path this is what was chosen there, so that the same rows are evaluated together
+    and the answer is the same to the bit. Elsewhere rounding may choose otherwise, and the path is still the one kept.
+    """
+    final = {tuple(row) for row in path.tolist()}
+    open_ = [i for i in intervals if (i.start, i.end, 15.0 if i.fine else 7.0) not in final]
+    return [i for i in chosen if i in open_] or open_
 
 
 def _affordable(worst: list[Interval], budget: int) -> list[Interval]:

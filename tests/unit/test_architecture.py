@@ -34,14 +34,18 @@ LAYERS = [
     ["engine"],
     ["selftest"],
     ["service"],
+    ["audit"],
+    ["replay"],
     ["render"],
     ["dashboard"],
     ["arguments"],
+    ["evidence_commands", "proof_commands"],
     ["cli"],
     ["__main__"],
 ]
 FORBIDDEN = {
     "records": {"torch", "transformers", "streamlit", "plotly", "pydantic", "matplotlib", "captum"},
+    "audit": {"torch", "transformers", "streamlit", "captum", "matplotlib"},
     "render": {"torch", "transformers", "streamlit", "captum", "matplotlib"},
     "dashboard": {"torch", "transformers", "captum"},
 }
@@ -116,6 +120,7 @@ def test_forbidden_imports(name: str) -> None:
         "import explain.cli",
         "import explain.service",
         "import explain.service.worker",
+        "import explain.audit.bundle, explain.audit.listing",
     ],
 )
 def test_light_imports(statement: str) -> None:

@@ -1,0 +1,237 @@
+"""Records for somebody else: one zip file that can be verified with nothing but SPECIFICATION.md.
+
+    envelopes/000000000007.json   the envelope's exact bytes, named by sequence number
+    files/ID/NAME                 the content, decrypted
+    openings.json                 record id → the key that opens its commitments, in hexadecimal
+    keys/FINGERPRINT.pem          public keys that signed; compare the fingerprint with one you know
+    checkpoints/000000000100.json checkpoints of the chain
+
+Equal records give equal bytes. Whoever gets a bundle reads the text: send it as you would send the text itself.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import rfc8785
+from securesystemslib.signer import SSlibKey
+
+from explain.audit import checkpoints, database, envelope, ids, sealing
+from explain.audit.entry import NOTHING, RECORD, Entry
+from explain.audit.keys import as_key, fingerprint, read_public
+from explain.audit.records import FILED, Header
+from explain.audit.store import Store
+from explain.audit.verdict import WORDS, Fault, Verdict
+from explain.audit.walk import label_in, names_its_files
+from explain.errors import AuditError
+
+LARGEST = 512 * 2**20
+"""Bytes of content of the largest bundle that is opened."""
+_NAMES = re.compile(
+    r"envelopes/\d{12}\.json|files/[0-9a-f-]{36}/[\w.-]{1,100}|openings\.json|keys/[0-9a-f]{64}\.pem|"
+    r"checkpoints/\d{12}\.json",
+    re.ASCII,
+)
+
+
+def write(store: Store, record: str | None = None) -> bytes:
+    """A bundle of one record and what was said about it, or of the whole store.
+
+    Raises:
+        AuditError: there is no such record, or it is damaged.
+    """
+    chosen = [store.read(record), *store.events(record)] if record is not None else list(_all(store))
+    parts: dict[str, bytes] = {}
+    openings: dict[str, str] = {}
+    for entry in chosen:
+        header = entry.header
+        parts[f"envelopes/{header.sequence:012d}.json"] = entry.bytes
+        if entry.state.erased or not header.files:
+            continue
+        key = store.key(header.id)
+        openings[header.id] = sealing.commitment_key(key).hex()
+        for f in header.files:
+            parts[f"files/{header.id}/{f.name}"] = store.opened(entry, f.name, key)
+    parts["openings.json"] = rfc8785.dumps(openings)
+    for path in (store.keys.folder / "trusted").glob("*.pem"):
+        parts[f"keys/{path.name}"] = path.read_bytes()
+    for path in (store.second / store.id).glob("*.json"):
+        parts[f"checkpoints/{path.name}"] = path.read_bytes()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name in sorted(parts):
+            zipped.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), parts[name], zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def read(data: bytes) -> dict[str, bytes]:
+    """The parts of a bundle by name; raises AuditError for anything that is no bundle."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as zipped:
+            listed = zipped.infolist()
+            names = [info.filename for info in listed]
+            if len(set(names)) != len(names) or not all(_NAMES.fullmatch(name) for name in names):
+                raise AuditError("The bundle holds a file that no bundle has, or one twice.", code="not_evidence")
+            if sum(info.file_size for info in listed) > LARGEST:
+                raise AuditError(f"The bundle holds more than {LARGEST:,} bytes.", code="not_evidence")
+            return {name: zipped.read(name) for name in names}
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, RuntimeError, MemoryError) as error:
+        raise AuditError(f"Not a bundle: {str(error)[:120] or type(error).__name__}.", code="not_evidence") from None
+    except Exception as error:  # zlib's own error is no subclass of any of these
+        if isinstance(error, AuditError):
+            raise
+        raise AuditError("Not a bundle: its compressed bytes are damaged.", code="not_evidence") from None
+
+
+def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdict:
+    """Verify a bundle by itself: V1, and V2 as far as its records follow each other.
+
+    Args:
+        data: the zip file's bytes.
+        trusted: keys that are believed; None for the bundle's own, and then a note says so.
+
+    Raises:
+        AuditError: not a bundle at all.
+    """
+    parts, faults, notes = read(data), list[Fault](), list[str]()
+    if trusted is None:
+        publics = [read_public(parts[n]) for n in sorted(parts) if n.startswith("keys/")]
+        trusted = {fingerprint(public): as_key(public) for public in publics}
+        notes.append("Verified with the keys in the bundle: compare their fingerprints with ones you know.")
+    openings = _openings(parts)
+    chain: dict[int, tuple[str, Header]] = {}
+    keys, unsigned, erased = set[str](), 0, 0
+    envelopes = sorted(name for name in parts if name.startswith("envelopes/"))
+    if not envelopes:
+        raise AuditError("The bundle holds no record.", code="not_evidence")
+    gone = _erased(parts, envelopes)
+    used, digests = set[str](), dict[str, str]()
+    for name in envelopes:
+        try:
+            wrapped = envelope.unwrap(parts[name], envelope.PAYLOAD)
+            key = envelope.signed_by(wrapped, trusted)
+            header, subject = envelope.statement(wrapped)
+        except AuditError as error:
+            faults.append(Fault("V1", name, str(error)))
+            continue
+        number = int(Path(name).stem)
+        chain[number] = (envelope.digest(parts[name]), header)
+        if header.sequence != number:
+            faults.append(Fault("V2", name, f"its envelope says that it is number {header.sequence}"))
+        if key is not None:
+            keys.add(key)
+        elif header.signed or wrapped.signatures:
+            faults.append(Fault("V1", name, "it is not signed by a key that is believed"))
+        else:
+            unsigned += 1
+        if not names_its_files(header, subject, digests):
+            faults.append(Fault("V1", name, "its subject does not name its files, or the record that it is about"))
+        digests[header.id] = envelope.digest(parts[name])
+        if header.id in gone:
+            erased += header.kind in FILED
+            continue
+        faults += _content(header, parts, openings, used)
+    for name in parts.keys() - used:
+        if name.startswith("files/"):
+            faults.append(Fault("V1", name, "the file belongs to no record"))
+    faults += _order(chain)
+    whole = len({header.about or header.id for _, header in chain.values()}) > 1
+    if whole and sorted(chain) != list(range(1, len(chain) + 1)):
+        faults.append(Fault("V2", "bundle", "records are missing between the first and the last"))
+    events = any(header.about for _, header in chain.values())
+    if not whole and events and not any(header.kind in FILED for _, header in chain.values()):
+        faults.append(Fault("V2", "bundle", "the record that the others are about is missing"))
+    faults += _checkpoints(parts, chain, trusted, whole=whole)
+    broken = {f.level for f in faults}
+    levels = {v: "broken" if v in broken else "holds" if v in ("V1", "V2") else "not checked" for v in WORDS}
+    return Verdict(len(envelopes), levels, tuple(faults), tuple(sorted(keys)), unsigned, erased, notes=tuple(notes))
+
+
+def _all(store: Store) -> list[Entry]:
+    with database.reading(store.engine) as connection:
+        numbers = [
+            row[0] for row in connection.execute(database.entries.select().order_by(database.entries.c.sequence))
+        ]
+    return [store.read(number) for number in numbers]
+
+
+def _openings(parts: Mapping[str, bytes]) -> dict[str, bytes]:
+    try:
+        found = json.loads(parts["openings.json"])
+        if rfc8785.dumps(found) != parts["openings.json"]:
+            raise ValueError
+        return {str(record): bytes.fromhex(key) for record, key in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise AuditError("The bundle's openings.json is damaged.", code="not_evidence") from None
+
+
+def _erased(parts: Mapping[str, bytes], names: list[str]) -> set[str]:
+    """Ids whose content an erasure in the bundle took away, that of events about them included."""
+    found: set[str] = set()
+    about: dict[str, set[str]] = {}
+    for name in names:
+        try:
+            header, _ = envelope.statement(envelope.unwrap(parts[name], envelope.PAYLOAD))
+        except AuditError:
+            continue
+        if header.about is not None and header.kind == "erase":
+            found |= {header.about, *about.get(header.about, set())}
+        elif header.about is not None:
+            about.setdefault(header.about, set()).add(header.id)
+    return found
+
+
+def _content(header: Header, parts: Mapping[str, bytes], openings: Mapping[str, bytes], used: set[str]) -> list[Fault]:
+    faults = []
+    for f in header.files:
+        name = f"files/{header.id}/{f.name}"
+        used.add(name)
+        if name not in parts or header.id not in openings:
+            faults.append(Fault("V1", name, "the file or its opening is missing"))
+            continue
+        plain = parts[name]
+        if len(plain) != f.size or sealing.commitment(openings[header.id], plain) != f.commitment:
+            faults.append(Fault("V1", name, "the file is not the one that was committed to"))
+        elif f.name == RECORD and label_in(plain) is None:
+            faults.append(Fault("V1", name, "the file is no record"))
+    if not ids.valid(header.id):
+        faults.append(Fault("V1", header.id[:40], "not the id of a record"))
+    return faults
+
+
+def _order(chain: Mapping[int, tuple[str, Header]]) -> list[Fault]:
+    faults = []
+    stores = {header.store for _, header in chain.values()}
+    if len(stores) > 1:
+        faults.append(Fault("V2", "bundle", "its records come from different stores"))
+    for number, (_, header) in sorted(chain.items()):
+        before = NOTHING if number == 1 else chain[number - 1][0] if number - 1 in chain else None
+        if before is not None and header.previous != before:
+            faults.append(Fault("V2", f"envelopes/{number:012d}.json", "it does not follow the record before it"))
+    return faults
+
+
+def _checkpoints(
+    parts: Mapping[str, bytes], chain: Mapping[int, tuple[str, Header]], trusted: Mapping[str, SSlibKey], *, whole: bool
+) -> list[Fault]:
+    faults = []
+    for name in sorted(n for n in parts if n.startswith("checkpoints/")):
+        try:
+            note, key = checkpoints.read(parts[name], trusted)
+        except AuditError as error:
+            faults.append(Fault("V2", name, str(error)))
+            continue
+        if key is None and any(header.signed for _, header in chain.values()):
+            faults.append(Fault("V2", name, "nobody who is believed signed it"))
+        elif note.size != int(Path(name).stem):
+            faults.append(Fault("V2", name, "it belongs somewhere else"))
+        elif note.size in chain and chain[note.size][0] != note.head:
+            faults.append(Fault("V2", name, f"record {note.size} is not the one that stood there"))
+        elif whole and note.size > max(chain):
+            faults.append(Fault("V2", name, f"it counts {note.size} records: the end is cut off"))
+    return faults

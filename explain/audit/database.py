@@ -1,0 +1,116 @@
+"""Where records are listed: any database that SQLAlchemy speaks to, SQLite beside the files by default.
+
+SQLite writes ahead (WAL) and waits for the disk (synchronous FULL); a writer takes the lock before it reads, so that
+two processes never give one number twice. Elsewhere the row of the store is locked to the same end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from explain.errors import AuditError
+
+tables = sa.MetaData()
+store = sa.Table(
+    "store",
+    tables,
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("value", sa.String(200), nullable=False),
+)
+entries = sa.Table(
+    "entries",
+    tables,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.String(36), nullable=False, unique=True),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("about", sa.String(36), index=True),
+    sa.Column("recorded", sa.String(40), nullable=False),
+    sa.Column("actor", sa.String(200)),
+    sa.Column("case_id", sa.String(200)),
+    sa.Column("intended_use", sa.String(400)),
+    sa.Column("model", sa.String(200)),
+    sa.Column("label", sa.String(200)),
+    sa.Column("retention", sa.String(20), nullable=False),
+    sa.Column("due", sa.String(40), index=True),
+    sa.Column("held", sa.Boolean, nullable=False),
+    sa.Column("erased", sa.Boolean, nullable=False),
+    sa.Column("review", sa.String(20)),
+    sa.Column("signed_off", sa.Boolean, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+)
+"""What lists and filters need. All of it follows from the envelopes, and `verify` compares."""
+envelopes = sa.Table(
+    "envelopes",
+    tables,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("bytes", sa.LargeBinary, nullable=False),
+)
+keys = sa.Table(
+    "keys",
+    tables,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+)
+"""Keys of records, wrapped by the master key. A key that is gone is an erased record."""
+
+
+def connect(url: str) -> sa.Engine:
+    """An engine for a database, its tables made if they are missing; raises AuditError."""
+    try:
+        engine = sa.create_engine(url, **({"connect_args": {"timeout": 30}} if url.startswith("sqlite") else {}))
+        if engine.dialect.name == "sqlite":
+            sa.event.listen(engine, "connect", _pragmas)
+            sa.event.listen(engine, "begin", _immediately)
+        with _in_our_words(), engine.begin() as connection:
+            tables.create_all(connection)
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
+        raise AuditError(
+            f"EXPLAIN_EVIDENCE_URL is no address that SQLAlchemy can open: {str(error)[:160]}.", code="bad_store"
+        ) from None
+    return engine
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection that only reads: in SQLite it waits for nobody."""
+    with _in_our_words(), engine.connect().execution_options(readonly=True) as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that holds the store's lock from its beginning."""
+    with _in_our_words(), engine.begin() as connection:
+        if engine.dialect.name != "sqlite":
+            connection.execute(sa.update(store).where(store.c.name == "id").values(value=store.c.value))
+        yield connection
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise AuditError(
+            f"The store cannot be used: {str(error.orig)[:160]}. Nothing was changed; mend it, then try again.",
+            code="storage",
+        ) from None
+    except DBAPIError as error:
+        raise AuditError(f"The store is damaged: {str(error.orig)[:160]}.", code="damaged") from None
+
+
+def _pragmas(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver would begin on its own, and later than we want
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _immediately(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("readonly") else "BEGIN IMMEDIATE")

@@ -1,0 +1,117 @@
+"""A header as an in-toto Statement in a DSSE envelope, signed as exact bytes.
+
+An envelope has one form: RFC 8785 JSON. Other bytes that would decode to the same envelope are refused, so that a
+changed byte is found wherever it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import rfc8785
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import Error as SigningError
+from securesystemslib.signer import CryptoSigner, SSlibKey
+
+from explain import canonical
+from explain.audit.records import PREDICATE, SCHEMA, Header
+from explain.errors import AuditError, InputError
+from explain.wire import decoded
+
+PAYLOAD = "application/vnd.in-toto+json"
+STATEMENT = "https://in-toto.io/Statement/v1"
+LARGEST = 4 * 2**20
+"""Bytes of the largest envelope that is read."""
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write(header: Header, signers: tuple[CryptoSigner, ...], subject: Mapping[str, str]) -> bytes:
+    """The envelope's bytes. `subject` maps names to the SHA-256 of what the record speaks about."""
+    statement = {
+        "_type": STATEMENT,
+        "subject": [{"name": name, "digest": {"sha256": value}} for name, value in subject.items()],
+        "predicateType": PREDICATE,
+        "predicate": canonical.plain(header),
+    }
+    return wrap(rfc8785.dumps(statement), PAYLOAD, signers)
+
+
+def wrap(payload: bytes, payload_type: str, signers: tuple[CryptoSigner, ...]) -> bytes:
+    """Any payload in a signed envelope."""
+    envelope = Envelope(payload, payload_type, {})
+    for signer in signers:
+        envelope.sign(signer)
+    return rfc8785.dumps(envelope.to_dict())
+
+
+def unwrap(data: bytes, payload_type: str) -> Envelope:
+    """The envelope in these bytes.
+
+    Raises:
+        AuditError: not an envelope of this type in its one form.
+    """
+    if len(data) > LARGEST:
+        raise AuditError(f"The envelope is larger than {LARGEST:,} bytes; ours never are.", code="not_evidence")
+    try:
+        found: Any = json.loads(data)
+        envelope = Envelope.from_dict({**found, "signatures": [dict(s) for s in found["signatures"]]})
+        if rfc8785.dumps(envelope.to_dict()) != data:
+            raise ValueError("not in its one form")
+        if envelope.payload_type != payload_type:
+            raise ValueError("another payload type")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SigningError) as error:
+        raise AuditError(f"Not an envelope as Whyboard writes it: {str(error)[:120]}.", code="not_evidence") from None
+    return envelope
+
+
+def signed_by(envelope: Envelope, trusted: Mapping[str, SSlibKey]) -> str | None:
+    """Fingerprint of a believed key that signed it; None where there is none. Every signature must hold.
+
+    Raises:
+        AuditError: a signature does not belong to these bytes.
+    """
+    found = None
+    for keyid, signature in envelope.signatures.items():
+        if keyid not in trusted:
+            continue
+        try:
+            trusted[keyid].verify_signature(signature, envelope.pae())
+        except SigningError:
+            raise AuditError(
+                f"The signature by key {keyid[:16]}… does not belong to these bytes.", code="signature"
+            ) from None
+        found = keyid
+    return found
+
+
+def statement(envelope: Envelope) -> tuple[Header, dict[str, str]]:
+    """Header and subject of an envelope.
+
+    Raises:
+        AuditError: the payload is no record of this schema, or its subject is not its files.
+    """
+    try:
+        found = json.loads(envelope.payload)
+        kind, predicate, subject = found["_type"], found["predicate"], found["subject"]
+        if kind != STATEMENT or found["predicateType"] != PREDICATE:
+            raise ValueError("another statement type")
+        schema = str(predicate.get("schema"))
+        if schema != SCHEMA:
+            raise AuditError(
+                f"Expected a record of schema '{SCHEMA}', got '{schema[:40]}'. Newer records need a newer Whyboard.",
+                code="unknown_schema",
+            )
+        header = decoded(Header, predicate)
+        named = {str(s["name"]): str(s["digest"]["sha256"]) for s in subject}
+    except InputError as error:
+        raise AuditError(str(error), code="not_evidence") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise AuditError(f"Not a record as Whyboard writes it: {str(error)[:120]}.", code="not_evidence") from None
+    return header, named

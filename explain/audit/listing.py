@@ -1,0 +1,53 @@
+"""Pages of the list: filtered, searched, newest first. Only what is not encrypted can be searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from explain.audit.database import entries, reading
+from explain.audit.records import FILED
+from explain.audit.store import Store
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to list: None leaves a filter out. `search` looks into id, case, actor, intended use, model and label."""
+
+    search: str | None = None
+    label: str | None = None
+    review: str | None = None
+    erased: bool | None = None
+    held: bool | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows of the list, and how many there are in all."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    total: int
+
+
+def page(store: Store, wish: Wish | None = None, *, offset: int = 0, limit: int = 50) -> Page:
+    """The filed records that a wish lets through, newest first."""
+    wish = wish or Wish()
+    where: list[Any] = [entries.c.kind.in_(FILED)]
+    if wish.search and wish.search.strip():
+        escaped = wish.search.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        columns = ("id", "case_id", "actor", "intended_use", "model", "label")
+        where.append(sa.or_(*(entries.c[c].ilike(f"%{escaped}%", escape="\\") for c in columns)))
+    if wish.label is not None:
+        where.append(entries.c.label == wish.label)
+    if wish.review is not None:
+        where.append(entries.c.review == wish.review if wish.review != "none" else entries.c.review.is_(None))
+    for name in ("erased", "held"):
+        if getattr(wish, name) is not None:
+            where.append(entries.c[name] == getattr(wish, name))
+    chosen = sa.select(entries).where(*where).order_by(entries.c.sequence.desc()).offset(offset).limit(limit)
+    with reading(store.engine) as connection:
+        total = connection.execute(sa.select(sa.func.count()).select_from(entries).where(*where)).scalar_one()
+        return Page(tuple(dict(row) for row in connection.execute(chosen).mappings()), int(total))

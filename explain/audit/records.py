@@ -1,0 +1,167 @@
+"""What a record of evidence is made of: a header that is chained for ever, and content that can be erased.
+
+The header names who, why, which model and which files; it holds nothing of the text, its tokens or its scores. The
+content holds the explanation and everything else that was said about the text. It is stored encrypted, and the header
+commits to it with a keyed hash: destroying the key erases the content and leaves the chain whole.
+
+Every field that is None stands in `absent` with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from explain.catalog import Request
+from explain.record import Record
+from explain.records import Explanation, ModelInfo
+
+SCHEMA = "whyboard-evidence/1"
+PREDICATE = "urn:whyboard:evidence:1"
+WORDING = "2026-11"
+"""Version of the sentences that say what an explanation does not show."""
+
+Kind = Literal[
+    "explanation", "batch item", "screenshot", "note", "review", "hold", "release", "retention", "erase", "key change"
+]
+FILED: tuple[Kind, ...] = ("explanation", "batch item")
+"""Kinds that hold an explanation; the others are about one of these, or about the store."""
+
+
+@dataclass(frozen=True, eq=False)
+class Who(Record):
+    """Who asked. `actor` is a name or pseudonym, `auth` how it is known, `client` the face that filed it."""
+
+    actor: str | None = None
+    auth: str = "not authenticated"
+    client: str = "python"
+    session_sha256: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Purpose(Record):
+    """What the explanation was for. `retention` is a class of `explain.audit.retention`."""
+
+    case_id: str | None = None
+    intended_use: str | None = None
+    dataset_id: str | None = None
+    dataset_row: str | None = None
+    retention: str = "standard"
+
+
+@dataclass(frozen=True, eq=False)
+class Decision(Record):
+    """The decision that was taken in production, as far as it was supplied; `score` is a probability or a value."""
+
+    label: str | None = None
+    score: float | None = None
+    threshold: float | None = None
+    model_sha256: str | None = None
+    system: str | None = None
+    time: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Masking(Record):
+    """How a text was de-identified before it was computed: `spans` are (text, start, end, kind) in the masked text."""
+
+    tool: str
+    version: str
+    spans: tuple[tuple[int, int, int, str], ...]
+    statement: str = "Reduced, not anonymous: what no recogniser knows is still there."
+
+
+@dataclass(frozen=True, eq=False)
+class FileEntry(Record):
+    """A file of a record: `size` in bytes and `commitment`, the HMAC-SHA256 under the record's own key, are of the
+    content; `sha256` is of the encrypted bytes that are stored.
+    """
+
+    name: str
+    media_type: str
+    size: int
+    commitment: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Environment(Record):
+    """With what it was computed (from the explanation), and on what it was filed.
+
+    `code_sha256` is over the source files of this package as they were when the record was filed.
+    """
+
+    versions: Mapping[str, str]
+    device: str | None
+    dtype: str | None
+    kernel: str | None
+    threads: int | None
+    seed: int | None
+    platform: str
+    processor: str
+    code_sha256: str
+    commit: str | None = None
+    dirty: bool | None = None
+    lock_sha256: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Header(Record):
+    """The part of a record that is signed, chained and kept. Nothing in it is text that was explained.
+
+    `sequence` counts from 1 in the `store`; `previous` is the SHA-256 of the previous envelope's bytes (64 zeros for
+    the first). `about` is the id of the record that a note, review, erasure or picture belongs to. `recorded` is UTC;
+    `began` and `seconds` are those of the computation. `model_files` are (name, SHA-256) of every file at hand.
+    `methods` are (method, library version) pairs. `detail` holds what an event says, such as a verdict.
+    """
+
+    id: str
+    kind: Kind
+    store: str
+    sequence: int
+    previous: str
+    recorded: str
+    began: str | None
+    seconds: float | None
+    who: Who
+    purpose: Purpose
+    model: ModelInfo | None
+    model_files: tuple[tuple[str, str], ...] | None
+    methods: tuple[str, ...]
+    environment: Environment
+    files: tuple[FileEntry, ...]
+    signed: bool
+    about: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+    clock: str = "this machine's; whether it is synchronised is not known"
+    wording: str = WORDING
+    schema: str = SCHEMA
+
+
+@dataclass(frozen=True, eq=False)
+class Content(Record):
+    """The part of a record that is encrypted and can be erased: what was explained, and how it compares.
+
+    `asked` is the request as a face made it. `matches` says in words how the decision in production compares.
+    `characters` are the lengths of the texts, `unknown` the share of tokens that the model does not know, `flags`
+    the codes of what is unusual about the text. `limits` say what the explanation does not show.
+    """
+
+    id: str
+    explanation: Explanation
+    asked: Request | None
+    decision: Decision | None
+    matches: str
+    note: str | None
+    masking: Masking | None
+    characters: tuple[int, ...]
+    kept: tuple[int, ...]
+    unknown: float | None
+    flags: tuple[str, ...]
+    why_target: str
+    limits: tuple[str, ...]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    schema: str = SCHEMA

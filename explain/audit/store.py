@@ -1,0 +1,274 @@
+"""The store: files explanations, adds events, reads, erases. One chain, one transaction a record."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from securesystemslib.signer import CryptoSigner
+
+from explain import canonical
+from explain.audit import building, checkpoints, database, envelope, files, ids, sealing
+from explain.audit.bounds import bounded, named
+from explain.audit.chain import HEAD, New, append
+from explain.audit.database import entries, envelopes, keys
+from explain.audit.entry import NOTE, RECORD, Draft, Entry, erased, state_of
+from explain.audit.keys import Keys
+from explain.audit.records import FILED, Content, Decision, Kind, Masking, Purpose, Who
+from explain.catalog import Request
+from explain.errors import AuditError, InputError
+from explain.records import Explanation
+from explain.settings import settings
+from explain.wire import decode
+
+
+class Store:
+    """Records below a folder, listed in a database. Safe to share between threads and processes.
+
+    Args:
+        home: the folder that holds files and keys; None for `evidence` below EXPLAIN_HOME.
+        url: the database; None for EXPLAIN_EVIDENCE_URL, else SQLite in the folder.
+        second: where checkpoints go; None for EXPLAIN_EVIDENCE_CHECKPOINTS, else `checkpoints` beside the folder.
+        signed: sign records; None for EXPLAIN_EVIDENCE_SIGNED.
+
+    Raises:
+        AuditError: the database or the folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        url: str | None = None,
+        second: Path | None = None,
+        signed: bool | None = None,
+    ) -> None:
+        given = settings()
+        self.home = home or given.home / "evidence"
+        self.second = second or given.evidence_checkpoints or self.home.parent / "checkpoints"
+        self.signed = given.evidence_signed if signed is None else signed
+        self.keys = Keys(self.home / "keys")
+        try:
+            (self.home / "files").mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.home / "temp").mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise files.refused(error) from None
+        self.engine = database.connect(url or given.evidence_url or f"sqlite:///{self.home / 'evidence.db'}")
+
+    @cached_property
+    def id(self) -> str:
+        """The store's id, which every record bears."""
+        with database.writing(self.engine) as connection:
+            wish = sa.select(database.store.c.value).where(database.store.c.name == "id")
+            found: str | None = connection.execute(wish).scalar()
+            if found is None:
+                found = ids.new()
+                connection.execute(sa.insert(database.store).values(name="id", value=found))
+                shutil.rmtree(self.home / "temp", ignore_errors=True)
+            return found
+
+    @cached_property
+    def signers(self) -> tuple[CryptoSigner, ...]:
+        """What signs here; nothing in an unsigned store."""
+        return (self.keys.signer(),) if self.signed else ()
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The signing key's fingerprint; None in an unsigned store."""
+        return self.signers[0].public_key.keyid if self.signers else None
+
+    def file(
+        self,
+        explanation: Explanation,
+        *,
+        who: Who | None = None,
+        purpose: Purpose | None = None,
+        asked: Request | None = None,
+        decision: Decision | None = None,
+        note: str | None = None,
+        masking: Masking | None = None,
+        kind: Kind = "explanation",
+        pictures: Callable[[Draft], Mapping[str, bytes]] | None = None,
+    ) -> Entry:
+        """File an explanation; what comes back is on the disk.
+
+        `pictures` draws further files (name → bytes) once the record's id and commitment are known.
+
+        Raises:
+            AuditError: it could not be written; nothing was changed.
+            InputError: a name or note is too long, or the retention class does not exist.
+        """
+        who, purpose = named(who or Who()), named(purpose or Purpose())
+        if kind not in FILED:
+            raise InputError(f"Expected a kind of {', '.join(FILED)}, got '{kind}'.", code="bad_kind")
+        record, key = ids.new(), sealing.fresh()
+        content = building.content(
+            record,
+            explanation,
+            asked=asked,
+            decision=None if decision is None else named(decision),
+            note=bounded("note", note, 10_000),
+            masking=masking,
+        )
+        data = canonical.encode(content)
+        contents = {RECORD: data}
+        if pictures is not None:
+            commitment = sealing.commitment(sealing.commitment_key(key), data)
+            contents |= pictures(Draft(content, who, purpose, commitment, self.fingerprint))
+        return append(self, New(kind, who, purpose, contents, explanation, id=record, key=key))
+
+    def add(
+        self,
+        kind: Kind,
+        about: str | None,
+        who: Who,
+        *,
+        detail: Mapping[str, Any] | None = None,
+        note: str | None = None,
+        attached: Mapping[str, bytes] | None = None,
+    ) -> Entry:
+        """Add an event about a record: note, review, hold, release, retention or screenshot.
+
+        Raises:
+            AuditError: there is no such record, or it is erased.
+            InputError: a value is too long or unknown.
+        """
+        note = bounded("note", note, 10_000)
+        contents = {**(attached or {}), **({NOTE: note.encode()} if note else {})}
+        return append(self, New(kind, named(who), contents=contents, about=about, detail=detail or {}))
+
+    def review(self, record: str, who: Who, *, agree: bool, sign_off: bool = False, note: str | None = None) -> Entry:
+        """Say that a person agrees or disagrees with what was decided, and sign it off; raises as `add`."""
+        if not named(who).actor:
+            raise InputError("A review needs the name of its reviewer.", code="bad_actor")
+        detail = {"verdict": "agree" if agree else "disagree", "signed_off": sign_off}
+        return self.add("review", record, who, detail=detail, note=note)
+
+    def erase(self, record: str, who: Who, reason: str) -> Entry:
+        """Destroy a record's key and files, and those of what was said about it; the chain stays whole.
+
+        Raises:
+            AuditError: there is no such record, it is erased already, or a legal hold is on it.
+        """
+        found = self.read(record)
+        if found.header.kind not in FILED:
+            raise AuditError("Erase the record itself: what was said about it goes with it.", code="no_record")
+        detail = {"reason": bounded("reason", reason, 400) or "not given"}
+        entry = append(self, New("erase", named(who), about=record, detail=detail))
+        self.sweep()
+        return entry
+
+    def expire(self, who: Who, now: datetime | None = None) -> list[str]:
+        """Erase every record whose time is over and that no legal hold keeps; returns their ids."""
+        at = (now or datetime.now(UTC)).isoformat()
+        with database.reading(self.engine) as connection:
+            wish = sa.select(entries.c.id).where(
+                entries.c.due <= at, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(FILED)
+            )
+            over = list(connection.execute(wish.order_by(entries.c.sequence)).scalars())
+        for record in over:
+            detail = {"reason": "its retention time is over"}
+            append(self, New("erase", named(who), about=record, detail=detail))
+        if over:
+            self.sweep()
+        return over
+
+    def read(self, record: str | int) -> Entry:
+        """One record by its id or sequence number; raises AuditError."""
+        column = entries.c.sequence if isinstance(record, int) else entries.c.id
+        wish = sa.select(entries, envelopes.c.bytes).join(envelopes, envelopes.c.sequence == entries.c.sequence)
+        with database.reading(self.engine) as connection:
+            row = connection.execute(wish.where(column == record)).mappings().first()
+        if row is None:
+            raise AuditError(f"There is no record {str(record)[:40]} in this store.", code="no_record")
+        header, subject = envelope.statement(envelope.unwrap(row["bytes"], envelope.PAYLOAD))
+        return Entry(header, subject, row["bytes"], state_of(row))
+
+    def events(self, record: str) -> list[Entry]:
+        """Everything that was added about a record, oldest first."""
+        wish = sa.select(entries.c.id).where(entries.c.about == record).order_by(entries.c.sequence)
+        with database.reading(self.engine) as connection:
+            found = list(connection.execute(wish).scalars())
+        return [self.read(one) for one in found]
+
+    def content(self, record: str) -> Content:
+        """What a record holds; raises AuditError when it is erased or damaged."""
+        found = decode(Content, self.open(record, RECORD))
+        if found.id != record:
+            raise AuditError("The content belongs to another record.", code="damaged")
+        return found
+
+    def open(self, record: str, name: str) -> bytes:
+        """A file of a record, decrypted and compared with its commitment; raises AuditError."""
+        entry = self.read(record)
+        return self.opened(entry, name, self.key(record))
+
+    def opened(self, entry: Entry, name: str, key: bytes) -> bytes:
+        """The same for a record that is at hand, with its key."""
+        listed = next((f for f in entry.header.files if f.name == name), None)
+        if listed is None:
+            raise AuditError(f"The record has no file '{name[:80]}'.", code="no_record")
+        try:
+            sealed = (self.place(entry.header.id) / name).read_bytes()
+        except OSError:
+            raise AuditError(f"The file {name} of record {entry.header.id} is missing.", code="damaged") from None
+        plain = sealing.decrypt(sealing.content_key(key), sealed, f"{entry.header.id}/{name}")
+        if sealing.commitment(sealing.commitment_key(key), plain) != listed.commitment:
+            raise AuditError(f"The file {name} is not the one that was filed.", code="damaged")
+        return plain
+
+    def key(self, record: str) -> bytes:
+        """The key of a record; raises AuditError when it was destroyed."""
+        with database.reading(self.engine) as connection:
+            wrapped = connection.execute(sa.select(keys.c.wrapped).where(keys.c.id == record)).scalar()
+        if wrapped is None:
+            raise erased(record)
+        return sealing.decrypt(self.keys.master(), wrapped, record)
+
+    def place(self, record: str) -> Path:
+        """The folder of a record's files."""
+        return self.home / "files" / record[-2:] / record
+
+    def checkpoint(self) -> Path | None:
+        """Write a checkpoint of the chain as it is; None for an empty store."""
+        with database.reading(self.engine) as connection:
+            head = connection.execute(HEAD).first()
+        if head is None:
+            return None
+        note = checkpoints.Checkpoint(self.id, head.sequence, head.digest, datetime.now(UTC).isoformat())
+        return checkpoints.write(self.second, note, self.signers)
+
+    def rotate(self, who: Who) -> Entry:
+        """Change the signing key: the record that says so is signed by the old one and the new one."""
+        if not self.signed:
+            raise AuditError("An unsigned store has no key to change.", code="bad_key")
+        old, new = self.keys.rotate()
+        self.__dict__["signers"] = (old, new)
+        try:
+            detail = {"from": old.public_key.keyid, "to": new.public_key.keyid}
+            return append(self, New("key change", named(who), detail=detail))
+        finally:
+            self.__dict__["signers"] = (new,)
+
+    def sweep(self) -> None:
+        """Remove files of erased records and of filings that never ended, and overwrite what the database freed."""
+        with database.writing(self.engine) as connection:  # nobody files meanwhile
+            living = set(connection.execute(sa.select(entries.c.id).where(~entries.c.erased)).scalars())
+            for folder in (self.home / "files").glob("*/*"):
+                if folder.name not in living:
+                    shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(self.home / "temp", ignore_errors=True)
+        if self.engine.dialect.name == "sqlite":
+            raw = self.engine.raw_connection()
+            try:
+                for command in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                    with suppress(Exception):  # a reader is in the way: the next sweep does it
+                        raw.cursor().execute(command)
+            finally:
+                raw.close()

@@ -1,0 +1,51 @@
+"""What a verification says: levels in words, what is wrong and where, and the exit code it ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from explain.record import Record
+
+EXITS = {"V1": 3, "V2": 4, "V3": 5, "V4": 6, "V5": 7}
+"""Exit code of the command line when a level fails; the lowest level that fails decides."""
+WORDS = {
+    "V1": "Nothing in the record or its files is changed, and the signature is by a key that is believed",
+    "V2": "No record is missing, doubled, moved or cut off the end",
+    "V3": "A time-stamp authority confirms the time",
+    "V4": "The model's files at hand are the ones that the record names",
+    "V5": "Computing again gives the same numbers",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Fault(Record):
+    """What is wrong, at which level and where: a sequence number, a record id, a file's name."""
+
+    level: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict(Record):
+    """What a verification found. `checked` are records looked at; `levels` maps levels to holds, broken or not checked.
+
+    `signed_by` are fingerprints of the keys that signed, `unsigned` how many records nobody signed, `erased` how many
+    have lost their content on purpose, `uncovered` how many stand behind the newest checkpoint, so that a cut of
+    those would not be found.
+    """
+
+    checked: int
+    levels: Mapping[str, str]
+    faults: tuple[Fault, ...]
+    signed_by: tuple[str, ...] = ()
+    unsigned: int = 0
+    erased: int = 0
+    uncovered: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0, or the code of the lowest level that is broken."""
+        return min((EXITS[f.level] for f in self.faults), default=0)

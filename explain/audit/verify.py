@@ -1,0 +1,65 @@
+"""Is anything changed since it was filed? Levels V1 (bytes), V2 (order) and V4 (model); no torch, no network.
+
+V3 (trusted time) has its place here once time-stamp authorities are supported; V5 (numbers) is `explain.replay`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from securesystemslib.signer import SSlibKey
+
+from explain.audit import building
+from explain.audit.keys import Keys, as_key, fingerprint, read_public
+from explain.audit.records import Header
+from explain.audit.store import Store
+from explain.audit.verdict import Fault, Verdict
+from explain.audit.walk import Verifier
+from explain.errors import AuditError
+
+
+def store(found: Store, trusted: Mapping[str, SSlibKey] | None = None) -> Verdict:
+    """Verify a whole store: V1 and V2."""
+    return Verifier(found, trusted).all()
+
+
+def record(found: Store, wanted: str, *, model: str | None = None) -> Verdict:
+    """Verify one record with what was said about it: V1, and V4 where the model's files are at hand."""
+    verdict = Verifier(found).one(wanted)
+    return with_model(verdict, found.read(wanted).header, model) if not verdict.faults else verdict
+
+
+def with_model(verdict: Verdict, header: Header, model: str | None) -> Verdict:
+    """The same verdict with V4: are the model's files at hand (under the name or folder `model`) the ones recorded?"""
+    if header.model is None:
+        return verdict
+    source = building.model_source(header.model, model)
+    if source is None:
+        note = f"V4 not checked: the model {header.model.id} is not on this machine. Name its folder with --model."
+        return dataclasses.replace(verdict, notes=(*verdict.notes, note))
+    faults = []
+    if source.weights_sha256() != header.model.weights_sha256:
+        faults.append(Fault("V4", "weights", "the weights at hand are not the ones that decided"))
+    if source.tokenizer_sha256() != header.model.tokenizer_sha256:
+        faults.append(Fault("V4", "tokenizer", "the tokenizer at hand is not the one that read the text"))
+    at_hand = dict(building.manifest(source))
+    for name, digest in header.model_files or ():
+        if at_hand.get(name) != digest:
+            faults.append(Fault("V4", name, "the file is missing" if name not in at_hand else "the file was changed"))
+    levels = {**verdict.levels, "V4": "broken" if faults else "holds"}
+    return dataclasses.replace(verdict, levels=levels, faults=(*verdict.faults, *faults))
+
+
+def pinned(path: Path | None) -> Mapping[str, SSlibKey] | None:
+    """The keys in a file or a folder `trusted` that a person names; None for those of the store."""
+    if path is None:
+        return None
+    if path.is_dir():
+        return Keys(path).trusted()
+    try:
+        public = read_public(path.read_bytes())
+    except OSError:
+        raise AuditError(f"There is no key file '{path.name[:80]}'.", code="bad_key") from None
+    return {fingerprint(public): as_key(public)}

@@ -1,0 +1,272 @@
+"""One walk over a store that collects everything that does not fit: bytes, order, list, checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from securesystemslib.signer import SSlibKey
+
+from explain.audit import checkpoints, database, envelope, sealing, state
+from explain.audit.entry import NOTHING, RECORD, columns, state_of
+from explain.audit.records import FILED, FileEntry, Header
+from explain.audit.store import Store
+from explain.audit.verdict import WORDS, Fault, Verdict
+from explain.errors import AuditError
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of the list with its envelope and its key, as they are on the disk."""
+
+    listed: Mapping[str, object]
+    data: bytes | None
+    wrapped: bytes | None
+
+
+class Verifier:
+    """Walks over a store once and collects what is wrong."""
+
+    def __init__(self, store: Store, trusted: Mapping[str, SSlibKey] | None = None) -> None:
+        self.store = store
+        self.trusted = store.keys.trusted() if trusted is None else trusted
+        self.faults: list[Fault] = []
+        self.keys: set[str] = set()
+        self.checked = self.unsigned = self.erased = 0
+        self.states: dict[str, tuple[str, state.State]] = {}
+        self.rows: dict[str, Mapping[str, object]] = {}
+        self.digests: dict[int, str] = {}
+        self.ids: dict[str, str] = {}
+        self.master = store.keys.master()
+
+    def fault(self, level: str, where: str, what: str) -> None:
+        """Note something that is wrong."""
+        self.faults.append(Fault(level, where, what))
+
+    def all(self) -> Verdict:
+        """Every record, their order, and the checkpoints."""
+        previous, last = NOTHING, 0
+        for row in self._rows():
+            number = row.listed["sequence"]
+            where = f"record {number}"
+            if number != last + 1:
+                missing = f"records {last + 1} to {int(str(number)) - 1} are missing"
+                self.fault("V2", where, missing if int(str(number)) > last + 1 else "this number is there twice")
+            last = int(str(number))
+            if row.data is None:
+                self.fault("V2", where, "its envelope is missing")
+                continue
+            read = self._envelope(row, where)
+            digest = envelope.digest(row.data)
+            self.digests[last] = digest
+            if read is not None:
+                header, subject = read
+                if header.sequence != number:
+                    self.fault("V2", where, f"its envelope says that it is number {header.sequence}")
+                if header.previous != previous:
+                    self.fault("V2", where, "it does not follow the record before it")
+                if header.store != self.store.id:
+                    self.fault("V2", where, "it belongs to another store")
+                self._files(row, header, subject, where)
+                self._happened(row, header, where)
+            previous = digest
+        self._lists()
+        uncovered = self._checkpoints(last)
+        stray = self._strays()
+        return self._verdict(("V1", "V2"), uncovered, stray)
+
+    def one(self, record: str) -> Verdict:
+        """One record and the events about it; order is not looked at."""
+        for row in self._rows(record):
+            where = f"record {row.listed['sequence']}"
+            read = self._envelope(row, where) if row.data is not None else None
+            if row.data is None:
+                self.fault("V1", where, "its envelope is missing")
+            elif read is not None:
+                self._files(row, *read, where)
+                self._happened(row, read[0], where)
+        if not self.checked and not self.faults:
+            raise AuditError(f"There is no record {record[:40]} in this store.", code="no_record")
+        self._lists()
+        return self._verdict(("V1",), 0, ())
+
+    def _rows(self, record: str | None = None) -> Iterator[_Row]:
+        wish = (
+            sa.select(database.entries, database.envelopes.c.bytes, database.keys.c.wrapped)
+            .outerjoin(database.envelopes, database.envelopes.c.sequence == database.entries.c.sequence)
+            .outerjoin(database.keys, database.keys.c.id == database.entries.c.id)
+            .order_by(database.entries.c.sequence)
+        )
+        if record is not None:
+            wish = wish.where(sa.or_(database.entries.c.id == record, database.entries.c.about == record))
+        with database.reading(self.store.engine) as connection:
+            for found in connection.execution_options(yield_per=500).execute(wish).mappings():
+                listed = {c.name: found[c.name] for c in database.entries.columns}
+                yield _Row(listed, found["bytes"], found["wrapped"])
+
+    def _envelope(self, row: _Row, where: str) -> tuple[Header, dict[str, str]] | None:
+        assert row.data is not None
+        self.checked += 1
+        try:
+            wrapped = envelope.unwrap(row.data, envelope.PAYLOAD)
+            key = envelope.signed_by(wrapped, self.trusted)
+            header, subject = envelope.statement(wrapped)
+        except AuditError as error:
+            self.fault("V1", where, str(error))
+            return None
+        if key is not None:
+            self.keys.add(key)
+        elif wrapped.signatures:
+            self.fault(
+                "V1", where, f"it is signed by a key that is not believed, {next(iter(wrapped.signatures))[:16]}…"
+            )
+        elif header.signed:
+            self.fault("V1", where, "its signature was taken away")
+        else:
+            self.unsigned += 1
+        return header, subject
+
+    def _files(self, row: _Row, header: Header, subject: Mapping[str, str], where: str) -> None:
+        """Are the files the ones that were signed, and the key the one that opens them?"""
+        self.rows[header.id] = row.listed
+        if not names_its_files(header, subject, self.ids):
+            self.fault("V1", where, "its subject does not name its files, or the record that it is about")
+        self.ids[header.id] = envelope.digest(row.data or b"")
+        if row.listed["erased"]:
+            self.erased += header.kind in FILED
+            return  # whether it may be erased is for `_lists` to say
+        if not header.files:
+            return
+        key = self._key(row, header, where)
+        for f in header.files:
+            path = self.store.place(header.id) / f.name
+            try:
+                sealed = path.read_bytes()
+            except OSError:
+                self.fault("V1", f"{where}, {f.name}", "the file is missing")
+                continue
+            if envelope.digest(sealed) != f.sha256:
+                self.fault("V1", f"{where}, {f.name}", "the file was changed")
+            elif key is not None:
+                self._plain(row, header, f, sealed, key, where)
+
+    def _key(self, row: _Row, header: Header, where: str) -> bytes | None:
+        if row.wrapped is None:
+            self.fault("V1", where, "its key is missing, and no erasure says so")
+            return None
+        try:
+            return sealing.decrypt(self.master, row.wrapped, header.id)
+        except AuditError as error:
+            self.fault("V1", f"{where}, key", str(error))
+            return None
+
+    def _plain(self, row: _Row, header: Header, listed: FileEntry, sealed: bytes, key: bytes, where: str) -> None:
+        """Does the content open, and is it the one that was committed to?"""
+        name = listed.name
+        try:
+            plain = sealing.decrypt(sealing.content_key(key), sealed, f"{header.id}/{name}")
+        except AuditError as error:
+            self.fault("V1", f"{where}, {name}", str(error))
+            return
+        if sealing.commitment(sealing.commitment_key(key), plain) != listed.commitment or len(plain) != listed.size:
+            self.fault("V1", f"{where}, {name}", "the content is not the one that was committed to")
+        if name == RECORD and label_in(plain) != row.listed["label"]:
+            self.fault("V1", f"{where}, list, label", "the list says something else than the record")
+
+    def _happened(self, row: _Row, header: Header, where: str) -> None:
+        """Follow what the chain says about each record, for the list to be compared with at the end."""
+        self.states[header.id] = (header.recorded, state.first(header))
+        if header.about in self.states:
+            recorded, before = self.states[header.about]
+            self.states[header.about] = (recorded, state.after(before, recorded, header))
+            if header.kind == "erase":
+                for other, listed in self.rows.items():
+                    if listed["about"] == header.about and other != header.id:
+                        self.states[other] = (
+                            self.states[other][0],
+                            dataclasses.replace(self.states[other][1], erased=True),
+                        )
+        elif header.about is not None:
+            self.fault("V2", where, "it is about a record that is not there")
+        expected = columns(header, row.data or b"", state_of(row.listed), None)
+        for name in expected.keys() - {"label", *vars(state_of(row.listed))}:
+            if expected[name] != row.listed[name]:
+                self.fault("V1", f"{where}, list, {name}", "the list says something else than the record")
+        if row.listed["label"] is not None and header.kind not in FILED:
+            self.fault("V1", f"{where}, list, label", "the list says something else than the record")
+
+    def _lists(self) -> None:
+        """Does the list say what the events made of each record?"""
+        for record, (_, expected) in self.states.items():
+            row = self.rows[record]
+            where = f"record {row['sequence']}, list"
+            for name, value in vars(expected).items():
+                if row[name] != value:
+                    self.fault("V1", f"{where}, {name}", "the list says something else than the chain")
+            if expected.erased and row["label"] is not None:
+                self.fault("V1", f"{where}, label", "the record is erased and its label is not")
+
+    def _checkpoints(self, last: int) -> int:
+        """Compare every checkpoint with the chain; returns how many records stand behind the newest."""
+        newest = 0
+        for path in sorted((self.store.second / self.store.id).glob("*.json")):
+            where = f"checkpoint {path.name}"
+            try:
+                note, key = checkpoints.read(path.read_bytes(), self.trusted)
+            except (AuditError, OSError) as error:
+                self.fault("V2", where, str(error) if isinstance(error, AuditError) else "it cannot be read")
+                continue
+            if key is None and (self.keys or self.unsigned < self.checked):
+                self.fault("V2", where, "nobody who is believed signed it")
+            elif note.store != self.store.id or note.size != int(path.stem):
+                self.fault("V2", where, "it belongs somewhere else")
+            elif note.size > last:
+                self.fault("V2", where, f"it counts {note.size} records, and there are {last}: the end is cut off")
+            elif self.digests.get(note.size) != note.head:
+                self.fault("V2", where, f"record {note.size} is not the one that stood there")
+            newest = max(newest, note.size)
+        return last - newest
+
+    def _strays(self) -> tuple[str, ...]:
+        known = {record for record, row in self.rows.items() if not row["erased"]}
+        found = [p.name for p in (self.store.home / "files").glob("*/*") if p.name not in known]
+        return (
+            (f"{len(found)} folders belong to no record; they are removed by `explain evidence expire`.",)
+            if found
+            else ()
+        )
+
+    def _verdict(self, levels: tuple[str, ...], uncovered: int, notes: tuple[str, ...]) -> Verdict:
+        broken = {f.level for f in self.faults}
+        return Verdict(
+            checked=self.checked,
+            levels={v: "broken" if v in broken else "holds" if v in levels else "not checked" for v in WORDS},
+            faults=tuple(self.faults),
+            signed_by=tuple(sorted(self.keys)),
+            unsigned=self.unsigned,
+            erased=self.erased,
+            uncovered=uncovered,
+            notes=notes,
+        )
+
+
+def names_its_files(header: Header, subject: Mapping[str, str], known: Mapping[str, str]) -> bool:
+    """Is the subject what the header says: its files, and the envelope (if `known`, by id) that it is about?"""
+    named = {f.name: f.sha256 for f in header.files}
+    if header.about is not None:
+        named[header.about] = known.get(header.about, subject.get(header.about, ""))
+    return named == dict(subject)
+
+
+def label_in(plain: bytes) -> str | None:
+    """The decision's label in a record's content, read without building the record."""
+    try:
+        said = json.loads(plain)["explanation"]["prediction"]
+        if said["activation"] == "none":
+            return f"{said['logits'][0]:.4g}"[:200]
+        return (", ".join(said["labels"][i] for i in said["decision"]) or "none")[:200]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None

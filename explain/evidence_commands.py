@@ -1,0 +1,242 @@
+"""Commands that keep evidence: `explain evidence …` and `erase`. Nothing here computes, so nothing imports torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from explain.errors import AuditError, InputError
+
+if TYPE_CHECKING:
+    from explain.audit.entry import Entry
+    from explain.audit.store import Store
+
+evidence = typer.Typer(no_args_is_help=True, help="Records of evidence: file, list, review, keep, export.")
+_out = Console()
+Record = Annotated[str, typer.Argument(help="A record's id or sequence number.", show_default=False)]
+Place = Annotated[Path | None, typer.Option("--store", help="The store's folder; else below EXPLAIN_HOME.")]
+Actor = Annotated[str | None, typer.Option(help="Your name or pseudonym, for the record.")]
+Note = Annotated[str | None, typer.Option(help="What you want to say; encrypted with the record.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands into the command line."""
+    app.add_typer(evidence, name="evidence")
+    app.command()(erase)
+
+
+@evidence.command("file")
+def file_(
+    explanation: Annotated[str, typer.Argument(help="An explanation as JSON, or - for standard input.")],
+    case: Annotated[str | None, typer.Option(help="The case that the decision belongs to.")] = None,
+    use: Annotated[str | None, typer.Option(help="What the model is used for.")] = None,
+    actor: Actor = None,
+    note: Note = None,
+    decision: Annotated[str | None, typer.Option(help="The label that production decided.")] = None,
+    score: Annotated[float | None, typer.Option(help="The score that production gave.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="The threshold that production used.")] = None,
+    system: Annotated[str | None, typer.Option(help="The system that decided.")] = None,
+    retention: Annotated[str, typer.Option(help="short, standard, long, permanent.")] = "standard",
+    store: Place = None,
+) -> None:
+    """File an explanation and print its record's id."""
+    import explain
+    from explain.audit.records import Decision, Purpose, Who
+
+    data = sys.stdin.buffer.read() if explanation == "-" else None
+    found = explain.read(data if data is not None else Path(explanation))
+    given = any(x is not None for x in (decision, score, threshold, system))
+    entry = open_store(store).file(
+        found,
+        who=Who(actor, client="command line"),
+        purpose=Purpose(case, use, retention=retention),
+        decision=Decision(decision, score, threshold, system=system) if given else None,
+        note=note,
+    )
+    _print(entry)
+
+
+@evidence.command("list")
+def list_(
+    search: Annotated[str | None, typer.Option(help="Part of an id, case, actor, model or label.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    store: Place = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """List the newest records."""
+    from explain.audit import listing
+
+    page = listing.page(open_store(store), listing.Wish(search=search), limit=limit)
+    if as_json:
+        print(json.dumps([dict(row) for row in page.rows]))  # noqa: T201
+        return
+    for row in page.rows:
+        said = f"{row['sequence']:>6}  {row['id']}  {row['recorded'][:19]}  {row['label'] or '(erased)'}"
+        _out.print(Text(f"{said}  {row['case_id'] or ''}  {row['actor'] or ''}"), soft_wrap=True)
+    _out.print(Text(f"{page.total:,} records", "dim"))
+
+
+@evidence.command("show")
+def show(record: Record, store: Place = None) -> None:
+    """Print a record's header and, unless it is erased, its content as JSON."""
+    from explain import canonical
+
+    found = open_store(store)
+    entry = find_entry(found, record)
+    content = None if entry.state.erased else found.content(entry.header.id)
+    whole = {"header": canonical.plain(entry.header), "state": vars(entry.state), "content": canonical.plain(content)}
+    print(json.dumps(whole, ensure_ascii=False))  # noqa: T201
+
+
+@evidence.command("review")
+def review(
+    record: Record,
+    agree: Annotated[bool, typer.Option("--agree/--disagree", help="Is the decision right, in your eyes?")],
+    actor: Annotated[str, typer.Option(help="Your name or pseudonym.")],
+    sign_off: Annotated[bool, typer.Option("--sign-off", help="This closes the review.")] = False,
+    note: Note = None,
+    store: Place = None,
+) -> None:
+    """Agree or disagree with what was decided."""
+    from explain.audit.records import Who
+
+    found = open_store(store)
+    who = Who(actor, client="command line")
+    _print(found.review(find_entry(found, record).header.id, who, agree=agree, sign_off=sign_off, note=note))
+
+
+@evidence.command("note")
+def note_(record: Record, text: str, actor: Actor = None, store: Place = None) -> None:
+    """Add a note to a record."""
+    _event("note", record, actor, store, note=text)
+
+
+@evidence.command("hold")
+def hold(record: Record, actor: Actor = None, store: Place = None) -> None:
+    """Put a legal hold on a record: it cannot be erased."""
+    _event("hold", record, actor, store)
+
+
+@evidence.command("release")
+def release(record: Record, actor: Actor = None, store: Place = None) -> None:
+    """Take a legal hold off a record."""
+    _event("release", record, actor, store)
+
+
+@evidence.command("keep")
+def keep(record: Record, retention: str, actor: Actor = None, store: Place = None) -> None:
+    """Change how long a record's content is kept: short, standard, long, permanent."""
+    from datetime import UTC, datetime
+
+    from explain.audit.retention import due
+
+    due(datetime.now(UTC).isoformat(), retention)
+    _event("retention", record, actor, store, detail={"retention": retention})
+
+
+@evidence.command("expire")
+def expire(actor: Actor = None, store: Place = None) -> None:
+    """Erase every record whose retention time is over; run it daily."""
+    from explain.audit.records import Who
+
+    found = open_store(store)
+    erased = found.expire(Who(actor or "retention job", client="command line"))
+    found.sweep()
+    _out.print(Text(f"{len(erased)} records erased."))
+
+
+@evidence.command("export")
+def export(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The zip file to write.")],
+    record: Annotated[str | None, typer.Argument(help="A record; else the whole store.")] = None,
+    store: Place = None,
+) -> None:
+    """Write a bundle that somebody else can verify. It holds the text, decrypted."""
+    from explain.audit import bundle
+
+    found = open_store(store)
+    write_file(out, bundle.write(found, None if record is None else find_entry(found, record).header.id))
+
+
+@evidence.command("checkpoint")
+def checkpoint(store: Place = None) -> None:
+    """Write a signed checkpoint now."""
+    path = open_store(store).checkpoint()
+    _out.print(Text("The store is empty." if path is None else f"Checkpoint {path.stem.lstrip('0')} written."))
+
+
+@evidence.command("rotate")
+def rotate(actor: Actor = None, store: Place = None) -> None:
+    """Change the signing key; the old one and the new one both sign the change."""
+    from explain.audit.records import Who
+
+    _print(open_store(store).rotate(Who(actor, client="command line")))
+
+
+def erase(
+    record: Record,
+    reason: Annotated[str, typer.Option(help="Why; it stays in the chain, so name no person.")],
+    actor: Actor = None,
+    store: Place = None,
+) -> None:
+    """Destroy a record's content for good; the chain still verifies."""
+    from explain.audit.records import Who
+
+    found = open_store(store)
+    _print(found.erase(find_entry(found, record).header.id, Who(actor, client="command line"), reason))
+
+
+def open_store(folder: Path | None, *, there: bool = False) -> Store:
+    """The store in a folder, or below EXPLAIN_HOME; raises AuditError if it should be `there` and is not."""
+    from explain.audit.store import Store
+
+    if there and folder is not None and not (folder / "files").is_dir():
+        raise AuditError(f"'{str(folder)[:80]}' is no store of evidence.", code="not_evidence")
+    return Store(folder)
+
+
+def find_entry(store: Store, wish: str) -> Entry:
+    """A record by id, by sequence number, or by the only id that begins so."""
+    from explain.audit import ids
+
+    if wish.isdecimal() and len(wish) < 10:
+        return store.read(int(wish))
+    if not ids.valid(wish):
+        raise InputError(
+            f"Expected a record's id or number, a bundle or a store's folder, got '{wish[:80]}'.", code="no_record"
+        )
+    return store.read(wish)
+
+
+def _event(kind: Any, record: str, actor: str | None, store: Path | None, **rest: Any) -> None:
+    from explain.audit.records import Who
+
+    found = open_store(store)
+    _print(found.add(kind, find_entry(found, record).header.id, Who(actor, client="command line"), **rest))
+
+
+def _print(entry: Entry) -> None:
+    header = entry.header
+    print(header.id)  # noqa: T201
+    state = f"signed by {next(iter(_keys(entry)), '')[:16]}…" if header.signed else "UNSIGNED"
+    Console(stderr=True).print(Text(f"Record {header.sequence}, {header.kind}, {state}"), soft_wrap=True)
+
+
+def _keys(entry: Entry) -> list[str]:
+    from explain.audit import envelope
+
+    return list(envelope.unwrap(entry.bytes, envelope.PAYLOAD).signatures)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write what a person asked for; raises InputError when that cannot be."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise InputError(f"Cannot write {path.name[:80]}: {(error.strerror or '').lower()}.", code="no_file") from None

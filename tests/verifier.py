@@ -1,0 +1,242 @@
+"""A second verifier of evidence bundles, written from explain/audit/SPECIFICATION.md alone.
+
+It needs the standard library and `cryptography`, shares no line with the product, and must come to the same exit code.
+Usage: python tests/verifier.py BUNDLE.zip [FINGERPRINT ...]   (believed keys; none: those in the bundle)
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import io
+import json
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+ALLOWED = [
+    r"envelopes/[0-9]{12}\.json",
+    r"files/[0-9a-f-]{36}/[A-Za-z0-9_.-]{1,100}",
+    r"openings\.json",
+    r"keys/[0-9a-f]{64}\.pem",
+    r"checkpoints/[0-9]{12}\.json",
+]
+RECORDS, CHECKPOINTS = "application/vnd.in-toto+json", "application/vnd.whyboard.checkpoint+json"
+HOLDS_AN_EXPLANATION = ("explanation", "batch item")
+
+
+class NotABundle(Exception):
+    """Exit code 2."""
+
+
+class Broken(Exception):
+    """One fault."""
+
+
+def need(condition: object, what: str) -> None:
+    if not condition:
+        raise Broken(what)
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def one_form(value: object) -> bytes:
+    """RFC 8785 of what occurs here: objects with ASCII keys, lists, strings, whole numbers."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def unzip(data: bytes) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()
+            if len(names) != len(set(names)) or sum(i.file_size for i in archive.infolist()) > 2**29:
+                raise NotABundle("names twice, or too large")
+            if any(not any(re.fullmatch(p, n) for p in ALLOWED) for n in names):
+                raise NotABundle("a name that no bundle has")
+            parts = {name: archive.read(name) for name in names}
+    except NotABundle:
+        raise
+    except Exception as error:
+        raise NotABundle(str(error)) from None
+    if not any(name.startswith("envelopes/") for name in parts):
+        raise NotABundle("no envelope")
+    return parts
+
+
+class Verifier:
+    def __init__(self, parts: dict[str, bytes], believed: set[str] | None) -> None:
+        self.parts = parts
+        self.v1: list[str] = []
+        self.v2: list[str] = []
+        self.keys: dict[str, Ed25519PublicKey] = {}
+        for name, data in parts.items():
+            if name.startswith("keys/"):
+                try:
+                    key = load_pem_public_key(data)
+                except Exception as error:
+                    raise NotABundle(f"{name}: {error}") from None
+                if not isinstance(key, Ed25519PublicKey):
+                    raise NotABundle(f"{name}: no Ed25519 key")
+                fingerprint = sha(key.public_bytes_raw())
+                if believed is None or fingerprint in believed:
+                    self.keys[fingerprint] = key
+        try:
+            raw = json.loads(parts["openings.json"])
+            assert one_form(raw) == parts["openings.json"]
+            self.openings = {record: bytes.fromhex(key) for record, key in raw.items()}
+        except Exception:
+            raise NotABundle("openings.json") from None
+
+    def envelope(self, data: bytes, kind: str) -> tuple[dict, bool]:
+        """The payload, and whether somebody who is believed signed it."""
+        try:
+            outer = json.loads(data)
+            need(set(outer) == {"payload", "payloadType", "signatures"}, "fields of an envelope")
+            payload = base64.b64decode(outer["payload"], validate=True)
+            signatures = [(s["keyid"], base64.b64decode(s["sig"], validate=True)) for s in outer["signatures"]]
+            again = {
+                "payload": base64.b64encode(payload).decode(),
+                "payloadType": outer["payloadType"],
+                "signatures": [{"keyid": k, "sig": base64.b64encode(s).decode()} for k, s in signatures],
+            }
+            need(one_form(again) == data, "not its one form")
+            need(outer["payloadType"] == kind, "payload type")
+            found = json.loads(payload)
+        except Broken:
+            raise
+        except Exception as error:
+            raise Broken(f"no envelope: {error}") from None
+        signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
+        good = False
+        for keyid, signature in signatures:
+            if keyid in self.keys:
+                try:
+                    self.keys[keyid].verify(signature, signed)
+                except InvalidSignature:
+                    raise Broken("signature") from None
+                good = True
+        if not isinstance(found, dict):
+            raise Broken("payload is no object")
+        found["*signatures"] = len(signatures)
+        return found, good
+
+    def run(self) -> int:
+        records: dict[int, dict] = {}
+        digests: dict[int, str] = {}
+        for name in sorted(n for n in self.parts if n.startswith("envelopes/")):
+            try:
+                statement, good = self.envelope(self.parts[name], RECORDS)
+                header = self.header(statement)
+            except Broken as fault:
+                self.v1.append(f"{name}: {fault}")
+                continue
+            number = int(name[10:22])
+            if header["sequence"] != number:
+                self.v2.append(f"{name}: number")
+            if not good and (header["signed"] or statement["*signatures"]):
+                self.v1.append(f"{name}: not signed by anybody who is believed")
+            by_id = {r["id"]: digests[n] for n, r in records.items()}
+            if header["about"] in by_id and by_id[header["about"]] != header["*subject"][header["about"]]:
+                self.v1.append(f"{name}: speaks about another envelope")
+            records[number], digests[number] = header, sha(self.parts[name])
+        self.files(records)
+        self.order(records, digests)
+        self.checkpoints(records, digests)
+        return 3 if self.v1 else 4 if self.v2 else 0
+
+    def header(self, statement: dict) -> dict:
+        try:
+            header = statement["predicate"]
+            need(statement["_type"] == "https://in-toto.io/Statement/v1", "_type")
+            need(statement["predicateType"] == "urn:whyboard:evidence:1", "predicateType")
+            need(header["schema"] == "whyboard-evidence/1", "schema")
+            subject = {s["name"]: s["digest"]["sha256"] for s in statement["subject"]}
+            expected = {f["name"]: f["sha256"] for f in header["files"]}
+            if header["about"] is not None:
+                need(header["about"] in subject, "about is no subject")
+                expected[header["about"]] = subject[header["about"]]
+            need(subject == expected, "subject")
+            header["*subject"] = subject
+        except Broken:
+            raise
+        except Exception as error:
+            raise Broken(f"no statement: {error!r}") from None
+        return header
+
+    def files(self, records: dict[int, dict]) -> None:
+        gone: set[str] = set()
+        for number in sorted(records):
+            if records[number]["kind"] == "erase":
+                about = records[number]["about"]
+                gone |= {about} | {r["id"] for n, r in records.items() if n < number and r["about"] == about}
+        expected: set[str] = set()
+        for header in records.values():
+            if header["id"] in gone:
+                continue
+            for f in header["files"]:
+                name = f"files/{header['id']}/{f['name']}"
+                expected.add(name)
+                content, opening = self.parts.get(name), self.openings.get(header["id"])
+                if content is None or opening is None:
+                    self.v1.append(f"{name}: missing")
+                elif len(content) != f["size"]:
+                    self.v1.append(f"{name}: size")
+                elif hmac.new(opening, content, hashlib.sha256).hexdigest() != f["commitment"]:
+                    self.v1.append(f"{name}: commitment")
+        for name in self.parts:
+            if name.startswith("files/") and name not in expected:
+                self.v1.append(f"{name}: belongs to no record")
+
+    def order(self, records: dict[int, dict], digests: dict[int, str]) -> None:
+        if not records:
+            return
+        if len({r["store"] for r in records.values()}) > 1:
+            self.v2.append("several stores")
+        for number, header in records.items():
+            before = "0" * 64 if number == 1 else digests.get(number - 1)
+            if before is not None and header["previous"] != before:
+                self.v2.append(f"number {number}: previous")
+        self.whole = len({r["about"] or r["id"] for r in records.values()}) > 1
+        if self.whole and sorted(records) != list(range(1, len(records) + 1)):
+            self.v2.append("numbers are missing")
+        about_one = any(r["about"] for r in records.values())
+        if not self.whole and about_one and not any(r["kind"] in HOLDS_AN_EXPLANATION for r in records.values()):
+            self.v2.append("the record itself is missing")
+
+    def checkpoints(self, records: dict[int, dict], digests: dict[int, str]) -> None:
+        for name in self.parts:
+            if not name.startswith("checkpoints/"):
+                continue
+            try:
+                note, good = self.envelope(self.parts[name], CHECKPOINTS)
+                note.pop("*signatures")
+                need(set(note) == {"store", "size", "head", "time"}, "fields")
+                need(note["size"] == int(name[12:24]), "size")
+                need(good or not any(r["signed"] for r in records.values()), "not signed")
+                need(digests.get(note["size"], note["head"]) == note["head"], "head")
+                need(not (records and self.whole and note["size"] > max(records)), "the end is cut off")
+            except Broken as fault:
+                self.v2.append(f"{name}: {fault}")
+
+
+def verify(data: bytes, believed: set[str] | None = None) -> tuple[int, list[str]]:
+    """Exit code and faults."""
+    try:
+        verifier = Verifier(unzip(data), believed)
+        return verifier.run(), verifier.v1 + verifier.v2
+    except NotABundle as error:
+        return 2, [str(error)]
+
+
+if __name__ == "__main__":
+    code, faults = verify(Path(sys.argv[1]).read_bytes(), set(sys.argv[2:]) or None)
+    print("\n".join(faults) or "holds")
+    sys.exit(code)
