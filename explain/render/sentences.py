@@ -91,6 +91,15 @@ def written(found: Generation) -> str:
     )
 
 
+def written_rows(found: Generation) -> list[tuple[str, ...]]:
+    """Each token that was written: its number, itself, its log-probability, probability, and place among all."""
+    rows = zip(found.pieces, found.log_probs.tolist(), found.ranks.tolist(), strict=True)
+    return [
+        (str(i), repr(piece), signed(log_p, 3), percent(math.exp(log_p)), str(rank))
+        for i, (piece, log_p, rank) in enumerate(rows)
+    ]
+
+
 def reasons(explanation: Explanation, index: int = 0) -> str | None:
     """Which words have the largest scores, as far as that may be said. None without an attribution."""
     if index >= len(explanation.attributions):

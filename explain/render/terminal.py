@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -159,12 +157,10 @@ def models(found: list[ModelCard]) -> RenderableType:
 def generation(found: Generation) -> RenderableType:
     """The text, and each token that was written with its probability and its place among all."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("token", "written", "id", "log p", "probability", "place"):
+    for name in ("token", "written", "log p", "probability", "place"):
         table.add_column(name, justify="left" if name == "written" else "right", no_wrap=name != "written")
-    rows = zip(found.pieces, found.ids.tolist(), found.log_probs.tolist(), found.ranks.tolist(), strict=True)
-    for i, (piece, index, log_p, rank) in enumerate(rows):
-        share = sentences.percent(math.exp(log_p))
-        table.add_row(str(i), Text(visible(repr(piece))), str(index), sentences.signed(log_p, 3), share, str(rank))
+    for row in sentences.written_rows(found):
+        table.add_row(*(Text(visible(cell)) for cell in row))
     text = Text.assemble((visible(found.prompt), "dim"), visible(found.text[len(found.prompt) :]))
     return Group(text, Text(), table, Text(sentences.written(found), style="dim"))
 

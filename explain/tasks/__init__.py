@@ -24,6 +24,8 @@ class Task(Protocol):
 
     name: str
     """For people and records, as the Hub writes it: 'text-classification'."""
+    summary: str
+    """What is explained, in a line for the README."""
     problems: tuple[str, ...]
     """The variants a caller may force with `task=`; () if there is only one."""
 

@@ -29,6 +29,7 @@ class NextToken:
     """See the module's text. Raw output: logits (N, V) behind each row's last token."""
 
     name = "text-generation"
+    summary = "Which token comes next: the likeliest one, any other, or one rather than another."
     problems = (NEXT,)
     open_ended = True
     pairs = False

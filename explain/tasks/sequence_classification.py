@@ -33,6 +33,7 @@ class SequenceClassification:
     """See the module's text. Raw output: logits (N, C), C = 1 for binary and regression."""
 
     name = "text-classification"
+    summary = "One decision about a text or a pair of texts: a label of several, labels at once, or a number."
     problems = (SINGLE, BINARY, MULTI, REGRESSION)
     open_ended = False
     pairs = True

@@ -8,6 +8,7 @@ from pathlib import Path
 import explain
 from explain.checks import checkers
 from explain.engine import Model
+from explain.tasks import tasks
 from tests.benchmarks import comparison
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +33,15 @@ def check_table() -> str:
     return "\n".join(rows)
 
 
-BLOCKS = {"methods": method_table, "comparison": comparison.markdown, "checks": check_table}
+def task_table() -> str:
+    """The tasks as a Markdown table."""
+    rows = ["| task | what is explained | variants | architectures |", "|---|---|---|---|"]
+    for name, task in tasks().items():
+        rows.append(f"| `{name}` | {task.summary} | {', '.join(task.problems)} | {len(task.architectures())} |")
+    return "\n".join(rows)
+
+
+BLOCKS = {"tasks": task_table, "methods": method_table, "comparison": comparison.markdown, "checks": check_table}
 
 
 def with_tables(text: str) -> str:

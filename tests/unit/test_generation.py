@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from streamlit.testing.v1 import AppTest
 
 from explain import wire
 from explain.continuing import continued
@@ -17,6 +18,7 @@ from explain.engine import Model
 from explain.errors import InputError
 from explain.generation import GenerateRequest, Generation
 from explain.model.runner import Meter
+from tests.conftest import dashboard, finish, html_of
 
 PROMPT = "Once upon a time there was a"
 
@@ -124,3 +126,27 @@ def test_the_command_line_writes(run, teller_folder: Path) -> None:  # type: ign
     code, out, _ = run("generate", PROMPT, "--model", str(teller_folder), "--tokens", "4")
     assert code == 0
     assert "4 tokens, the most likely one each time" in out
+
+
+@pytest.fixture
+def page(teller_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The dashboard on the tiny causal model, with a text of a person's."""
+    return dashboard(teller_folder, monkeypatch)
+
+
+def test_the_page_writes_on_and_explains_the_token_that_is_chosen(page: AppTest) -> None:
+    finish(page)
+    page.run()
+    page.text_area(key="text").set_value(PROMPT)
+    finish(page)
+    page.run()
+    page.button(key="write").click().run()
+    assert "How the text goes on" in html_of(page)
+    pills = next(g for g in page.button_group if g.key and g.key.startswith("written "))
+
+    pills.set_value(1)
+    finish(page)
+    assert not page.exception
+    said = page.session_state["job"].result
+    assert said.tokens.texts[0].startswith(PROMPT)
+    assert len(said.tokens.texts[0]) > len(PROMPT)

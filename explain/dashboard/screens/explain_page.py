@@ -10,6 +10,7 @@ import streamlit as st
 from explain import list_methods
 from explain.dashboard import choices, jobs, panels, trust
 from explain.dashboard.ask import Asked, ask
+from explain.dashboard.continuation import continuation
 from explain.errors import ExplainError
 from explain.render import html
 from explain.service import Job
@@ -33,6 +34,7 @@ def outcome(asked: Asked, job: Job) -> None:
         if explanation.attributions:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
             st.session_state.word = selected  # the Attention page opens with it
+            continuation(explanation, asked.model, running=running)
             panels.change(explanation)
             panels.beside(explanation)
             panels.pairs(explanation, asked.request, asked.model, running=running)
