@@ -14,8 +14,6 @@ from explain.render.pieces import visible
 
 TOKENS = 24
 ABOUT = "The likeliest token each time. Choose one, and the text before it is explained, with it as the decision."
-    "The model's likeliest token each time. Choose one, and the text before it is explained with it as the decision."
-)
 
 
 def continuation(explanation: Explanation, model: str, *, running: bool) -> None:
