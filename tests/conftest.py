@@ -75,6 +75,12 @@ def teller(teller_folder: Path) -> Model:
 
 
 @pytest.fixture(scope="session")
+def tales() -> Model:
+    """The bundled model of fairy tales."""
+    return load("tales")
+
+
+@pytest.fixture(scope="session")
 def sentiment() -> Model:
     """The bundled model."""
     return load("sentiment")
