@@ -260,7 +260,8 @@ class Model(Runner):
             InputError: the texts do not have equally many tokens.
             ModelError: the model does not keep its layers in a list.
         """
-        return cast(Patch, self.walk(PatchRequest(Request((text,), **about), other)))
+        texts = (text,) if isinstance(text, str) else tuple(text)  # a pair is refused in words
+        return cast(Patch, self.walk(PatchRequest(Request(texts, **about), other)))
 
     def generate(
         self, prompt: str, *, tokens: int = 40, seed: int | None = None, temperature: float = 1.0
