@@ -149,7 +149,8 @@ def methods(found: list[MethodInfo]) -> RenderableType:
 
 def models(found: list[ModelCard]) -> RenderableType:
     """The models that come with Whyboard."""
-    rows = [(card.name, f"{card.title} · {', '.join(card.labels)} · {card.licence} · {card.summary}") for card in found]
+    facts = ((c.name, (c.title, ", ".join(c.labels), c.licence, c.summary)) for c in found)
+    rows = [(name, " · ".join(part for part in parts if part)) for name, parts in facts]
     return _rows(rows, "Bundled models (a Hub id or a folder works too)")
 
 
