@@ -47,6 +47,7 @@ def file_(
 ) -> None:
     """File an explanation and print its record's id."""
     import explain
+    from explain import filing
     from explain.audit.records import Decision, Purpose, Who
 
     data = sys.stdin.buffer.read() if explanation == "-" else None
@@ -58,6 +59,7 @@ def file_(
         purpose=Purpose(case, use, retention=retention),
         decision=Decision(decision, score, threshold, system=system) if given else None,
         note=note,
+        pictures=filing.pictures,
     )
     _print(entry)
 

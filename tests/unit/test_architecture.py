@@ -37,6 +37,7 @@ LAYERS = [
     ["audit"],
     ["replay"],
     ["render"],
+    ["filing", "camera"],
     ["dashboard"],
     ["evidence_commands", "proof_commands"],
     ["cli"],
