@@ -28,10 +28,10 @@ def filing(store: Store, record: str) -> Filing:
     entry = store.read(record)
     content = store.content(record)
     listed = next(f for f in entry.header.files if f.name == RECORD)
-    said = tuple(_said(store, event) for event in store.events(record))
+    added = tuple(said(store, event) for event in store.events(record))
     key = next(iter(envelope.unwrap(entry.bytes, envelope.PAYLOAD).signatures), None)
     header = entry.header
-    return Filing(content, header.who, header.purpose, listed.commitment, key, header, entry.digest, said)
+    return Filing(content, header.who, header.purpose, listed.commitment, key, header, entry.digest, added)
 
 
 def page(store: Store, record: str) -> str:
@@ -40,7 +40,8 @@ def page(store: Store, record: str) -> str:
     return report(found.content.explanation, found)
 
 
-def _said(store: Store, event: Entry) -> Said:
+def said(store: Store, event: Entry) -> Said:
+    """What an event about a record says, as a report shows it."""
     header = event.header
     note = ""
     if any(f.name == NOTE for f in header.files) and not event.state.erased:
@@ -54,4 +55,4 @@ def _said(store: Store, event: Entry) -> Said:
     return Said(header.kind, header.who.actor or "not named", header.recorded, ". ".join(x for x in (words, note) if x))
 
 
-__all__ = ["PICTURE", "REPORT", "filing", "page", "pictures"]
+__all__ = ["PICTURE", "REPORT", "filing", "page", "pictures", "said"]

@@ -41,44 +41,13 @@ def store(found: Explanation, tmp_path_factory: pytest.TempPathFactory) -> Store
     return store
 
 
-TAGS = set(
-    [
-        "html",
-        "head",
-        "meta",
-        "title",
-        "style",
-        "body",
-        "header",
-        "b",
-        "span",
-        "p",
-        "main",
-        "h1",
-        "h2",
-        "h4",
-        "div",
-        "ul",
-        "li",
-        "i",
-        "em",
-        "bdi",
-        "sup",
-        "code",
-        "table",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "data",
-        "dl",
-        "dt",
-        "dd",
-        "footer",
-        "br",
-    ]
-)
+TAGS = {
+    *re.findall(
+        r"\w+",
+        "html head meta title style body header b span p main h1 h2 h4 div ul li i em bdi sup code "
+        "table thead tbody tr th td data dl dt dd footer br",
+    )
+}
 """All that a report is made of."""
 
 

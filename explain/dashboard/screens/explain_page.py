@@ -8,7 +8,7 @@ import time
 import streamlit as st
 
 from explain import list_methods
-from explain.dashboard import choices, jobs, panels, trust
+from explain.dashboard import choices, evidence, jobs, panels, trust
 from explain.dashboard.ask import Asked, ask
 from explain.errors import ExplainError
 from explain.render import html
@@ -40,6 +40,7 @@ def outcome(asked: Asked, job: Job) -> None:
             if not running:
                 panels.attention(explanation, asked.request, asked.model, selected)
             panels.how(explanation, running=running)
+            evidence.save(explanation, asked.request, running=running)
     if running and job.over:
         st.rerun()
 
