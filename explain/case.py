@@ -34,7 +34,7 @@ class Ask:
     gradients are taken with respect to them. With `heads`, the queries, keys, values and weights of this
     layer are returned, and values are 0: the pass ends there. Rows with an `ablation` are asked for by themselves.
     With `rescaled`, gradients are DeepLIFT's multipliers against the embeddings at the row's start. With `survey`, the
-    one row's answer holds that summary of each layer's weights (H, T, T).
+    one row's answer holds that summary of each layer (see `explain.model.heads.surveyed`).
     """
 
     rows: Sequence[Row]
@@ -42,7 +42,7 @@ class Ask:
     layer: int | None = None
     attention: bool = False
     heads: int | None = None
-    survey: Callable[[Float32[np.ndarray, "H T T"]], Any] | None = None
+    survey: Callable[..., Any] | None = None
     rescaled: bool = False
 
 

@@ -259,7 +259,8 @@ class Model(Runner):
             InputError: the texts do not have equally many tokens.
             ModelError: the model does not keep its layers in a list.
         """
-        return cast(Patch, self.walk(PatchRequest(Request((text,), **about), other)))
+        texts = (text,) if isinstance(text, str) else tuple(text)  # a pair is refused in words
+        return cast(Patch, self.walk(PatchRequest(Request(texts, **about), other)))
 
     def forecast(self, request: Request) -> float | None:  # type: ignore[override]
         """Seconds that a request will take on this machine; None before anything was measured."""

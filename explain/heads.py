@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from explain.catalog import Request
 from explain.record import Record
@@ -52,9 +52,12 @@ class HeadsReport(Report):
     """All heads at a glance.
 
     `statistics` holds a number a head by name (`explain.attention.statistics.MEANING`). `effects` is how far the
-    target falls when a head is replaced (None: not measured, `unmeasured` says why). `rollout` rows are positions of
-    the last layer, columns input tokens. `flow` is what each input token can send to `position` (None for texts of
-    more than 64 tokens). `difference` is how far the answer of the recorded passes was from a plain one.
+    target falls when a head is replaced (None: not measured, `unmeasured` says why). A quantity that this text has no
+    case of is left out. `read` are the positions of the last layer that move the answer, by the slope there: all where
+    that cannot be asked. `position` is the one (None: several). `rollout` rows are positions of the last layer, columns
+    input tokens. `flow` is what each input token can send to `position` (None for texts of more than 64 tokens, and
+    where there is no one position). `decoder_layers` have attention too, and are left out.
+    `difference` is how far the answer of the recorded passes was from a plain one.
     """
 
     kind: Literal["encoder", "causal"]
@@ -64,8 +67,10 @@ class HeadsReport(Report):
     unmeasured: str
     rollout: Float32[np.ndarray, "T T"]
     flow: Float32[np.ndarray, "T"] | None
-    position: int
+    position: int | None
     difference: float
+    read: tuple[int, ...] = ()
+    decoder_layers: int = 0
     caveat: str = CAVEAT
     schema: str = "heads/1"
 
@@ -74,9 +79,12 @@ class HeadsReport(Report):
 class HeadMap(Record):
     """One head (None: the mean of the layer's) over one text: `weights` rows are queries and sum to 1.
 
+    Where the model has a sink (a logit without a token), rows sum to 1 − `sink`: this share is given to nothing.
     `norms` is the length of what each token (column) gives to each position (Kobayashi et al. 2020). `query` and `key`
-    explain a weight element by element: softmax over columns of query · key · `scaling`. All three are None where the
-    architecture hides them; a mean of heads has norms (of all heads together), but no query and key.
+    explain a weight element by element: weight = exp(logit − `total`) where `visible` (else a mask makes it 0), logit =
+    query · key · `scaling`, capped to cap · tanh(· / cap) where there is a `cap`, plus biases; so the biases are what
+    log(weight) + total leaves over. All are None where the architecture hides them; a mean of heads has norms (of all
+    heads together), but no query and key.
     """
 
     layer: int
@@ -87,5 +95,9 @@ class HeadMap(Record):
     query: Float32[np.ndarray, "T d"] | None = None
     key: Float32[np.ndarray, "T d"] | None = None
     scaling: float | None = None
+    total: Float32[np.ndarray, "T"] | None = None
+    visible: Bool[np.ndarray, "T T"] | None = None
+    cap: float | None = None
+    sink: Float32[np.ndarray, "T"] | None = None
     caveat: str = CAVEAT
     schema: str = "head/1"

@@ -24,8 +24,8 @@ PATCH_CAVEAT = (
     "Read it beside its control, a random change of the same length, and beside the other direction."
 )
 DIRECT_CAVEAT = (
-    "Approximate: norms are held at the scale that they have for this text and the head is replaced by its slope here. "
-    "What a part does through later layers is not counted."
+    "Approximate: norms of the stream are held at the scale that they have for this text and the head is replaced by "
+    "its slope here. What a part does through later layers is not counted."
 )
 
 
@@ -51,6 +51,7 @@ class Lens(Report):
     `values` are in the target's unit. `logits` is None for more than 16 outcomes. `points` are all tokens' states after
     each layer on the two directions in which they differ most (principal components of all of them together), `shares`
     how much of their variance each shows. `answer` is the plain pass's value: the last of `values` must equal it.
+    With `decoder`, a whole decoder reads the states before the head does.
     """
 
     values: Float32[np.ndarray, "L"]
@@ -58,6 +59,7 @@ class Lens(Report):
     points: Float32[np.ndarray, "L T 2"]
     shares: tuple[float, float]
     answer: float
+    decoder: bool = False
     caveat: str = LENS_CAVEAT
     schema: str = "lens/1"
 

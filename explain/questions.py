@@ -12,6 +12,7 @@ from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Inside, InsideRequest, LensRequest, PatchRequest
 from explain.looking import head_map, heads_report
 from explain.model.direct import slopes
+from explain.model.inside import has_decoder
 from explain.probes.direct import direct
 from explain.probes.lens import lens
 from explain.probes.patching import patch
@@ -43,7 +44,7 @@ def walk(work: Work, question: RoadRequest | InsideRequest) -> Road | Inside:
     if isinstance(question, RoadRequest):
         found = road(case, question, model, meter, work.provenance(case))
     elif isinstance(question, LensRequest):
-        found = lens(case, entering(case, model, meter), work.provenance(case))
+        found = lens(case, entering(case, model, meter), work.provenance(case), decoder=has_decoder(model.module))
     elif isinstance(question, PatchRequest):
         found = patch(case, question.other, work.provenance(case))
     else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from explain.records import Attribution, Check
+from explain.records import Attribution, Check, Explanation
 
 NAMED, SHARE, NOTABLE = 3, 0.5, 0.25
 """At most three words are named for the target, each with at least half the score of the first; a word against it is
@@ -25,6 +25,12 @@ class Standouts:
     supporting: tuple[int, ...] = ()
     opposing: tuple[int, ...] = ()
     unopposed: bool = False
+
+
+def either_or(explanation: Explanation) -> bool:
+    """Are there two labels that exclude each other, so that what speaks against one speaks for the other?"""
+    exclusive = explanation.prediction.activation == "softmax" or explanation.model.problem == "binary"
+    return exclusive and len(explanation.prediction.labels) == 2
 
 
 def standouts(attribution: Attribution, checks: Sequence[Check], index: int = 0) -> Standouts:

@@ -89,7 +89,9 @@ class PositionStep(Record):
 class AttentionStep(Record):
     """One head, as the token sees it.
 
-    weights = softmax(scores + bias where visible), scores = query · keyᵀ · scaling, mixed = Σ weights · value.
+    weights = softmax(scores + bias where visible), scores = query · keyᵀ · scaling, mixed = Σ weights · value. A model
+    with a sink (a learned logit without a token) gives `sink` of its weight to nothing: the weights sum to 1 − sink.
+    `bias` is all that is added to the scores, a cap's effect (cap · tanh(scores / cap)) included.
     `projected` is what this head's output becomes through the output projection, without its constant; `output` is all
     heads together, with it. Both are None where no projection was found.
     """
@@ -105,6 +107,7 @@ class AttentionStep(Record):
     mixed: Float32[np.ndarray, "e"]
     projected: Float32[np.ndarray, "D"] | None
     output: Float32[np.ndarray, "D"] | None
+    sink: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,11 +123,12 @@ class SumStep(Record):
 class FeedForwardStep(Record):
     """The feed-forward part: output = hidden · out + constant.
 
-    hidden = activation(before), or activation(gate) · before with a gate. `lengths` is how long a vector each neuron
+    hidden = activation(before), or activation(gate) · before with a gate; these and `given` are None where they were
+    not seen. `lengths` is how long a vector each neuron
     adds: |hidden| times the length of its row in the last matrix.
     """
 
-    given: Float32[np.ndarray, "D"]
+    given: Float32[np.ndarray, "D"] | None
     gate: Float32[np.ndarray, "N"] | None
     before: Float32[np.ndarray, "N"] | None
     activation: str
@@ -147,7 +151,8 @@ class HeadStep(Record):
 class AnswerStep(Record):
     """The classification head: logits = weight · vector + bias. `reads` is the token that the vector comes from.
 
-    `reads` is None where the vector mixes several tokens.
+    `reads` is None where the vector mixes several tokens, or where the way from the last block was not found. `steps`
+    chain: each is given what the one before made. With `decoder`, `reads` is a place of the decoder, not of the block.
     """
 
     reads: int | None
@@ -156,6 +161,7 @@ class AnswerStep(Record):
     weight: Float32[np.ndarray, "C K"]
     bias: Float32[np.ndarray, "C"]
     logits: Float32[np.ndarray, "C"]
+    decoder: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,8 +116,8 @@ class Work:
         known, key = self.model.claims, (method.info.name, params)
         if key not in known:
             self._enter("Measuring the method's claim")
-            requests = [Request((probe,)) for probe in gate.PROBES]
-            encodings = [self.model.encode(r.texts) for r in requests]
+            requests = [Request((probe,), truncate=True) for probe in gate.PROBES]  # nobody wrote these
+            encodings = [self.model.encode(r.texts, truncate=r.truncate) for r in requests]
             predictions = self.model.decide(encodings, self.meter)
             cases = [self._case(*t) for t in zip(requests, encodings, predictions, strict=True)]
             known[key] = gate.measure(self.model, method, params, cases, self.meter)

@@ -38,6 +38,7 @@ class Toy:
     normed: Float64[np.ndarray, "3 D"]
     hidden: Float64[np.ndarray, "3 N"]
     output: Float64[np.ndarray, "3 D"]
+    causal: bool = False
 
 
 UP = np.array([[1, 0, -1, 0], [0, 1, 0, -1], [1, 1, 0, 0]], dtype=np.float64)
@@ -66,8 +67,9 @@ def work(
     normed, mean, deviation = layer_norm(summed)
     hidden = np.maximum(normed @ UP, 0)
     return Toy(
-        query, key, value, products, scores, weights, attended, summed, mean, deviation, normed, hidden, hidden @ DOWN
-    )
+        query, key, value, products, scores, weights, attended, summed, mean, deviation, normed, hidden,
+        hidden @ DOWN, causal,
+    )  # fmt: skip
 
 
 def softmax(scores: Float64[np.ndarray, "... K"]) -> Float64[np.ndarray, "... K"]:

@@ -23,13 +23,21 @@ MEANING = {
 
 
 def statistics(
-    weights: Float[np.ndarray, "H T T"], special: Bool[np.ndarray, "T"], ids: Int[np.ndarray, "T"]
+    weights: Float[np.ndarray, "H T T"],
+    special: Bool[np.ndarray, "T"],
+    ids: Int[np.ndarray, "T"],
+    seen: Bool[np.ndarray, "T T"] | None = None,
 ) -> dict[str, Float64[np.ndarray, "H"]]:
-    """Each quantity of `MEANING` for every head of a layer, averaged over the queries that are no special tokens."""
+    """Each quantity of `MEANING` for every head of a layer, averaged over the queries that are no special tokens.
+
+    A quantity that no query has is left out: copies where nothing repeats, entropy where a query sees one token only.
+    `seen` is what each query may look at; None: all that has any weight.
+    """
     tokens = weights.shape[-1]
     ask = ~special if (~special).any() else np.ones(tokens, dtype=bool)  # queries that count
     place = np.arange(tokens)
-    visible = np.maximum((weights > 0).any(0).sum(-1), 2)  # (T,): how many tokens a query may see
+    visible = ((weights > 0).any(0) if seen is None else seen).sum(-1)  # (T,): how many tokens a query may see
+    choice = ask & (visible > 1)  # queries that could look more or less widely
     far = np.abs(place[:, None] - place[None, :]).astype(np.float64)  # (T, T)
     copies = (ids[:, None] == ids[None, :]) & (place[None, :] < place[:, None])  # earlier ones
     after = np.zeros_like(copies)
@@ -39,16 +47,17 @@ def statistics(
     found: dict[str, list[float]] = {name: [] for name in MEANING}
     for head in weights:  # one at a time: all of them in double precision would be large
         w = head.astype(np.float64)  # (T, T)
-        found["entropy"].append((entr(w).sum(-1) / np.log(visible))[ask].mean())
+        if choice.any():
+            found["entropy"].append((entr(w[choice]).sum(-1) / np.log(visible[choice])).mean())
         found["distance"].append(np.einsum("qk,qk->q", w, far)[ask].mean())
         found["special"].append((w @ special.astype(np.float64))[ask].mean())
         found["itself"].append(np.diagonal(w)[ask].mean())
         for name, wanted in (("previous", before), ("duplicate", copies), ("induction", after)):
-            found[name].append(_share(w, wanted, ask))
-    return {name: np.array(values) for name, values in found.items()}
+            if (wanted.any(-1) & ask).any():
+                found[name].append(_share(w, wanted, ask))
+    return {name: np.array(values) for name, values in found.items() if values}
 
 
 def _share(w: Float64[np.ndarray, "T T"], wanted: Bool[np.ndarray, "T T"], ask: Bool[np.ndarray, "T"]) -> float:
-    """Mean weight on the wanted tokens, over the queries that have any; 0 where none has."""
-    queries = wanted.any(-1) & ask
-    return float(w[wanted & ask[:, None]].sum() / queries.sum()) if queries.any() else 0.0
+    """Mean weight on the wanted tokens, over the queries that have any."""
+    return float(w[wanted & ask[:, None]].sum() / (wanted.any(-1) & ask).sum())

@@ -7,10 +7,15 @@ say so.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from explain.case import Case
 from explain.errors import InputError
 
+PLAIN: dict[str, Any] = {"target": None, "contrast": None, "quantity": "log_odds", "granularity": "word"}
+"""What other texts are asked, whatever was asked of the request's own."""
+TOO_LONG = ("too_long", "no_content_tokens")
+"""Errors that say that the model reads too little for a sentence; all others are defects."""
 SENTENCES = (
     "It rained all night, but by noon the streets were dry.",
     "The food was good and the people who served it were friendly.",
@@ -56,11 +61,15 @@ SENTENCES = (
 
 
 def cases(retold: Callable[..., Case], n_texts: int) -> list[Case]:
-    """Each sentence as a case (with the one before it where a text is a pair), without those too long for the model."""
+    """Each sentence as a case (with the one before it where a text is a pair), without those too long for the model.
+
+    The plain question is asked of each, whatever the request asked of its own text.
+    """
     found = []
     for i, text in enumerate(SENTENCES):
         try:
-            found.append(retold((text, SENTENCES[i - 1])[:n_texts], target=None, truncate=True))
-        except InputError:
-            continue
+            found.append(retold((text, SENTENCES[i - 1])[:n_texts], truncate=True, **PLAIN))
+        except InputError as error:
+            if error.code not in TOO_LONG:
+                raise
     return found

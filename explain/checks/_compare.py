@@ -23,6 +23,12 @@ def dealt(scores: Float64[np.ndarray, "U"], rng: np.random.Generator, deals: int
     return rng.permuted(np.tile(scores, (deals, 1)), axis=1)
 
 
+def percentile(ours: float, random: Float64[np.ndarray, "N"], slack: float = 1e-9) -> float:
+    """The share of random deals that lie below `ours`; those within `slack` are ties and count half."""
+    tied = np.abs(random - ours) <= slack
+    return float(((random < ours) & ~tied).mean() + 0.5 * tied.mean())
+
+
 def top(attribution: Attribution) -> int:
     """The word with the largest |score|."""
     return int(np.argmax(np.abs(attribution.scores)))

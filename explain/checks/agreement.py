@@ -2,7 +2,8 @@
 
 Methods often disagree (Krishna et al. 2022), and averaging them hides it. The first method is compared with each
 other one on the same words: the same word on top, how many of the three largest are shared, the same signs there, and
-the rank correlation. The yardstick is what two random rankings share.
+the rank correlation. A top word or a sign counts as another only where it is farther off than both scores may be. The
+yardstick is what two random rankings share.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from scipy.stats import spearmanr
 
 from explain.case import Case, Steps
 from explain.checks import Found, check
+from explain.checks._compare import same_top
 from explain.methods import find
 from explain.records import Attribution, Check, Status
 
@@ -28,15 +30,15 @@ def agreement(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
     if not others or case.n_units < 2:
         return ()
     pairs = [_compare(attribution, other) for other in others]
-    worst = min(pairs, key=lambda p: (p["same_top"], p["same_signs"], p["shared"]))
+    fewest = min(p["shared"] for p in pairs)
     dissent = [find(p["method"]).info.title for p in pairs if not (p["same_top"] and p["same_signs"])]
     status: Status = "warn" if dissent else "pass"
-    k = min(TOP, case.n_units)
+    k, signs = min(TOP, case.n_units), any(p["signs_compared"] for p in pairs)
     sentence = (
-        f"{', '.join(dissent)} {'disagrees' if len(dissent) == 1 else 'disagree'} on the largest score or a sign "
-        f"among the {k} largest; at worst {worst['shared']} of {k} words are shared."
+        f"{', '.join(dissent)} {'disagrees' if len(dissent) == 1 else 'disagree'} on the largest score"
+        f"{f' or a sign among the {k} largest' if signs else ''}; at worst {fewest} of {k} words are shared."
         if dissent
-        else f"{_count(len(pairs))} on the largest score and the signs among the {k} largest."
+        else f"{_count(len(pairs))} on the largest score{f' and the signs among the {k} largest' if signs else ''}."
     )
     value = float(np.mean([p["shared"] / k for p in pairs]))
     yardstick = k / case.n_units
@@ -46,14 +48,14 @@ def agreement(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
 def _compare(a: Attribution, b: Attribution) -> dict[str, Any]:
     x, y = a.scores.astype(float), b.scores.astype(float)
     top_a, top_b = (np.argsort(-np.abs(s), kind="stable")[:TOP] for s in (x, y))
-    first, second = int(top_a[0]), int(top_b[0])
-    tied = np.abs(y[second]) - np.abs(y[first]) <= b.uncertainty[first] + b.uncertainty[second]
     both = a.signed and b.signed
+    sure = (np.abs(x) > a.uncertainty) & (np.abs(y) > b.uncertainty)  # (U,)
     rho = float(spearmanr(x, y).statistic if both else spearmanr(np.abs(x), np.abs(y)).statistic)
     return {
         "method": b.method,
-        "same_top": bool(first == second or tied),
-        "same_signs": bool(not both or (x[top_a] * y[top_a] >= 0).all()),
+        "same_top": same_top(a, b),
+        "signs_compared": both,
+        "same_signs": bool(not both or (~sure | (x * y >= 0))[top_a].all()),
         "shared": len(set(top_a.tolist()) & set(top_b.tolist())),
         "rank_correlation": 0.0 if np.isnan(rho) else rho,
     }

@@ -33,8 +33,10 @@ def baseline(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[
         return (
             Check("baseline", 0, "robust", "n/a", "One part alone has no rank that another baseline could change."),
         )
-    if attribution.value_baseline is None or other is None or "baseline" not in attribution.params:
+    if attribution.value_baseline is None:
         return (Check("baseline", 0, "robust", "n/a", "This method compares with no baseline."),)
+    if other is None or "baseline" not in attribution.params:
+        return (Check("baseline", 0, "robust", "n/a", "This method offers no second baseline to compare with."),)
     params = dataclasses.replace(method.configured(attribution.params), baseline=other)
     second = yield from method.fn(case, params)
 

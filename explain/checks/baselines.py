@@ -37,6 +37,9 @@ def baselines(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
     offered = next((p.choices for p in method.info.params if p.name == "baseline"), ())
     names = [n for n in NAMES if n in offered and (n in ("zero", "mean") or n in case.special_ids)]
     others = [n for n in names if n != attribution.baseline]
+    if case.n_units == 1:
+        sentence = "One part alone has no rank that another baseline could change."
+        return (Check("baselines", 0, "robust", "n/a", sentence),)
     if attribution.value_baseline is None or not others:
         return (Check("baselines", 0, "robust", "n/a", "This method compares with no baseline, or offers only one."),)
     table = {attribution.baseline or "": attribution}

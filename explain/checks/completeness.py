@@ -2,7 +2,8 @@
 
 The residual f(x) − f(x') − Σ scores is compared with the scale of `residual_scale`; where the scale is
 not the plain difference, text and baseline score nearly the same and the best status is 'warn'. The
-total alone proves little (errors of opposite sign cancel), so the words' own numeric error counts too.
+total alone proves little (errors of opposite sign cancel), so the words' own numeric error counts too. Methods that
+sample add up after every round, however few: of them only the half width of the 95 % interval says how far they are.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from explain.records import Attribution, Check, Status
 
 PASS, FAIL = 0.01, 0.05
 WORD_ERROR = 0.05
+SAMPLED_ERROR = 0.1
+"""What a sampling method is refined to unless somebody asks for less: half a 95 % interval over the largest score."""
 
 
 @check(
@@ -33,14 +36,17 @@ def completeness(case: Case, attribution: Attribution, found: Found) -> Steps[tu
         sentence = "This method does not claim that its scores add up, so there is nothing to compare."
         return (Check("completeness", 0, "computed correctly", "n/a", sentence),)
     largest = float(np.abs(attribution.scores).max(initial=0))
-    word = float((attribution.numeric_error if attribution.numeric_error is not None else np.zeros(1)).max(initial=0))
+    sampled = attribution.error is not None
+    errors = 1.96 * attribution.error if attribution.error is not None else attribution.numeric_error
+    word = 0.0 if errors is None else float(errors.max(initial=0))
     word_share = word / largest if largest else 0.0
     status: Status = "pass" if relative <= PASS else "fail" if relative > FAIL else "warn"
     close = "under 0.01 %" if relative < 5e-5 else f"{relative:.2%}"
     sentence = f"The scores add up to the change they explain, to within {close}"
-    sentence += (
-        f"; a word's score is off by at most about {word:.2g}." if attribution.numeric_error is not None else "."
-    )
+    if sampled:
+        sentence += f", as they do after every round; sampling leaves a word's score uncertain by ± {word:.2g} (95 %)."
+    else:
+        sentence += "." if errors is None else f"; a word's score may be off by an estimated {word:.2g}."
     if attribution.exhausted:
         status = "fail"
         sentence = f"The computing budget ended before the scores were exact: they miss the change by {relative:.2%}."
@@ -52,9 +58,18 @@ def completeness(case: Case, attribution: Attribution, found: Found) -> Steps[tu
             "The model scores this text and the baseline nearly the same, so there is little to divide among the "
             f"words; measured against their sizes, the scores add up to within {relative:.2%}."
         )
-    elif status == "pass" and word_share > WORD_ERROR:
+    elif status == "pass" and sampled and word_share > SAMPLED_ERROR + 1e-4:
         status = "warn"
-        sentence = f"The total is right, but a single word's score may be off by {word_share:.0%} of the largest."
+        why = {"budget": ": the computing budget ended", "asked": ": it was stopped"}.get(attribution.stopped or "", "")
+        sentence = (
+            f"The total is right, as it is after every round, but sampling leaves a word's score uncertain by "
+            f"± {word_share:.0%} of the largest{why}."
+        )
+    elif status == "pass" and not sampled and word_share > WORD_ERROR:
+        status = "warn"
+        sentence = (
+            f"The total is right, but a single word's score may be off by an estimated {word_share:.0%} of the largest."
+        )
     return (
         Check(
             "completeness",

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float64
 
 from explain.case import Case, Steps
 from explain.checks import Found, check
-from explain.checks._compare import dealt
+from explain.checks._compare import dealt, percentile
 from explain.records import Attribution, Check, Question, Status
 
 PASS = 0.95
@@ -42,10 +42,9 @@ def plausibility(case: Case, attribution: Attribution, found: Found) -> Steps[tu
     hits = int(marked[chosen].sum())
     value = average_precision(scores, marked)
     random = np.array([average_precision(d, marked) for d in dealt(scores, np.random.default_rng([case.seed, n]))])
-    tie = np.abs(random - value) <= 1e-9
-    share = float(((random < value) & ~tie).mean() + 0.5 * tie.mean())
+    share = percentile(value, random)
     status: Status = "pass" if share >= PASS else "warn"
-    best = float((random < 1 - 1e-9).mean() + 0.5 * (random >= 1 - 1e-9).mean())  # what a perfect order reaches
+    best = percentile(1.0, random)  # what a perfect order reaches
     if best < PASS:
         status = "not checked"
     sentence = (

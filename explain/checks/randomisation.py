@@ -20,8 +20,9 @@ from jaxtyping import Float64
 
 from explain.case import Case, Steps, at_once
 from explain.checks import Found, check
+from explain.checks._background import PLAIN
 from explain.checks._compare import dealt, rank_correlation
-from explain.errors import InputError, ModelError
+from explain.errors import InputError, MethodError, ModelError
 from explain.methods import find
 from explain.records import Attribution, Check, Status
 
@@ -38,7 +39,7 @@ TIMES = len(PROBES) * (1 + COPIES)
 """How often the method runs."""
 WARN = 0.5
 """From this mean rank correlation on, half of the order survives; chosen beforehand, fitted to nothing."""
-PLAIN = {"target": None, "contrast": None, "quantity": "log_odds", "granularity": "word", "seed": 0, "budget": 64}
+ROUGH = {**PLAIN, "seed": 0, "budget": 64}
 """What the probes are asked, whatever was asked of the text; rough scores are enough for ranks."""
 
 
@@ -58,8 +59,10 @@ def randomisation(case: Case, attribution: Attribution, found: Found) -> Steps[t
     if key not in case.kept:
         try:
             case.kept[key] = _measured(case, attribution)
-        except ModelError as error:
-            return (Check("randomisation", 0, "robust", "n/a", f"A copy of this model cannot be explained: {error}"),)
+        except (MethodError, ModelError) as error:
+            return (
+                Check("randomisation", 0, "robust", "n/a", f"A copy of this model cannot be explained so: {error}"),
+            )
     known: dict[str, Any] = case.kept[key]
     about = "This is about method and model, not about this text"
     if not known["correlations"]:
@@ -83,7 +86,7 @@ def _measured(case: Case, attribution: Attribution) -> dict[str, Any]:
     pair = len(case.tokens.texts) == 2
     texts = [(text, PROBES[i - 1]) if pair else (text,) for i, text in enumerate(PROBES)]
     try:
-        plain = [replace(case.retold(t, **PLAIN), enough=lambda: False) for t in texts]
+        plain = [replace(case.retold(t, **ROUGH), enough=lambda: False) for t in texts]
     except InputError:
         plain = []
     if method.info.limit is not None and any(c.n_units > method.info.limit for c in plain):
@@ -93,7 +96,7 @@ def _measured(case: Case, attribution: Attribution) -> dict[str, Any]:
     for seed in range(COPIES if plain else 0):
         copy = case.redrawn(seed)
         for known, was, text in zip(plain, ours, texts, strict=True):
-            other = replace(copy(text, **PLAIN), target=known.target, enough=known.enough)
+            other = replace(copy(text, **ROUGH), target=known.target, enough=known.enough)
             pairs.append((was, _sizes(at_once(method.fn(other, params), other.evaluate))))
     correlations = [float(rank_correlation(a, b)) for a, b in pairs]
     rng = np.random.default_rng(0)

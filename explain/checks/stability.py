@@ -5,7 +5,7 @@ places), and the model's nearest word (the word whose vector lies nearest by cos
 words may differ in meaning). Neither touches the three words with the largest scores. Ivankay et al. 2022 search for
 the edits that hurt most and find some for every method; these here are not searched for, so the worst of them is a
 mild case of the worst there is. `value` is the lowest rank correlation of the scores before and after; the yardstick
-is what 95 % of random deals of the edited text's scores stay below.
+is what 95 % of random deals of that edited text's scores stay below.
 
 The largest score elsewhere, or an order unlike, warns; both together fail.
 """
@@ -63,10 +63,13 @@ def stability(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
         )
     if not rows:
         sentence = "No word outside the three largest scores could be edited without another decision or another count."
+        if case.retold(case.tokens.texts).n_units != case.n_units:
+            sentence = "Phrases that somebody chose are not followed into edited texts, so there is nothing to compare."
         return (Check("stability", 0, "robust", "n/a", sentence),)
     worst = min(rows, key=lambda row: (row["same_top"], row["rank_correlation"]))
-    lowest = min(row["rank_correlation"] for row in rows)
-    random = rank_correlation(ours, dealt(ours, np.random.default_rng([case.seed, case.n_units])))
+    unlike = min(rows, key=lambda row: row["rank_correlation"])
+    lowest, again_scores = unlike["rank_correlation"], np.array(unlike["scores"], dtype=float)
+    random = rank_correlation(ours, dealt(again_scores, np.random.default_rng([case.seed, case.n_units])))
     chance = float(np.quantile(random, 0.95))
     moved = sum(not row["same_top"] for row in rows)
     alike = lowest >= PASS and lowest > chance

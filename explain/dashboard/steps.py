@@ -10,6 +10,7 @@ import streamlit as st
 from explain.render import html, worked
 from explain.render import road as render
 from explain.render import road_figures as figures
+from explain.render import road_sentences as say
 from explain.road import Road
 
 POSITIONS = {
@@ -65,8 +66,7 @@ def _embedding(road: Road) -> None:
     st.html(
         html.heading(
             "Embedding: from a number to a vector",
-            f"Id {road.tokens.ids[road.token]} is a row in a table of vectors. What enters the first layer is this row"
-            + (" plus what else is looked up for this place." if found is not None and len(found.parts) > 1 else "."),
+            say.embedding_sentence(road),
         )
     )
     if found is not None:
@@ -107,7 +107,7 @@ def _embedding(road: Road) -> None:
 
 def _attention(road: Road) -> None:
     found = road.attention
-    st.html(html.heading(f"Self-attention: layer {road.layer}, head {road.head}", render.attention_sentence(road)))
+    st.html(html.heading(f"Self-attention: layer {road.layer}, head {road.head}", say.attention_sentence(road)))
     if found is None:
         return
     best = int(found.weights.argmax())
@@ -198,11 +198,10 @@ def _norm(road: Road) -> None:
 
 def _feed_forward(road: Road) -> None:
     feed = road.feed_forward
-    st.html(html.heading("Feed-forward: the neurons", render.neuron_sentence(road)))
+    st.html(html.heading("Feed-forward: the neurons", say.neuron_sentence(road)))
     if feed is None:
         return
-    inner = r"g(W_1 x + b_1)" if feed.gate is None else r"(g(W_g x) \odot W_1 x)"
-    st.latex(rf"y = W_2\,{inner} + b_2")
+    st.latex(worked.feed_forward(feed))
     if example := worked.neuron(road):
         st.latex(example)
     if feed.activation:
@@ -219,20 +218,12 @@ def _output(road: Road) -> None:
     if found is None:
         st.html(html.heading("Output layer", road.reasons.get("answer", "")))
         return
-    reads = "a mixture of tokens" if found.reads is None else f"token {found.reads}, “{render.name(road, found.reads)}”"
-    st.html(
-        html.heading(
-            "Output layer: from a vector to logits",
-            f"After the last layer the head reads {reads}, whichever token you follow, and multiplies one vector of "
-            f"{len(found.vector)} numbers with one row of weights for each outcome.",
-        )
-    )
+    st.html(html.heading("Output layer: from a vector to logits", say.output_sentence(road)))
     st.latex(r"z_c = w_c \cdot h + b_c")
     st.latex(worked.logit(road))
     st.html(render.table(("outcome", "w · h", "constant", "logit"), render.answer_rows(road)))
-    index = road.target.index or 0
+    index, shown = render.explained(road)
     _picture(figures.contributions(found, index), "contributions")
-    shown = road.model.labels[index] if index < len(road.model.labels) else "the outcome"
     st.caption(html.markdown(worked.products(road, shown)))
     _numbers(render.table(("dimension", "weight", "number", "product"), render.product_rows(road)))
     rows = [

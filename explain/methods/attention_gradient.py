@@ -2,9 +2,10 @@
 
     R ← I;   per layer:  R ← R + Ā R,   Ā = mean over heads of (∂f/∂A ⊙ A)⁺
 
-Chefer, Gur & Wolf, "Generic Attention-model Explainability", ICCV 2021, for encoders. The row of R that the head
-reads (the first token for a classification token, the last one for a causal model) gives the scores. Only attention
-that supports the target is kept, so there are no negative scores, and values that attention carries are ignored.
+Chefer, Gur & Wolf, "Generic Attention-model Explainability", ICCV 2021, for encoders. The rows of R that the head
+reads give the scores: the first for a classification token, the last for a causal model, all where it pools. They are
+measured, as the rows of the last layer's attention that the target's slope does not vanish at. Only attention that
+supports the target is kept, so there are no negative scores, and values that attention carries are ignored.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from explain.case import Ask, Case, Steps
 from explain.methods import method
+from explain.model.reads import listened
 from explain.records import Attribution, ModelInfo
 
 
@@ -43,10 +45,8 @@ def attention_gradient(case: Case, params: Params) -> Steps[Attribution]:
     relevance = np.eye(weights.shape[-1])  # (T, T)
     for layer in np.maximum(weights * slopes, 0).mean(1):  # (T, T)
         relevance += layer @ relevance
-    causal = weights.shape[-1] > 1 and float(np.triu(weights.max((0, 1)), 1).max()) == 0.0
-    read = -1 if causal else 0
-    scores = relevance[read].copy()
-    scores[read] -= 1  # the identity that the head's own position starts with
+    read = listened(slopes[-1].swapaxes(0, 1).reshape(len(relevance), -1))  # (T,)
+    scores = read @ (relevance - np.eye(len(relevance)))  # without the identity that each position starts with
     return case.attribution(
         unit_scores=case.per_unit(scores),
         token_scores=scores,

@@ -6,7 +6,9 @@ phrase's neighbours present and absent: φ(half) = ½ [f(C ∪ half) − f(C)] +
 over the contexts C in which the phrase itself was valued. The scores add up to f(text) − f(no word).
 
 Every context doubles at each level, so a tree of depth d needs at most Σ 4^level sets; beyond `contexts` per
-phrase, contexts are taken evenly from those there are. It misleads where words that belong together stand apart.
+phrase, contexts are taken evenly from those there are. How far the scores may be off for that is estimated from the
+scatter over the contexts that were taken, as if they had been drawn at random, and kept as the numeric error; the sum
+says nothing about it. It misleads where words that belong together stand apart.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 
 from explain.case import Case, Steps
 from explain.coalitions import coalition_values
@@ -28,16 +30,22 @@ class Params:
     """`contexts` bounds in how many surroundings a phrase is valued; more is nearer to the exact Owen value."""
 
     replacement: str = choice("mask", "mask", "remove", "pad", "unk", help="what stands in a removed word's place")
-    contexts: int = number(4, 1, 64, help="surroundings in which each phrase is valued")
+    contexts: int = number(8, 2, 64, help="surroundings in which each phrase is valued")
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words from `start` to `stop`, and the sets of other words (K, U) in whose presence they are valued."""
+    """Words from `start` to `stop`, and the sets of other words (K, U) in whose presence they are valued.
+
+    `value` is the phrase's, `doubt` the squared standard error of it, `level` how often the text was halved.
+    """
 
     start: int
     stop: int
     contexts: Bool[np.ndarray, "K U"]
+    value: float
+    doubt: float
+    level: int
 
 
 @method(
@@ -46,43 +54,49 @@ class Phrase:
     cite="Owen 1977; Lundberg's shap, PartitionExplainer",
     misleads="Divides by neighbourhood: words of one phrase share what they do together, words far apart do not.",
     axioms=("complete",),
-    cost=lambda units: (16 * units, 0),
+    cost=lambda units: (24 * units, 0),
 )
 def partition_shap(case: Case, params: Params) -> Steps[Attribution]:
     """Divides the change among phrases, then among their words, down a tree of neighbouring words."""
     n = case.n_units
-    scores = np.zeros(n)
+    scores, doubt = np.zeros(n), np.zeros(n)
     ends = yield from coalition_values(case, np.array([[False] * n, [True] * n]), params.replacement)  # type: ignore[arg-type]
-    level = [(Phrase(0, n, np.zeros((1, n), dtype=bool)), float(ends[1] - ends[0]))]
+    level = [Phrase(0, n, np.zeros((1, n), dtype=bool), float(ends[1] - ends[0]), 0.0, 0)]
     while level:
-        for phrase, value in level:
+        for phrase in level:
             if phrase.stop - phrase.start == 1:
-                scores[phrase.start] = value
-        open_ = [(p, v) for p, v in level if p.stop - p.start > 1]
-        sets = [_four(phrase) for phrase, _ in open_]  # (4, K, U) each
+                scores[phrase.start], doubt[phrase.start] = phrase.value, phrase.doubt
+        open_ = [phrase for phrase in level if phrase.stop - phrase.start > 1]
+        sets = [_four(phrase) for phrase in open_]  # (4, K, U) each
         flat = np.concatenate([s.reshape(-1, n) for s in sets]) if sets else np.zeros((0, n), dtype=bool)
         values = yield from coalition_values(case, flat, params.replacement)  # type: ignore[arg-type]
         level, at = [], 0
-        for (phrase, value), four in zip(open_, sets, strict=True):
+        for phrase, four in zip(open_, sets, strict=True):
             k, middle = len(phrase.contexts), (phrase.start + phrase.stop) // 2
             none, left, right, both = values[at : at + 4 * k].reshape(4, k)
             at += 4 * k
-            half = float((left - none + both - right).mean() / 2)
-            rest = float((right - none + both - left).mean() / 2)
-            spare = (value - half - rest) / 2  # contexts that were left out may leave a remainder: halve it
-            level += [
-                (
-                    Phrase(phrase.start, middle, _thin(np.concatenate([four[0], four[2]]), params.contexts)),
-                    half + spare,
-                ),
-                (Phrase(middle, phrase.stop, _thin(np.concatenate([four[0], four[1]]), params.contexts)), rest + spare),
-            ]
+            half, rest = (left - none + both - right) / 2, (right - none + both - left) / 2  # (K,)
+            spare = (phrase.value - half.mean() - rest.mean()) / 2  # contexts left out may leave a remainder: halve it
+            off = phrase.doubt / 4 + _doubt((half - rest) / 2, 2**phrase.level)  # the sum is corrected, not the split
+            for start, stop, found, near in (
+                (phrase.start, middle, half, four[[0, 2]]),
+                (middle, phrase.stop, rest, four[[0, 1]]),
+            ):
+                contexts = _thin(np.concatenate(near), params.contexts)
+                level.append(Phrase(start, stop, contexts, float(found.mean() + spare), off, phrase.level + 1))
     return case.attribution(
         unit_scores=scores,
         value_input=float(ends[1]),
         baseline=case.stands_in(params.replacement),
         value_baseline=float(ends[0]),
+        numeric_error=(2 * np.sqrt(doubt)).astype(np.float32) if doubt.any() else None,
     )
+
+
+def _doubt(split: Float64[np.ndarray, "K"], there: int) -> float:
+    """Squared standard error of a mean over K of the contexts that there are; 0 where it is over all of them."""
+    k = len(split)
+    return 0.0 if k >= there else float(split.var(ddof=1) / k * (1 - k / there))
 
 
 def _four(phrase: Phrase) -> Bool[np.ndarray, "4 K U"]:

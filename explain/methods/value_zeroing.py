@@ -3,8 +3,9 @@
     c_ij = 1 − cos(h_i, h_i with the value vector of token j set to zero), per layer, rows normalised to 1
 
 Mohebbi, Zuidema, Chrupała & Alishahi 2023. Unlike attention weights it sees what is carried, not only how much is
-looked. Layers are combined by rollout (the product of the rows), and the row that the head reads gives the scores.
-It says how information is mixed inside the model, whatever the decision: it has no target and no direction.
+looked. Layers are combined by rollout (the product of the rows), and the rows that the head reads give the scores;
+where it pools, each as much as the head listens to it (`explain.model.reads`). It says how information is mixed inside
+the model, whatever the decision: it has no direction.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jaxtyping import Float64
 from explain.case import Ask, Case, Steps
 from explain.methods import method
 from explain.methods._layer import no_layers
+from explain.model.reads import reads
 from explain.model.rows import Row
 from explain.records import Attribution
 
@@ -33,7 +35,7 @@ class Params:
     misleads="How words are mixed inside the model, whatever it decides: there is no target and no direction.",
     signed=False,
     why_not=no_layers,
-    cost=lambda units: (8 * units, 0),
+    cost=lambda units: (8 * units, 1),
 )
 def value_zeroing(case: Case, params: Params) -> Steps[Attribution]:
     """Silences each word in each layer and measures how much what the other positions become changes."""
@@ -45,12 +47,13 @@ def value_zeroing(case: Case, params: Params) -> Steps[Attribution]:
         states = np.stack(answer.states).astype(np.float64)  # (1 + T, T, D)
         changed = 1 - _cosine(states[0][None], states[1:]).T  # (T, T): row i, with token j silent
         mixed = changed / np.maximum(changed.sum(1, keepdims=True), 1e-12) @ mixed
-    scores = mixed[0]
+    value = float(answer.values[0])
+    scores = (yield from reads(case)) @ mixed
     return case.attribution(
         unit_scores=case.per_unit(scores),
         token_scores=scores,
         special=case.of_specials(scores),
-        value_input=float(answer.values[0]),
+        value_input=value,
     )
 
 

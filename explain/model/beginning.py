@@ -18,6 +18,8 @@ from explain.road import AttentionStep, EmbeddingStep, PositionStep, TablePart
 
 DIMENSIONS = 64
 """Dimensions of a position that are kept to be drawn."""
+SPARE = 4
+"""Rows that a table of positions may have beside those of its places."""
 CHUNK = 8192
 """Vectors of the vocabulary that are compared at a time."""
 
@@ -29,7 +31,13 @@ def embedding(found: Walk, row: Row) -> EmbeddingStep | None:
     tables = [c for c in calls if isinstance(c.module, nn.Embedding) and c.made.shape[-1] == entering.numel()]
     parts = tuple(_part(found, call, row) for call in tables)
     if not parts:
-        found.reasons["embedding"] = "No table of vectors was seen before the first block."
+        widths = sorted({c.made.shape[-1] for c in calls if isinstance(c.module, nn.Embedding)})
+        found.reasons["embedding"] = (
+            f"The tables' vectors are {' and '.join(map(str, widths))} numbers wide and pass a projection to "
+            f"{entering.numel()}, which is not followed here."
+            if widths
+            else "No table of vectors was seen before the first block."
+        )
         return None
     total = torch.from_numpy(np.sum([p.vector for p in parts], axis=0)).to(entering)
     steps = (as_norm(c, found.row(c.given), found.row(c.made)) for c in calls if not isinstance(c.module, nn.Embedding))
@@ -49,7 +57,7 @@ def position(runner: Runner, found: Walk, row: Row, head: AttentionStep | None) 
     """How order comes in: a table, rotation, or biases on the scores; told by what modules hold and do."""
     tokens = len(row)
     for call in found.tape.calls:
-        if call.where == "before" and isinstance(call.module, nn.Embedding) and _kind(call, row) == "position":
+        if call.where == "before" and isinstance(call.module, nn.Embedding) and _kind(found, call, row) == "position":
             vectors = call.made.reshape(-1, call.made.shape[-1])[:tokens].float()  # (T, D)
             lengths = vectors.square().sum(-1)
             waves = bool((lengths - vectors.shape[-1] / 2).abs().max() < 1e-2)  # sin² + cos² = 1 for every pair
@@ -106,10 +114,10 @@ def _part(found: Walk, call: Call, row: Row) -> TablePart:
     indices = _indices(call, len(row))
     index = int(indices[min(found.token, len(indices) - 1)]) if indices is not None else -1
     name = call.name.rsplit(".", 1)[-1]
-    return TablePart(_kind(call, row), name, index, plain(found.row(call.made)))  # type: ignore[arg-type]
+    return TablePart(_kind(found, call, row), name, index, plain(found.row(call.made)))  # type: ignore[arg-type]
 
 
-def _kind(call: Call, row: Row) -> str:
+def _kind(found: Walk, call: Call, row: Row) -> str:
     """What a table is asked for, told by the indices that it was given."""
     indices = _indices(call, len(row))
     if indices is None:
@@ -117,7 +125,9 @@ def _kind(call: Call, row: Row) -> str:
     whole = len(indices) == len(row)
     if whole and np.array_equal(indices, row.ids):
         return "word"
-    if whole and len(indices) > 1 and bool((np.diff(indices) == 1).all()):
+    rows = len(call.module.weight)  # type: ignore[arg-type]
+    placed = len(indices) > 1 or 0 < found.places <= rows <= found.places + SPARE  # one token: told by the table's size
+    if whole and placed and bool((np.diff(indices) == 1).all()):
         return "position"
     types = row.inputs.get("token_type_ids", np.zeros(len(row), np.int64))
     return "token type" if whole and np.array_equal(indices, types) else "other"

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from explain.errors import ModelError
 from explain.model.heads import Heads
-from explain.model.inside import blocks
+from explain.model.inside import blocks, has_decoder
 from explain.model.recognise import as_norm, is_leaf
 from explain.model.road import parts, walk
 from explain.model.rows import Row
@@ -47,7 +47,7 @@ def slopes(runner: Runner, row: Row, meter: Meter) -> Slopes:
     """Run one row: once a block to find its parts, once with slopes.
 
     Raises:
-        ModelError: a block's attention or feed-forward does not end in one matrix.
+        ModelError: a block's attention or feed-forward does not end in one matrix, or a decoder follows the blocks.
     """
     with runner.lock:
         writers, norms, heads = _found(runner, row, meter)
@@ -77,6 +77,12 @@ def _found(
     runner: Runner, row: Row, meter: Meter
 ) -> tuple[list[tuple[nn.Module, nn.Module]], dict[nn.Module, NormStep], list[Heads]]:
     """The matrices that write into the stream, block by block; the norms on the way; the heads."""
+    if has_decoder(runner.module):
+        raise ModelError(
+            f"{runner.info.architecture} reads its encoder through a decoder, whose parts would count as the detour of "
+            "others, so direct contributions cannot be told apart.",
+            code="no_direct",
+        )
     writers, norms, heads = [], {}, []
     for layer in range(runner.info.n_layers):
         found = walk(runner, row, meter, layer, 0)

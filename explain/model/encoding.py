@@ -120,14 +120,17 @@ def _cut(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, full: Any) -> 
 def masked(encoding: Encoding, words: tuple[int, ...], tokenizer: Any) -> Encoding:
     """The same text with some words (by index) replaced by the mask token, or the one that the tokenizer has for it.
 
+    Never by the padding token: decoders read the answer before it, and some encoders count places without it.
+
     Raises:
         InputError: there is no such word, or no token to put in its place.
     """
     tokens, known = encoding.tokens, set(encoding.tokens.words.tolist()) - {-1}
     if wrong := set(words) - known:
         raise InputError(f"There is no word {min(wrong)}: the text has {len(known)}, from 0 on.", code="no_such_word")
-    options = (tokenizer.mask_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id)
-    filler = next((i for i in options if i is not None), None)
+    options = [tokenizer.mask_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id]
+    options += tokenizer("_", add_special_tokens=False)["input_ids"]
+    filler = next((i for i in options if i is not None and i != tokenizer.pad_token_id), None)
     if filler is None:
         raise InputError("This model's tokenizer has no token that could stand in for a word.", code="no_filler")
     gone = np.isin(tokens.words, words)  # (T,)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -27,15 +27,22 @@ from explain.model.rows import Row
 from explain.model.runner import Meter, Runner
 
 NAME = "whyboard_heads"
+HIDDEN = -1e30
+"""Logits below are a mask's: some write −inf, some the lowest number of their type."""
+Summary = Callable[
+    [Float32[np.ndarray, "H T T"], Bool[np.ndarray, "T T"] | None, Float32[np.ndarray, "H T"] | None], Any
+]
 
 
 @dataclass(frozen=True, eq=False)
 class Heads:
     """One layer's self-attention over one text: H heads, G ≤ H heads of keys and values, T tokens, width d.
 
-    `weights` (rows are queries, and sum to 1) = softmax(query · keyᵀ · `scaling` + mask). `output` is weights · value.
+    `weights` = softmax(`logits`); rows are queries, and sum to 1, or to 1 − `sink` where a learned logit without a
+    token takes a share. `logits` is query · keyᵀ · `scaling`, capped with `cap` where there is one (then
+    cap · tanh(· / cap)), plus biases; −inf where a mask forbids to look. `output` is weights · value.
     `mixed` (H, T, D) is what each token's value adds to the residual stream through each head, before weighting; None
-    where no output projection was found. `logits` is what goes into the softmax: −inf where a mask forbids to look.
+    where no output projection was found.
     """
 
     query: Float32[np.ndarray, "H T d"]
@@ -46,6 +53,8 @@ class Heads:
     scaling: float
     mixed: Float32[np.ndarray, "H T D"] | None = None
     logits: Float32[np.ndarray, "H T T"] | None = None
+    sink: Float32[np.ndarray, "H T"] | None = None
+    cap: float | None = None
 
 
 def observe(
@@ -81,10 +90,10 @@ def observe(
     return values, found  # type: ignore[return-value]
 
 
-def surveyed(
-    runner: Runner, row: Row, meter: Meter, summary: Callable[[Float32[np.ndarray, "H T T"]], Any]
-) -> tuple[float, list[Any]]:
+def surveyed(runner: Runner, row: Row, meter: Meter, summary: Summary) -> tuple[float, list[Any]]:
     """Value of a row, and a summary of every layer's weights, in one pass that holds one layer's weights at a time.
+
+    The summary is given the weights, what each query may look at (by the mask), and the sinks' shares (None: no sink).
 
     Raises:
         ModelError: the architecture does not use the attention interface.
@@ -93,9 +102,11 @@ def surveyed(
     def run(chunk: list[Row]) -> tuple[np.ndarray, list[Any]]:
         found: list[Any] = []
 
-        def keep(weights: Tensor) -> None:
+        def keep(weights: Tensor, logits: Tensor, sink: Tensor | None) -> None:
             meter.check()  # a long text's summaries take longer than its pass
-            found.append(summary(weights[0].float().cpu().numpy()))
+            away = None if sink is None else sink[0].float().cpu().numpy()
+            seen = (logits[0] > HIDDEN).any(0).cpu().numpy()  # (T, T)
+            found.append(summary(weights[0].float().cpu().numpy(), seen, away))
 
         with torch.no_grad(), _tapped(runner.module, _Tap(each=keep)):
             value = runner.score(runner.call(chunk), chunk)
@@ -130,7 +141,8 @@ class _Tap:
     layer: int | None = None
     to_the_end: bool = False
     replaced: dict[int, list[tuple[int, int, Tensor]]] = field(default_factory=dict)
-    each: Callable[[Tensor], None] | None = None
+    each: Callable[[Tensor, Tensor, Tensor | None], None] | None = None
+    cross: set[int] = field(default_factory=set)  # modules whose keys were made from other states
     calls: int = 0
     seen: dict[str, Any] | None = None
 
@@ -147,21 +159,26 @@ def _attend(
 ) -> Any:
     """Attention (N, H, T, d) → (N, T, H, e), with one layer's parts kept or some heads' output replaced."""
     tap = _tap.get()
-    cross = query.shape[2] != key.shape[2]
+    cross = query.shape[2] != key.shape[2] or (tap is not None and id(module) in tap.cross)
     layer = -1 if tap is None or cross else tap.calls
     seen = tap is not None and tap.layer == layer
     each = None if tap is None or cross else tap.each
     if seen or each or options.get("softcap") is not None or options.get("s_aux") is not None:
-        output, weights, logits, scaling = _in_the_open(module, query, key, value, attention_mask, options)
+        output, weights, logits, scaling, sink = _in_the_open(module, query, key, value, attention_mask, options)
     else:
         output = sdpa_attention_forward(module, query, key, value, attention_mask, **options)[0]
     if tap is not None and not cross:
         tap.calls += 1
         if each is not None:
-            each(weights.detach())
+            each(weights.detach(), logits.detach(), sink)
         if seen:
             parts = {"query": query, "key": key, "value": value, "weights": weights, "output": output.transpose(1, 2)}
-            tap.seen = {name: part.detach() for name, part in parts.items()} | {"scaling": scaling, "logits": logits}
+            tap.seen = {name: part.detach() for name, part in parts.items()} | {
+                "scaling": scaling,
+                "logits": logits,
+                "sink": sink,
+                "cap": options.get("softcap"),
+            }
         if layer in tap.replaced:
             output = output.clone()
             for row, head, vector in tap.replaced[layer]:
@@ -171,8 +188,8 @@ def _attend(
 
 def _in_the_open(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: dict[str, Any]
-) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Attention step by step: output (N, T, H, e), weights and logits (N, H, T, T), scaling."""
+) -> tuple[Tensor, Tensor, Tensor, float, Tensor | None]:
+    """Attention step by step: output (N, T, H, e), weights and logits (N, H, T, T), scaling, sinks (N, H, T)."""
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)  # (N, H, T, d)
     given = options.get("scaling")
@@ -191,11 +208,12 @@ def _in_the_open(
         logits = logits.masked_fill(ahead, float("-inf"))
     if (sink := options.get("s_aux")) is not None:  # a logit that takes weight and gives nothing
         column = sink.reshape(1, -1, 1, 1).expand(len(query), -1, query.shape[2], 1)
-        weights = torch.softmax(torch.cat([logits, column.to(logits.dtype)], dim=-1), dim=-1)[..., :-1]
+        both = torch.softmax(torch.cat([logits, column.to(logits.dtype)], dim=-1), dim=-1)
+        weights, share = both[..., :-1], both[..., -1]
     else:
-        weights = torch.softmax(logits, dim=-1)
+        weights, share = torch.softmax(logits, dim=-1), None
     weights = torch.nan_to_num(weights)  # a padded query may look at nothing
-    return (weights @ value).transpose(1, 2).contiguous(), weights, logits, scaling
+    return (weights @ value).transpose(1, 2).contiguous(), weights, logits, scaling, share
 
 
 AttentionInterface.register(NAME, _attend)
@@ -206,7 +224,7 @@ AttentionMaskInterface.register(NAME, sdpa_mask)  # a kernel without a mask func
 def _tapped(module: nn.Module, tap: _Tap) -> Iterator[_Tap]:
     token = _tap.set(tap)
     try:
-        with kernel(module, NAME):
+        with kernel(module, NAME), _crossing(module, tap):
             yield tap
     finally:
         _tap.reset(token)
@@ -216,6 +234,22 @@ def _tapped(module: nn.Module, tap: _Tap) -> Iterator[_Tap]:
             "cannot be read.",
             code="no_attention_interface",
         )
+
+
+@contextlib.contextmanager
+def _crossing(module: nn.Module, tap: _Tap) -> Iterator[None]:
+    """Note the modules that are given the states of another stack to look at."""
+
+    def note(part: nn.Module, args: Any, kwargs: Any) -> None:
+        if any(kwargs.get(name) is not None for name in ("key_value_states", "encoder_hidden_states")):
+            tap.cross.add(id(part))
+
+    handles = [m.register_forward_pre_hook(note, with_kwargs=True) for m in module.modules()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextlib.contextmanager
@@ -259,5 +293,6 @@ def _cut(seen: dict[str, Any], i: int, n: int) -> Heads:
 
     weights, logits = (seen[name][i, :, :n, :n].float().cpu().numpy() for name in ("weights", "logits"))
     return Heads(
-        part("query"), part("key"), part("value"), weights, part("output"), seen["scaling"], part("mixed"), logits
-    )
+        part("query"), part("key"), part("value"), weights, part("output"), seen["scaling"], part("mixed"), logits,
+        part("sink"), seen["cap"],
+    )  # fmt: skip

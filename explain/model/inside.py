@@ -71,6 +71,11 @@ def blocks(module: nn.Module, count: int) -> list[nn.Module]:
     )
 
 
+def has_decoder(module: Any) -> bool:
+    """Is it a decoder that reads the blocks' states, before the head does?"""
+    return bool(getattr(getattr(module, "config", None), "is_encoder_decoder", False))
+
+
 @contextlib.contextmanager
 def kernel(module: Any, name: str) -> Iterator[None]:
     """Inside, attention runs with the named kernel; all is put back afterwards, also after an error.

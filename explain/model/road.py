@@ -14,16 +14,16 @@ from itertools import combinations
 import numpy as np
 import torch
 from jaxtyping import Float32
-from torch import Tensor, nn
+from torch import Tensor
 
 from explain.errors import ModelError
-from explain.model.heads import Heads, observe
+from explain.model.heads import HIDDEN, Heads, observe
 from explain.model.inside import blocks
 from explain.model.recognise import TOLERANCE, as_matrix, as_norm, is_leaf, plain, same
 from explain.model.rows import Row
 from explain.model.runner import Meter, Runner
 from explain.model.tape import Call, Tape, recording
-from explain.road import AnswerStep, AttentionStep, FeedForwardStep, HeadStep, NormStep, SumStep
+from explain.road import AttentionStep, FeedForwardStep, NormStep, SumStep
 
 
 @dataclass
@@ -36,6 +36,7 @@ class Walk:
     heads: Heads | None
     logits: Float32[np.ndarray, "C"]
     reasons: dict[str, str] = field(default_factory=dict)
+    places: int = 0  # that the model has a vector for, where its configuration says so
 
     def row(self, tensor: Tensor | None) -> Tensor:
         """The token's vector in a tensor (1, T, K) or (T, K), or (K,) where all tokens share one."""
@@ -71,8 +72,9 @@ def walk(runner: Runner, row: Row, meter: Meter, layer: int, token: int) -> Walk
             reasons["attention"] = str(error)
             with recording(runner.module, stack, layer) as tape:
                 values = runner.values([row], meter)
+        places = getattr(getattr(runner.module, "config", None), "max_position_embeddings", None) or 0
         logits = runner.task.read(tape.outputs).float()[0].cpu().numpy()
-    return Walk(tape, token, float(values[0]), heads, logits, reasons)
+    return Walk(tape, token, float(values[0]), heads, logits, reasons, places)
 
 
 def attention(found: Walk, head: int) -> AttentionStep | None:
@@ -84,7 +86,7 @@ def attention(found: Walk, head: int) -> AttentionStep | None:
     query, key, value = h.query[head], h.key[group], h.value[group]
     scores = key @ query[t] * np.float32(h.scaling)  # (T,)
     logits = scores if h.logits is None else h.logits[head, t]
-    visible = logits > -1e30
+    visible = logits > HIDDEN
     bias = np.where(visible, logits - scores, 0).astype(np.float32)
     bias[np.abs(bias) < TOLERANCE * max(1.0, float(np.abs(scores).max()))] = 0
     call = _projection(found)
@@ -103,6 +105,7 @@ def attention(found: Walk, head: int) -> AttentionStep | None:
         mixed=h.output[head, t],
         projected=None if given is None else given.astype(np.float32),
         output=None if call is None else plain(found.row(call.made)),
+        sink=0.0 if h.sink is None else float(h.sink[head, t]),
     )
 
 
@@ -157,23 +160,13 @@ def feed_forward(found: Walk) -> FeedForwardStep | None:
     if weight is None:
         found.reasons["feed_forward"] = f"{type(out.module).__name__} is not a plain matrix product."
         return None
-    width = len(hidden)
-    ups = [c for c in later if c.matrix and c is not out and c.made.shape[-1] == width]
-    before, gate, name = (found.row(ups[0].made) if len(ups) == 1 else None), None, ""
-    for act in (c for c in later if is_leaf(c) and not c.matrix and c.made.shape[-1] == c.given.shape[-1] == width):
-        came, went = found.row(act.given), found.row(act.made)
-        if before is not None and same(came, before) and same(went, hidden):
-            name = type(act.module).__name__
-            break
-        pair = [found.row(c.made) for c in ups]
-        if len(pair) == 2 and same(came, pair[0]) and same(went * pair[1], hidden):
-            gate, before, name = *pair, type(act.module).__name__
-            break
-    if not ups:
+    before, gate, name, given = _neurons(found, [c for c in later if c is not out], hidden)
+    if given is None:
+        found.reasons["neurons"] = "What goes into the feed-forward and its activation was not seen, only the neurons."
+    elif before is None:
         found.reasons["neurons"] = "What goes into the activation was not seen, only what comes out."
-    given = found.row(ups[0].given) if ups else found.row(found.tape.entering)
     return FeedForwardStep(
-        given=plain(given),
+        given=None if given is None else plain(given),
         gate=None if gate is None else plain(gate),
         before=None if before is None else plain(before),
         activation=name,
@@ -183,49 +176,21 @@ def feed_forward(found: Walk) -> FeedForwardStep | None:
     )
 
 
-def answer(found: Walk) -> AnswerStep | None:
-    """The classification head; None where the logits do not come out of one matrix."""
-    logits = torch.from_numpy(found.logits.copy())
-    for call in reversed(found.tape.calls):
-        if call.where != "after" or not call.matrix or call.made.shape[-1] != len(logits):
-            continue
-        made = call.made.reshape(-1, len(logits)).float()
-        hits = [i for i in range(len(made)) if same(made[i].cpu(), logits)]
-        weight = as_matrix(call)
-        if not hits or weight is None:
-            continue
-        reads = hits[-1] if len(made) > 1 else None
-        vector = call.given.reshape(-1, call.given.shape[-1])[hits[-1]].float()
-        steps = _between(found, reads)
-        if reads is None and found.tape.last is not None:
-            first = torch.from_numpy(steps[0].given.copy()) if steps else vector.cpu()
-            state = found.tape.last.reshape(-1, found.tape.last.shape[-1]).float().cpu()
-            places = [t for t in range(len(state)) if state.shape[-1] == len(first) and same(state[t], first)]
-            reads = places[0] if places else None
-        bias = getattr(call.module, "bias", None)
-        return AnswerStep(
-            reads=reads,
-            steps=tuple(steps),
-            vector=plain(vector),
-            weight=plain(weight),
-            bias=np.zeros(len(logits), np.float32) if bias is None else plain(bias.detach()),
-            logits=found.logits,
-        )
-    found.reasons["answer"] = "No matrix was found after the last block that makes the logits."
-    return None
-
-
-def _between(found: Walk, reads: int | None) -> list[HeadStep]:
-    """Leaf modules after the last block that change the vector, at the position that is read."""
-    steps = []
-    for call in found.tape.calls:
-        if call.where != "after" or not is_leaf(call) or isinstance(call.module, nn.Embedding):
-            continue
-        given, made = (x.reshape(-1, x.shape[-1]).float() for x in (call.given, call.made))
-        i, j = (0 if len(x) == 1 else (reads or 0) for x in (given, made))
-        if i < len(given) and j < len(made) and not same(given[i], made[j]):
-            steps.append(HeadStep(call.name, type(call.module).__name__, plain(given[i]), plain(made[j])))
-    return steps
+def _neurons(found: Walk, calls: list[Call], hidden: Tensor) -> tuple[Tensor | None, Tensor | None, str, Tensor | None]:
+    """What goes into the activation, its gate, the activation's name, and what the matrices before it are given."""
+    width = len(hidden)
+    ups = [c for c in calls if c.matrix and c.made.shape[-1] == width]
+    both = [c for c in calls if c.matrix and c.made.shape[-1] == 2 * width]  # gate and neurons in one matrix
+    given = found.row((ups or both)[0].given) if ups or both else None
+    made = [found.row(c.made) for c in ups] if ups else [p for c in both for p in found.row(c.made).split(width)]
+    for act in (c for c in calls if is_leaf(c) and not c.matrix and c.made.shape[-1] == c.given.shape[-1] == width):
+        came, went = found.row(act.given), found.row(act.made)
+        if len(made) == 1 and same(came, made[0]) and same(went, hidden):
+            return made[0], None, type(act.module).__name__, given
+        for gate, before in (made, made[::-1]) if len(made) == 2 else ():
+            if same(came, gate) and same(went * before, hidden):
+                return before, gate, type(act.module).__name__, given
+    return made[0] if len(made) == 1 else None, None, "", given
 
 
 def _projection(found: Walk) -> Call | None:

@@ -42,7 +42,8 @@ class Tape:
     first: Tensor | None = None  # what enters the first block
     entering: Tensor | None = None  # what enters the chosen block
     leaving: Tensor | None = None
-    last: Tensor | None = None  # what leaves the last block
+    last: Tensor | None = None  # what leaves the last block: the decoder's, where there is one
+    decoder: bool = False  # did a decoder run after the blocks?
     outputs: Any = None
 
 
@@ -73,6 +74,11 @@ def recording(module: nn.Module, stack: list[nn.Module], layer: int) -> Iterator
                 tape.last = state.detach().clone()
                 where["now"] = "after"
 
+    def decoded(part: nn.Module, args: Any, output: Any) -> None:
+        state = _tensor([output])
+        if state is not None and where["now"] == "after":
+            tape.last, tape.decoder = state.detach().clone(), True
+
     def end(part: nn.Module, args: Any, output: Any) -> None:
         tape.outputs = output
 
@@ -86,11 +92,22 @@ def recording(module: nn.Module, stack: list[nn.Module], layer: int) -> Iterator
         for index, block in enumerate(stack):
             handles.append(block.register_forward_pre_hook(partial(enter, index), with_kwargs=True))
             handles.append(block.register_forward_hook(partial(leave, index)))
+        handles += [other[-1].register_forward_hook(decoded) for other in _decoders(module)]
         handles.append(module.register_forward_hook(end))
         yield tape
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _decoders(module: nn.Module) -> list[nn.ModuleList]:
+    """The stacks of an encoder-decoder that lie in no other stack, the encoder's among them; else none."""
+    if not getattr(getattr(module, "config", None), "is_encoder_decoder", False):
+        return []
+    inner = {
+        id(m) for parent in module.modules() if isinstance(parent, nn.ModuleList) for m in list(parent.modules())[1:]
+    }
+    return [m for m in module.modules() if isinstance(m, nn.ModuleList) and len(m) and id(m) not in inner]
 
 
 def _tensor(values: list[Any]) -> Tensor | None:

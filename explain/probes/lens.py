@@ -25,13 +25,14 @@ OUTCOMES = 16
 """More outcomes than this are not read layer by layer, only the target is."""
 
 
-def lens(case: Case, entering: Float32[np.ndarray, "T D"], provenance: Provenance) -> Lens:
+def lens(case: Case, entering: Float32[np.ndarray, "T D"], provenance: Provenance, decoder: bool = False) -> Lens:
     """The target and all outcomes after every layer, and where the tokens' states lie.
 
     Args:
         case: the text and its target.
         entering: what enters the first block.
         provenance: with what this is computed.
+        decoder: whether a decoder reads the states before the head does.
 
     Raises:
         ModelError: the model does not keep its layers in a list, or they change width.
@@ -57,6 +58,7 @@ def lens(case: Case, entering: Float32[np.ndarray, "T D"], provenance: Provenanc
         logits=found[1:].T.copy() if raw else None,
         points=points,
         shares=shares,
+        decoder=decoder,
         answer=float(case.evaluate(Ask([case.row()])).values[0]),
         provenance=provenance,
     )

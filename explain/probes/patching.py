@@ -31,6 +31,10 @@ def patch(case: Case, text: str, provenance: Provenance) -> Patch:
         InputError: the texts do not have equally many tokens, or too many.
         ModelError: the model does not keep its layers in a list.
     """
+    if len(case.tokens.texts) > 1:
+        raise InputError(
+            "States are exchanged between single texts; sentence pairs cannot be patched.", code="bad_text"
+        )
     other, count = case.retold((text,)), len(case.tokens.ids)
     if len(other.tokens.ids) != count:
         raise InputError(

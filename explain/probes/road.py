@@ -7,7 +7,7 @@ from jaxtyping import Float32
 
 from explain.case import Ask, Case
 from explain.errors import InputError, ModelError
-from explain.model import beginning
+from explain.model import beginning, ending
 from explain.model import road as steps
 from explain.model.runner import Meter, Runner
 from explain.records import Provenance
@@ -56,7 +56,7 @@ def road(case: Case, request: RoadRequest, runner: Runner, meter: Meter, provena
         norms=tuple(norms),
         feed_forward=steps.feed_forward(walk),
         leaving=leaving,
-        answer=steps.answer(walk),
+        answer=ending.answer(walk),
         near=() if word is None else beginning.nearest(runner, word, besides=int(case.tokens.ids[request.token])),
         near_after=beginning.nearest(runner, leaving.astype(np.float32)),
         reasons=dict(walk.reasons),

@@ -74,14 +74,17 @@ def waterfall(explanation: Explanation, index: int = 0) -> go.Figure | None:
 
 def side_by_side(explanation: Explanation) -> go.Figure:
     """Methods × words: each row's scores over its own largest, vermilion to blue as on the page."""
-    return rows_of_words(explanation, {a.method.replace("_", " "): a.scores.tolist() for a in explanation.attributions})
+    rows = {a.method.replace("_", " "): a.scores.tolist() for a in explanation.attributions}
+    return rows_of_words(explanation, rows, [palette.direction(explanation, a) for a in explanation.attributions])
 
 
-def rows_of_words(explanation: Explanation, found: Mapping[str, Sequence[float]]) -> go.Figure:
-    """Named rows of scores × words, each row over its own largest."""
-    turn = palette.direction(explanation, explanation.attributions[0])
+def rows_of_words(
+    explanation: Explanation, found: Mapping[str, Sequence[float]], turns: Sequence[int] | None = None
+) -> go.Figure:
+    """Named rows of scores × words, each row over its own largest; `turns` are their directions (None: the first's)."""
+    turns = turns or [palette.direction(explanation, explanation.attributions[0])] * len(found)
     names, rows = list(found), [np.array(row, dtype=float) for row in found.values()]
-    z = [turn * row / max(float(np.abs(row).max(initial=0)), 1e-12) for row in rows]
+    z = [t * row / max(float(np.abs(row).max(initial=0)), 1e-12) for t, row in zip(turns, rows, strict=True)]
     words = [_label(w.text) for w in explanation.words()]
     figure = go.Figure(
         go.Heatmap(

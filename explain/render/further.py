@@ -25,16 +25,20 @@ def lens_sentence(found: Lens) -> str:
     values, names = found.values.astype(float), layer_names(len(found.values))
     if found.target.kind == "value" or len(values) < 2:
         return "What the model's own head says when it reads the states after each layer."
-    same = np.sign(values) == np.sign(values[-1])
+    centre = 0.5 if found.target.kind == "probability" else 0.0
+    same = np.sign(values - centre) == np.sign(values[-1] - centre)
     settled = len(values) - int(np.argmin(same[::-1])) if not same.all() else 0
     step = int(np.abs(np.diff(values)).argmax()) + 1
     name = short(found.target.name)
     since = "at every layer" if settled == 0 else f"from {names[settled]} on"
-    return (
-        f"Read by the model's own head, the states point to the final side of {name} {since}. The largest step, "
-        f"{signed(values[step] - values[step - 1])} {found.target.unit}, happens in {names[step]}; at the end it is "
-        f"{signed(values[-1])}."
+    step_said = (
+        f"The largest step, {signed(values[step] - values[step - 1])} {found.target.unit}, happens in {names[step]}; "
+        f"at the end it is {signed(values[-1])}."
     )
+    reader = "decoder and head" if found.decoder else "own head"
+    if found.target.kind == "logit" and found.prediction.activation == "softmax":  # its sign alone says nothing
+        return f"Read by the model's {reader} after each layer. {step_said}"
+    return f"Read by the model's {reader}, the states point to the final side of {name} {since}. {step_said}"
 
 
 def lens_table(found: Lens) -> Table:
@@ -56,7 +60,8 @@ def paths_sentence(found: Lens, road: Road) -> str:
     return (
         f"All tokens after all layers, on the two directions in which they differ most; together these keep "
         f"{percent(one + two)} of the differences, the rest is not visible. "
-        f"“{visible(found.tokens.strings[road.token])}” moves farthest in {names[int(steps.argmax()) + 1]}."
+        f"“{visible(found.tokens.strings[road.token])}” moves farthest in "
+        f"this picture in {names[int(steps.argmax()) + 1]}."
     )
 
 
@@ -181,7 +186,8 @@ def toy_steps(toy: Toy) -> list[tuple[str, str, tuple[str, ...], list[tuple[str,
 
 def _first_weight(toy: Toy) -> str:
     """The softmax of the first row, written out with its numbers."""
-    first, *rest = (f"e^{{{s:.3f}}}" for s in toy.scores[0][toy.weights[0] > 0])
+    seen = toy.scores[0][:1] if toy.causal else toy.scores[0]  # not by weight: a softmax may round to 0
+    first, *rest = (f"e^{{{s:.3f}}}" for s in seen)
     return rf"\frac{{{first}}}{{{' + '.join([first, *rest])}}} = {toy.weights[0, 0]:.3f}"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
+from explain.attention.flow import LONGEST
 from explain.attention.statistics import MEANING
 from explain.heads import HeadMap, HeadsReport
 from explain.records import Tokens
@@ -32,7 +33,8 @@ _ABLATED = {
 def meaning(report: HeadsReport, quantity: str) -> str:
     """What a quantity measures, in words."""
     if quantity != EFFECT:
-        return f"{quantity.capitalize()}: {MEANING[quantity]}."
+        none = "" if quantity in report.statistics else " This text has none."
+        return f"{quantity.capitalize()}: {MEANING[quantity]}.{none}"
     if report.effects is None:
         return f"Effects were not measured. {report.unmeasured}".strip()
     return (
@@ -44,10 +46,9 @@ def meaning(report: HeadsReport, quantity: str) -> str:
 
 def grid(report: HeadsReport, quantity: str, chosen: tuple[int, int]) -> dict[str, Any]:
     """The layers × heads grid for the browser; tints are −1 to 1 (0 to 1 for quantities without a direction)."""
-    values = report.effects if quantity == EFFECT else report.statistics[quantity]
-    if values is None:
-        values = np.zeros_like(next(iter(report.statistics.values())))
-    table = values.astype(float)  # (L, H)
+    values = report.effects if quantity == EFFECT else report.statistics.get(quantity)
+    known = values is not None  # else every cell says that nothing was measured
+    table = (np.zeros_like(report.statistics["itself"]) if values is None else values).astype(float)  # (L, H)
     limit = float(np.abs(table).max()) or 1.0
     share = quantity not in (EFFECT, "distance")
     limit = 1.0 if share else limit
@@ -55,7 +56,7 @@ def grid(report: HeadsReport, quantity: str, chosen: tuple[int, int]) -> dict[st
         "id": report.tokens.digest,
         "name": quantity,
         "values": np.round(table, 4).tolist(),
-        "shown": [[_number(v, quantity) for v in row] for row in table],
+        "shown": [[_number(v, quantity) if known else "–" for v in row] for row in table],
         "tints": np.round(table / limit, 3).tolist(),
         "signed": quantity == EFFECT,
         "limit": f"{limit:.2g}",
@@ -88,7 +89,8 @@ def about_head(report: HeadsReport, layer: int, head: int) -> str:
         )
     s = {name: float(values[layer, head]) for name, values in report.statistics.items()}
     said.append(
-        f"It puts {percent(s['special'])} of its weight on special tokens, {percent(s['previous'])} on the token "
+        f"It puts {percent(s['special'])} of the weight of ordinary words on special tokens, "
+        f"{percent(s['previous'])} on the token "
         f"before and {percent(s['itself'])} on the token itself, and looks {s['distance']:.1f} tokens far."
     )
     return " ".join(said)
@@ -177,13 +179,51 @@ def links(head: HeadMap, *, by: By, norms: bool, specials: bool) -> list[tuple[s
 
 
 def shares(report: HeadsReport, by: By = "word") -> list[tuple[str, float, float | None]]:
-    """For every word: its share in `position` of the last layer by rollout, and by flow (None: too long a text)."""
+    """For every word: its share in what is read of the last layer by rollout, and by flow (None: not computed).
+
+    Where several positions are read, rollout is their mean.
+    """
     found = []
+    rows = report.rollout[list(report.read)].mean(0)  # (T,)
     for name, members, _ in labels(report.tokens, by):
-        rolled = float(report.rollout[report.position, list(members)].sum())
+        rolled = float(rows[list(members)].sum())
         flowing = None if report.flow is None else float(report.flow[list(members)].sum())
         found.append((name, rolled, flowing))
     return found
+
+
+def through_layers(report: HeadsReport) -> str:
+    """What rollout and flow say, and of which positions."""
+    count, tokens = len(report.read), report.tokens
+    if report.decoder_layers:
+        where = "the encoder's states, which a decoder reads (the mean over those that move the answer),"
+    elif report.position is not None:
+        where = f"{visible(tokens.strings[report.position])}, which the last layer hands on,"
+    else:
+        where = f"the {count} positions of the last layer that move the answer (their mean)"
+    said = f"What could have been mixed into {where} if attention were all that happens: rollout multiplies the layers"
+    if report.flow is not None:
+        return f"{said}, flow treats them as pipes (Abnar & Zuidema 2020)."
+    why = f"texts of up to {LONGEST} tokens" if report.position is not None else "one position"
+    return f"{said} (Abnar & Zuidema 2020). Flow is computed for {why} only."
+
+
+def left_out(report: HeadsReport) -> str:
+    """What of the model's attention is not in the report; empty where nothing is."""
+    if not report.decoder_layers:
+        return ""
+    return (
+        f" These are the encoder's heads. The decoder's {report.decoder_layers} layers, and how it looks back at the "
+        "encoder, are not shown."
+    )
+
+
+def largest_pair(head: HeadMap, rows: tuple[int, ...], columns: tuple[int, ...]) -> tuple[int, int, str]:
+    """The two tokens with the largest weight between two groups, and which part of the shown cell they are."""
+    part = head.weights[np.ix_(rows, columns)]
+    i, j = np.unravel_index(int(part.argmax()), part.shape)
+    said = "" if part.size == 1 else f" This is the largest of {part.size} pairs of word pieces behind this cell."
+    return rows[int(i)], columns[int(j)], said
 
 
 def product_sentence(head: HeadMap, query: int, key: int) -> str:
@@ -191,14 +231,25 @@ def product_sentence(head: HeadMap, query: int, key: int) -> str:
     logit, weight = float(_products(head, query, key).sum()), float(head.weights[query, key])
     names = [visible(head.tokens.strings[t]) for t in (query, key)]
     count = 0 if head.query is None else head.query.shape[1]
-    return (
+    said = (
         f"“{names[0]}” asks, “{names[1]}” answers: {count} products, each "
-        f"times {head.scaling or 1:.3g}, add up to {signed(logit)}; softmax over the row makes that {weight:.3f}."
+        f"times {head.scaling or 1:.3g}, add up to {signed(logit)}"
     )
+    if head.visible is not None and not head.visible[query, key]:
+        return f"{said}, but a mask forbids to look there: the weight is {weight:.3f}."
+    if head.cap is not None:
+        logit = float(np.tanh(logit / head.cap) * head.cap)
+        said += f", capped to {signed(logit)}"
+    if head.total is not None and weight > 0:
+        total = float(np.log(weight) + head.total[query])
+        if abs(total - logit) > 1e-4 * max(1.0, abs(total)):
+            said += f"; a bias of {signed(total - logit)} makes that {signed(total)}"
+    sink = "" if head.sink is None else f" The row gives {percent(float(head.sink[query]))} to no token (a sink)."
+    return f"{said}; softmax over the row makes that {weight:.3f}.{sink}"
 
 
 def products(head: HeadMap, query: int, key: int) -> go.Figure:
-    """The products of query and key, one bar a dimension; their sum goes into the softmax."""
+    """The products of query and key, one bar a dimension; their sum is the score before cap, bias and mask."""
     values = _products(head, query, key)
     figure = go.Figure(go.Bar(x=list(range(len(values))), y=np.round(values, 4).tolist(), marker={"color": BLUE}))
     figure.update_xaxes(title="dimension of the head")
@@ -219,7 +270,11 @@ def how(report: HeadsReport) -> list[tuple[str, str]]:
         ("Model", f"{model.id} @ {model.revision[:12]}"),
         ("Weights", f"SHA-256 {model.weights_sha256[:16]}… · {model.licence or 'licence not stated'}"),
         ("Explained", f"{report.target.unit} of {report.target.name}"),
-        ("Attention", f"{report.kind}, {len(next(iter(report.statistics.values())))} layers"),
+        (
+            "Attention",
+            f"{report.kind}, {len(next(iter(report.statistics.values())))} layers"
+            + (f"; the decoder's {report.decoder_layers} are left out" if report.decoder_layers else ""),
+        ),
         ("Heads replaced by", _ABLATED[report.ablation] if report.ablation else "not replaced"),
         ("Recorded pass", f"answers as a plain one to within {report.difference:.1g}"),
         ("Computed in", f"{made.dtype} · {made.device} · {made.threads} thread(s)"),

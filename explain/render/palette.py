@@ -1,12 +1,13 @@
 """Colours: a diverging pair that colour-blind people can tell apart, and shapes that stand for statuses.
 
 Blue and vermilion are from Okabe & Ito's set, darkened until text keeps a contrast of 4.5 to 1. With two
-classes a colour belongs to a class and stays with it, whatever the verdict; otherwise blue is for the
-target and vermilion against it.
+classes that exclude each other a colour belongs to a class and stays with it, whatever the verdict; otherwise blue is
+for the target and vermilion against it. Sizes without a direction are blue.
 """
 
 from __future__ import annotations
 
+from explain.reading import either_or
 from explain.records import Attribution, Explanation, Interactions, Status
 
 BLUE, ORANGE, GREY = "#2b6fc9", "#cf5f1a", "#8a94a0"
@@ -27,8 +28,8 @@ STATUS_WORD: dict[Status, str] = {
 
 def direction(explanation: Explanation, attribution: Attribution | Interactions) -> int:
     """+1 if a positive score is blue, −1 if it is vermilion."""
-    two = len(explanation.prediction.labels) == 2 and explanation.prediction.activation != "none"
-    return -1 if two and attribution.target.index == 0 else 1
+    sided = attribution.signed if isinstance(attribution, Attribution) else True
+    return -1 if sided and either_or(explanation) and attribution.target.index == 0 else 1
 
 
 def sides(explanation: Explanation, attribution: Attribution) -> tuple[str, str]:
@@ -38,7 +39,7 @@ def sides(explanation: Explanation, attribution: Attribution) -> tuple[str, str]
         return "", "reacts strongly"
     if target.kind == "value":
         return f"lowers {target.name}", f"raises {target.name}"
-    if len(labels) == 2:
+    if either_or(explanation):
         return labels[0], labels[1]
     if target.contrast is not None:
         return f"for {labels[target.contrast]}", f"for {labels[target.index or 0]}"
@@ -48,6 +49,11 @@ def sides(explanation: Explanation, attribution: Attribution) -> tuple[str, str]
 def scale_limit(attribution: Attribution, *, fixed: bool = True) -> float:
     """|score| at which the tint is full: fixed for log-odds and widened only when exceeded, else the largest."""
     largest = float(abs(attribution.scores).max(initial=0.0)) or 1.0
-    if fixed and attribution.signed and attribution.target.unit == "log-odds":
+    if fixed and held(attribution):
         return max(FIXED_SCALE, largest)
     return largest
+
+
+def held(attribution: Attribution) -> bool:
+    """Whether the scale may be fixed: for scores in log-odds; sizes without a direction have units of their own."""
+    return attribution.signed and attribution.target.unit == "log-odds"

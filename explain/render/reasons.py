@@ -51,9 +51,9 @@ def payload(
             "high": visible(high)[:40],
             "limit": f"{limit:.3g}",
             "turned": turn < 0,  # colours belong to classes, numbers to the explained one
-            "unit": attribution.target.unit,
+            "unit": attribution.target.unit if attribution.signed else "",  # a size is in units of its method
             "signed": attribution.signed,
-            "widened": fixed_scale and attribution.target.unit == "log-odds" and limit > palette.FIXED_SCALE,
+            "widened": fixed_scale and palette.held(attribution) and limit > palette.FIXED_SCALE,
         },
         "total": None
         if attribution.value_baseline is None  # such scores do not add up to anything

@@ -129,7 +129,7 @@ def product_rows(road: Road, count: int = 16) -> list[tuple[str, ...]]:
     found = road.answer
     if found is None:
         return []
-    weight = found.weight[min(road.target.index or 0, len(found.weight) - 1)].astype(float)
+    weight = found.weight[explained(road)[0]].astype(float)
     vector = found.vector.astype(float)
     order = np.argsort(-np.abs(weight * vector), kind="stable")[:count].tolist()
     return [(f"dim {i}", *(fixed(x, 4) for x in (weight[i], vector[i], weight[i] * vector[i]))) for i in order]
@@ -164,6 +164,18 @@ def token_rows(road: Road) -> list[tuple[str, ...]]:
         )
         for t, s in enumerate(tokens.strings)
     ]
+
+
+def explained(road: Road) -> tuple[int, str]:
+    """The row of the head's matrix that the explained outcome's logit comes from, and the name of that logit.
+
+    A binary head has one logit only: the second label's, whichever of the two is explained.
+    """
+    labels, count = road.model.labels, 0 if road.answer is None else len(road.answer.logits)
+    if count == 1:
+        return 0, labels[-1] if labels else "the outcome"
+    index = min(road.target.index or 0, max(0, count - 1))
+    return index, labels[index] if index < len(labels) else "the outcome"
 
 
 def embedding_rows(road: Road) -> list[tuple[str, ...]]:
@@ -203,27 +215,6 @@ def attention_rows(road: Road) -> list[tuple[str, ...]]:
     ]
 
 
-def attention_sentence(road: Road) -> str:
-    """The head in one sentence."""
-    found = road.attention
-    if found is None:
-        said = road.reasons.get("attention", "")
-        return f"{said} The Attention page shows its weights, where the model gives them."
-    best = np.argsort(-found.weights, kind="stable")[:2].tolist()
-    named = " and ".join(f"“{name(road, j)}” ({percent(float(found.weights[j]))})" for j in best)
-    hidden = int((~found.visible).sum())
-    mask = (
-        f" {hidden} later tokens are masked." if hidden else " Nothing is masked: every token may look at every other."
-    )
-    added = ""
-    if found.projected is not None and found.output is not None:
-        added = (
-            f" After the output projection this head adds a vector of length {number(length(found.projected), 2)}; "
-            f"all heads together add {number(length(found.output), 2)}."
-        )
-    return f"“{name(road, road.token)}” looks most at {named}.{mask}{added}"
-
-
 def norm_rows(steps: Sequence[NormStep]) -> list[tuple[str, ...]]:
     """Each normalisation before and after."""
     return [
@@ -261,21 +252,6 @@ def neuron_rows(road: Road) -> list[tuple[str, ...]]:
         gate = () if feed.gate is None else (number(float(feed.gate[n])),)
         rows.append((str(n), *gate, before, number(float(feed.hidden[n])), number(float(feed.lengths[n]))))
     return rows
-
-
-def neuron_sentence(road: Road) -> str:
-    """The feed-forward in one sentence."""
-    feed = road.feed_forward
-    if feed is None:
-        return road.reasons.get("feed_forward", "")
-    share = float((np.sort(feed.lengths)[::-1][:NEURONS]).sum() / max(float(feed.lengths.sum()), 1e-12))
-    active = float((np.abs(feed.hidden) > 0.1 * np.abs(feed.hidden).max()).mean())
-    most = int(feed.lengths.argmax())
-    return (
-        f"{len(feed.hidden):,} neurons see this token; neuron {most} adds the longest vector "
-        f"({number(float(feed.lengths[most]), 2)}). The {min(NEURONS, len(feed.hidden))} strongest make up "
-        f"{percent(share)} of all lengths; {percent(active)} of the neurons reach a tenth of the largest activation."
-    )
 
 
 def answer_rows(road: Road) -> list[tuple[str, ...]]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 
 from explain.catalog import Claim
+from explain.checks.completeness import FAIL
 from explain.methods import methods
-from explain.reading import Standouts, standouts
+from explain.reading import Standouts, either_or, standouts
 from explain.records import Attribution, Check, Explanation, Prediction, Question, Status, Target
 from explain.units import RULES
 
@@ -106,7 +107,7 @@ def without(explanation: Explanation) -> str | None:
     what = f"Without {_COUNT[count]}" if count > 1 else f"Without {_words(explanation, 0, effects.named)[0]}"
     if effects.prob_named is not None:
         labels, index = explanation.prediction.labels, explanation.target.index
-        if effects.prob_named < 0.5 and len(labels) == 2 and (index or 0,) == explanation.prediction.decision:
+        if effects.prob_named < 0.5 and either_or(explanation) and (index or 0,) == explanation.prediction.decision:
             other = short(labels[1 - (index or 0)])
             return f"{what}: {other} {percent(1 - effects.prob_named)}, another decision."
         return f"{what}: {explanation.target.name} {percent(effects.prob_named)}."
@@ -119,21 +120,23 @@ def meaning(explanation: Explanation, index: int = 0) -> str:
     attribution = explanation.attributions[index]
     target = attribution.target
     scalar = f"the {target.unit} of {target.name}"
+    known = methods().get(attribution.method)
     if not attribution.signed:
-        known = methods().get(attribution.method)
         return f"{known.info.summary if known else 'Sizes only.'} There is no direction: neither for nor against."
     if attribution.value_baseline is None and attribution.baseline is None:
         return f"Each score is a first-order estimate, from the slope at this text, of the word's part in {scalar}."
     if attribution.value_baseline is None and attribution.error is not None:
-        return f"Each score is estimated from random samples: the word's part in {scalar}, near this text. {_LIMITS[1]}"
+        source = "random samples" if attribution.error.any() else "all texts that leave some of its words out"
+        return f"Each score is estimated from {source}: the word's part in {scalar}, near this text. {_LIMITS[1]}"
     if attribution.value_baseline is None:
         how = "deleted" if attribution.baseline == "remove" else f"replaced by [{(attribution.baseline or '').upper()}]"
         return f"Each score is measured: how far {scalar} falls when that word is {how}. {_LIMITS[1]}"
     change = attribution.value_input - attribution.value_baseline
     there = _there(explanation, attribution)
     kind = "estimate from random samples the parts of" if attribution.error is not None else "divide up"
-    failed = [c for c in explanation.checks if c.attribution == index and c.name == "completeness"]
-    if failed and failed[0].status == "fail":
+    claims = known is not None and "complete" in known.info.axioms
+    failed = any(c.name == "completeness" and c.attribution == index and c.status == "fail" for c in explanation.checks)
+    if failed or (claims and (attribution.relative_residual or 0.0) > FAIL):  # also where nobody asked for the check
         kind = "should divide up, and do not,"
     return (
         f"Compared with {_baseline(attribution)}{there}, these scores {kind} the change of {signed(change)} "
@@ -221,6 +224,8 @@ def _baseline(attribution: Attribution) -> str:
         return "the same text with every word's vector set to the vocabulary's average"
     if name == "text":
         return f"the text “{short(str(attribution.params.get('baseline_text', '')))}” laid over this one"
+    if name == "background":
+        return "the background texts laid over this one"
     return f"the same text with every word replaced by [{(name or '').upper()}]"
 
 
@@ -229,6 +234,8 @@ def _there(explanation: Explanation, attribution: Attribution) -> str:
     value, target = attribution.value_baseline, attribution.target
     if value is None:
         return ""
+    if attribution.baseline == "background":  # several texts, of which the model says something each
+        return f" (there the model says {signed(value)} {target.unit} on average)"
     if target.kind == "log_odds":
         share = 0.5 * (1 + math.tanh(value / 2))
         return f" (the model says {target.name} {percent(share)} there)"

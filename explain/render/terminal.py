@@ -46,9 +46,8 @@ def _attribution(found: Explanation, index: int) -> list[RenderableType]:
     parts += [Text(f"{palette.STATUS_MARK['fail']} {visible(c.sentence)}", style=STYLE["fail"]) for c in failed]
     parts += [Text(), *(words(found, index, segment) for segment in range(len(found.tokens.texts)))]
     low, high = palette.sides(found, attribution)
-    legend = Text.assemble(
-        ("− ", palette.ORANGE), (visible(low), "dim"), "   ", ("+ ", palette.BLUE), (visible(high), "dim")
-    )
+    minus = Text.assemble(("− ", palette.ORANGE), (visible(low), "dim"), "   ") if attribution.signed else Text()
+    legend = Text.assemble(minus, ("+ ", palette.BLUE), (visible(high), "dim"))
     parts += [legend, Text(sentences.meaning(found, index), style="dim"), Text(), _table(found, index)]
     for title, status, checks in sentences.questions(found, index):
         parts.append(Text(f"{palette.STATUS_MARK[status]} {title} {palette.STATUS_WORD[status]}", style=STYLE[status]))
@@ -168,7 +167,7 @@ def heads(report: HeadsReport) -> RenderableType:
     layer, head = drawing.strongest(report)
     return Group(
         Text(visible(verdict), style="bold"),
-        Text(visible(drawing.meaning(report, quantity)), style="dim"),
+        Text(visible(drawing.meaning(report, quantity) + drawing.left_out(report)), style="dim"),
         Text(),
         table,
         Text(),

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from explain.lens import Direct, Inside, Lens
 from explain.render import further, road
+from explain.render import road_sentences as say
 from explain.render.pieces import visible
 from explain.road import Road
 
@@ -33,11 +34,11 @@ def _road(found: Road) -> RenderableType:
     return Group(
         Text(title, style="bold"),
         _table(("vector", "from", "length", "first numbers"), road.embedding_rows(found)),
-        Text(visible(road.attention_sentence(found))),
+        Text(visible(say.attention_sentence(found))),
         _table(scored, road.attention_rows(found)),
         _table(("vector", "", "length", "first numbers"), road.sum_rows(found)),
         _table(road.NORM_COLUMNS, road.norm_rows(found.norms)),
-        Text(visible(road.neuron_sentence(found))),
+        Text(visible(say.neuron_sentence(found))),
         _table(("neuron", *gate, "before", "after", "length of what it adds"), road.neuron_rows(found)),
         _table(("outcome", "w · h", "constant", "logit"), road.answer_rows(found)),
         *(Text(visible(reason), style="dim") for reason in found.reasons.values()),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from explain.render.road import fixed
-from explain.road import NormStep, Road
+from explain.render.road import explained, fixed
+from explain.road import FeedForwardStep, NormStep, Road
 
 
 def add(road: Road) -> str:
@@ -34,6 +34,14 @@ def norm(step: NormStep) -> str:
     return rf"y_0 = {_bracketed(gain)} \cdot \frac{{{top}}}{{{spread}}}{tail} = {after:.3f}"
 
 
+def feed_forward(feed: FeedForwardStep) -> str:
+    """The feed-forward as a formula; from the neurons h on where what goes into them was not seen."""
+    if feed.before is None:
+        return r"y = W_2\,h + b_2"
+    inner = r"g(W_1 x + b_1)" if feed.gate is None else r"(g(W_g x) \odot W_1 x)"
+    return rf"y = W_2\,{inner} + b_2"
+
+
 def neuron(road: Road) -> str:
     """The strongest neuron; empty where what goes into the activation was not seen."""
     feed = road.feed_forward
@@ -47,11 +55,11 @@ def neuron(road: Road) -> str:
 
 
 def logit(road: Road) -> str:
-    """The explained outcome's logit; empty where the head was not found."""
+    """The logit of the row that is shown for the explained outcome; empty where the head was not found."""
     found = road.answer
     if found is None:
         return ""
-    c = min(road.target.index or 0, len(found.logits) - 1)
+    c, _ = explained(road)
     product = float(found.weight[c].astype(float) @ found.vector)
     return rf"z_{{{c}}} = {product:.3f} + {_bracketed(float(found.bias[c]))} = {float(found.logits[c]):.3f}"
 
@@ -61,7 +69,7 @@ def products(road: Road, outcome: str, shown: int = 16) -> str:
     found = road.answer
     if found is None:
         return ""
-    c = min(road.target.index or 0, len(found.logits) - 1)
+    c, _ = explained(road)
     values = found.weight[c].astype(float) * found.vector
     order = np.argsort(-np.abs(values), kind="stable")
     sizes = np.abs(values[order])

@@ -61,7 +61,7 @@ def lime_limit(value: Float64[np.ndarray, "N"], width: float) -> Float64[np.ndar
     n = len(value).bit_length() - 1
     kept = coalitions(n)
     size = kept.sum(1)
-    drawn = np.array([0 if s == n else 1 / (n * comb(n, s)) for s in size])  # the whole text is never drawn
+    drawn = np.array([1 / ((n + 1) * comb(n, s)) for s in size])
     weight = drawn * np.exp(-((1 - np.sqrt(size / n)) ** 2) / width**2)
     x = np.concatenate([np.ones((len(kept), 1)), kept], axis=1)
     return np.linalg.solve((x * weight[:, None]).T @ x, x.T @ (weight * value))[1:]

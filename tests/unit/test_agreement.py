@@ -118,3 +118,75 @@ def test_tau_equals_scipys_also_with_ties() -> None:
         a, b = rng.normal(size=(2, 7)).round(digits)
         assert _tau(_signs(a), _signs(b)) == pytest.approx(kendalltau(a, b).statistic, abs=1e-12)
     assert _tau(_signs(np.ones(5)), _signs(rng.normal(size=5))) == 0.0
+
+
+def same_words(model: Model, text: str, scores: list[float], **rest: object) -> Attribution:
+    found = scored(model, text)
+    return replace(found, scores=np.array(scores, dtype=np.float32), **rest)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fn", [leave_one_out, infidelity])
+def test_three_words_have_too_few_orders_to_pass(model: Model, fn) -> None:  # type: ignore[no-untyped-def]
+    """Six orders, and ties count half: the best of them beats 92 % of random ones."""
+    text = "good dull funny"
+    case = case_of(model, text)
+    effects = run(model, measure(case))
+    right = scored(model, text)
+    (found,) = run(model, fn(case, right, Found(effects)))
+    assert found.status == "not checked"
+    assert "no order could pass" in found.sentence
+    (found,) = run(model, fn(case, replace(right, scores=-right.scores), Found(effects)))
+    assert found.status == "fail"
+
+
+@pytest.mark.parametrize("fn", [leave_one_out, infidelity])
+def test_scores_that_are_all_alike_are_at_chance(model: Model, fn) -> None:  # type: ignore[no-untyped-def]
+    case = case_of(model, SHORT)
+    found = run(model, fn(case, same_words(model, SHORT, [1.0] * 4), Found(run(model, measure(case)))))[0]
+    assert found.details["percentile"] == 0.5
+    assert found.status == "not checked"
+
+
+def test_infidelity_of_few_words_does_not_depend_on_the_deals(model: Model) -> None:
+    scores = [0.3, 0.3, 0.3, 2.0]
+    shares = {
+        run(model, infidelity(case_of(model, SHORT, seed=s), same_words(model, SHORT, scores), Found()))[0].details[
+            "percentile"
+        ]
+        for s in range(4)
+    }
+    assert shares <= {0.125, 0.375, 0.625, 0.875}, "four places for the odd score, a tie counts half"
+
+
+def test_agreement_speaks_of_signs_only_where_there_are_some(model: Model) -> None:
+    first = same_words(model, SHORT, [2.0, -1.0, 0.5, 0.1])
+    case = case_of(model, SHORT)
+    sizes = same_words(model, SHORT, [2.0, 1.0, 0.5, 0.1], method="saliency", signed=False)
+    other = same_words(model, SHORT, [0.1, 1.0, 0.5, 2.0], method="saliency", signed=False)
+    for second, status in ((sizes, "pass"), (other, "warn")):
+        (found,) = run(model, agreement(case, first, Found(None, (first, second))))
+        assert found.status == status
+        assert "sign" not in found.sentence
+
+
+def test_agreement_names_the_fewest_shared_words(model: Model) -> None:
+    text = "good dull funny slow warm cold"
+    case = case_of(model, text)
+    first = same_words(model, text, [3.0, 2.0, 1.0, 0, 0, 0])
+    moved = same_words(model, text, [2.0, -3.0, 1.0, 0, 0, 0], method="lime")  # another top and sign, the same three
+    fewer = same_words(model, text, [3.0, 0, 0, 2.0, 1.0, 0], method="kernel_shap")  # the same top, one word of three
+    (found,) = run(model, agreement(case, first, Found(None, (first, moved, fewer))))
+    assert "at worst 1 of 3 words are shared" in found.sentence
+
+
+def test_a_sign_within_the_error_is_no_dissent(model: Model) -> None:
+    first = same_words(model, SHORT, [2.0, -0.1, 0.5, 0.0])
+    error = np.array([0, 0.2, 0, 0], dtype=np.float32)
+    near = same_words(model, SHORT, [2.0, 0.1, 0.5, 0.0], method="lime", error=error)
+    case = case_of(model, SHORT)
+    assert run(model, agreement(case, first, Found(None, (first, near))))[0].status == "pass"
+    sure = replace(near, error=None)
+    assert run(model, agreement(case, first, Found(None, (first, sure))))[0].status == "warn"
+    close = replace(first, scores=np.array([2.0, 1.9, 0, 0], np.float32), error=np.full(4, 0.2, np.float32))
+    turned = replace(first, method="lime", scores=np.array([1.0, 2.0, 0, 0], np.float32))
+    assert run(model, agreement(case, close, Found(None, (close, turned))))[0].status == "pass", "the first is unsure"

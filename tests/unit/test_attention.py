@@ -105,6 +105,19 @@ def test_statistics_know_the_heads_they_are_made_from() -> None:
     assert found["itself"] == pytest.approx([0, 0, 0.5, 0.5, 1 / 8, 1])
     assert found["entropy"][[0, 1, 4]] == pytest.approx([0, 0, 1])
     assert found["distance"][0] == pytest.approx(np.arange(1, 7).mean())
+    alone = statistics(heads, special, np.arange(8))
+    assert not {"duplicate", "induction"} & alone.keys(), "nothing repeats"
+
+
+def test_entropy_counts_what_the_mask_allows() -> None:
+    seen = np.tril(np.ones((4, 4), dtype=bool))
+    even = seen / seen.sum(1, keepdims=True)
+    narrow = np.where(seen, [1.0, 0, 0, 0], 0)  # weights of 0 are no mask
+    narrow[1:, :2] = 0.5
+    ids, special = np.arange(4), np.zeros(4, dtype=bool)
+    found = statistics(np.stack([even, narrow]), special, ids, seen)["entropy"]
+    assert found == pytest.approx([1, np.mean(np.log(2) / np.log([2, 3, 4]))])
+    assert "entropy" not in statistics(np.ones((1, 1, 1)), special[:1], ids[:1], seen[:1, :1])
 
 
 def test_heads_equal_the_modules_own_weights(tiny: Model, case: Case) -> None:

@@ -182,7 +182,7 @@ def test_hidden_words_change_the_decision_that_is_shown(attention: AppTest) -> N
     before = html_of(attention)
     attention.multiselect(key="masked").set_value([1]).run()
     assert not attention.exception
-    assert "Without having read “stirring”." in html_of(attention)
+    assert "Without having read “stirring”. [MASK] stands there instead." in html_of(attention)
     assert html_of(attention) != before
     attention.segmented_control(key="combine").set_value("Mean of the layer's heads").run()
     assert not attention.exception
@@ -199,7 +199,7 @@ def test_an_edited_address_opens_a_head(attention: AppTest) -> None:
 def test_a_cancelled_survey_ends_at_the_next_layer(tiny: Model) -> None:
     cancel, seen = threading.Event(), []
 
-    def summary(weights: np.ndarray) -> None:
+    def summary(weights: np.ndarray, *_: object) -> None:
         seen.append(weights)
         cancel.set()
 

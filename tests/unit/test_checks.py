@@ -79,6 +79,37 @@ def test_completeness_doubts_a_right_total_with_wrong_words(model: Model) -> Non
     assert "10 %" in found.sentence.replace("10%", "10 %")
 
 
+@pytest.mark.parametrize(("error", "stopped", "status"), [(0.04, "settled", "pass"), (0.3, "budget", "warn")])
+def test_a_sum_by_construction_does_not_hide_what_sampling_leaves_open(
+    model: Model, error: float, stopped: str, status: str
+) -> None:
+    attribution = made(case_of(model, TEXT), [2.0, -0.5, 1.0, 0.5], value_input=3.0, value_baseline=0.0)
+    sampled = replace(
+        attribution,
+        method="shapley_sampling",
+        error=np.full(4, error, dtype=np.float32),
+        stopped=stopped,  # type: ignore[arg-type]
+    )
+    (found,) = run(model, completeness(case_of(model, TEXT), sampled, Found()))
+    assert found.status == status
+    assert "after every round" in found.sentence
+    assert ("29% of the largest: the computing budget ended" in found.sentence) == (status == "warn")
+
+
+def test_methods_with_one_baseline_or_none_are_told_apart(tiny: Model) -> None:
+    said = {
+        name: next(c for c in tiny.explain(TEXT, methods=[name], checks=("baseline",)).checks).sentence
+        for name in ("occlusion", "expected_gradients", "exact_shapley", "partition_shap")
+    }
+    assert said.pop("occlusion") == "This method compares with no baseline."
+    assert set(said.values()) == {"This method offers no second baseline to compare with."}
+
+
+def test_one_word_has_no_rank_under_any_baseline(tiny: Model) -> None:
+    found = tiny.explain("dull", checks=("baseline", "baselines")).checks
+    assert {(c.name, c.status) for c in found} == {("baseline", "n/a"), ("baselines", "n/a")}
+
+
 def test_completeness_does_not_apply_where_it_is_not_claimed(tiny: Model) -> None:
     result = tiny.explain(LONG, methods=["saliency", "occlusion"], checks=("completeness", "baseline"))
     assert [c.status for c in result.checks] == ["n/a"] * 4

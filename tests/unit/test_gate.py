@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +23,7 @@ import explain
 from explain import gate
 from explain.case import Ask
 from explain.checks.completeness import FAIL
-from explain.engine import Model
+from explain.engine import Model, load
 from explain.errors import InputError, MethodError, ModelError
 from explain.methods import find, methods
 from explain.model import rescale
@@ -252,3 +254,12 @@ def test_the_page_shows_it_anyway_when_asked(app: AppTest) -> None:
     choose(app, "saliency")
     finish(app)
     assert not app.session_state["job"].request.forced, "only what was forced is forced"
+
+
+def test_a_model_that_reads_little_is_measured_on_cut_probes(tiny_folder: Any) -> None:
+    model = load(str(tiny_folder))
+    model = Model(model.module, model.tokenizer, model.task, replace(model.info, max_tokens=8))
+    with contextlib.suppress(MethodError):  # the gate may refuse, but it has measured
+        model.explain("good film", methods=["deep_lift"], checks=())
+    ((claim),) = model.claims.values()
+    assert claim.texts == len(gate.PROBES)

@@ -13,10 +13,11 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from explain.case import Ask, Case, Steps
 from explain.checks import Found, randomisation
-from explain.checks._background import SENTENCES
+from explain.checks._background import SENTENCES, cases
 from explain.checks.learned import learned
 from explain.checks.out_of_distribution import NEIGHBOUR, TEXTS, _distance, out_of_distribution
 from explain.engine import Model
+from explain.errors import InputError
 from explain.model.redraw import deal_anew, redrawn
 from explain.records import Attribution, Check
 from tests.cases import case_of, run
@@ -207,3 +208,26 @@ def test_no_room_for_a_copy_is_no_end_of_the_explanation(tiny: Model, monkeypatc
     assert [c.status for c in checks] == ["n/a", "n/a"]
     assert all("no room" in c.sentence for c in checks)
     assert not tiny.kept
+
+
+def test_the_background_is_the_same_whatever_was_asked(tiny: Model) -> None:
+    """A contrast that is some sentence's own label is nothing to that sentence."""
+    plain = case_of(tiny, "a good film")
+    label = plain.prediction.label
+    other = next(name for name in tiny.info.labels if name != label)
+    asked = case_of(tiny, "a good film", target=label, contrast=other, quantity="probability")
+    labels = [[c.prediction.label for c in cases(c0.retold, 1)] for c0 in (plain, asked)]
+    assert labels[0] == labels[1]
+    assert len(labels[0]) == len(SENTENCES)
+    assert {other, label} == set(labels[0]), "else this test could not fail"
+
+
+def test_only_sentences_that_are_too_long_are_left_out(tiny: Model) -> None:
+    def refuse(texts: tuple[str, ...], **changes: object) -> Case:
+        raise InputError("no", code=code)
+
+    code = "too_long"
+    assert cases(refuse, 1) == []
+    code = "bad_target"
+    with pytest.raises(InputError):
+        cases(refuse, 1)

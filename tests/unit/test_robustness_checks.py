@@ -11,6 +11,7 @@ import torch
 from captum.metrics import sensitivity_max
 from scipy.stats import spearmanr
 
+from explain.catalog import Request
 from explain.checks import Found
 from explain.checks._compare import dealt, rank_correlation, same_top
 from explain.checks.baselines import baselines
@@ -28,7 +29,8 @@ LONG = "the actor was witty and stirring but slow and never brilliant while ever
 
 
 def checked(model: Model, fn: Any, text: str, name: str, **options: Any) -> Check:
-    attribution = model.explain(text, methods=[name], checks=(), **options).attributions[0]
+    (result,) = model.answer([Request((text,), (name,), checks=(), **options)])
+    attribution = result.attributions[0]
     (found,) = run(model, fn(case_of(model, text, **options), attribution, Found()))
     return found
 
@@ -66,6 +68,20 @@ def test_edits_change_one_word_and_keep_the_decision(tiny: Model, text: str, exp
             assert (sorted(was), was[0], was[-1]) == (sorted(now), now[0], now[-1])
             assert sum(a != b for a, b in zip(was, now, strict=True)) == 2
     assert found.value == min(row["rank_correlation"] for row in found.details["edits"])
+
+
+def test_chance_is_dealt_from_the_edited_texts_scores(tiny: Model) -> None:
+    found = checked(tiny, stability, TEXT, "occlusion")
+    case, ours = case_of(tiny, TEXT), tiny.explain(TEXT, methods=["occlusion"], checks=()).attributions[0]
+    unlike = min(found.details["edits"], key=lambda row: row["rank_correlation"])
+    deals = dealt(np.array(unlike["scores"]), np.random.default_rng([case.seed, case.n_units]))
+    assert found.yardstick == pytest.approx(np.quantile(rank_correlation(ours.scores.astype(float), deals), 0.95))
+
+
+def test_chosen_phrases_are_said_not_to_be_followed(tiny: Model) -> None:
+    found = checked(tiny, stability, TEXT, "occlusion", phrases=((0, 0, TEXT.index(" ", 8)),))
+    assert found.status == "n/a"
+    assert "not followed into edited texts" in found.sentence
 
 
 def test_the_nearest_words_are_the_nearest(tiny: Model) -> None:

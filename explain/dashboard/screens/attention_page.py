@@ -29,11 +29,17 @@ SHOWN = 24
 
 def every_head(report: HeadsReport) -> tuple[int, int]:
     """The grid of all heads; returns the one that is open."""
-    st.html(html.heading("Every head at a glance", heads.meaning(report, st.session_state.heads_by)))
+    st.html(
+        html.heading(
+            "Every head at a glance", heads.meaning(report, st.session_state.heads_by) + heads.left_out(report)
+        )
+    )
     st.segmented_control(
         "Colour by", heads.QUANTITIES, key="heads_by", required=True, format_func=str.capitalize,
         label_visibility="collapsed",
     )  # fmt: skip
+    if report.effects is None and report.unmeasured:
+        st.caption(html.markdown(heads.meaning(report, heads.EFFECT)))
     layers, count = next(iter(report.statistics.values())).shape
     clicked = (st.session_state.get("grid") or {}).get("chosen")  # known before the grid is drawn, which shows it
     layer, head = clicked or st.session_state.get("open_head") or heads.strongest(report)
@@ -81,8 +87,8 @@ def one_head(report: HeadsReport, about: Request, model: str, layer: int, head: 
             st.caption("Click a cell of the picture, or move there with the arrow keys and press Enter.")
             return
         names = [entry for entry in heads.labels(found.tokens, by) if specials or not entry[2]]
-        query, key = names[cell[0]][1][0], names[cell[1]][1][0]
-        st.html(html.heading("", heads.product_sentence(found, query, key), level=4))
+        query, key, part = heads.largest_pair(found, names[cell[0]][1], names[cell[1]][1])
+        st.html(html.heading("", heads.product_sentence(found, query, key) + part, level=4))
         st.plotly_chart(heads.products(found, query, key), width="stretch", key="products")
 
 
@@ -131,15 +137,7 @@ def _frame(which: bertviz.View, report: HeadsReport, about: Request, model: str,
 
 def all_layers(report: HeadsReport) -> None:
     """Rollout and flow, word by word."""
-    where = report.tokens.strings[report.position]
-    flow = "" if report.flow is not None else " Flow is computed for texts of up to 64 tokens."
-    st.html(
-        html.heading(
-            "Through all layers",
-            f"What could have been mixed into {where}, which the last layer hands on, if attention were all that "
-            f"happens: rollout multiplies the layers, flow treats them as pipes (Abnar & Zuidema 2020).{flow}",
-        )
-    )
+    st.html(html.heading("Through all layers", heads.through_layers(report)))
     rows = sorted(heads.shares(report), key=lambda row: -row[1])
     st.html(html.bars(("word", "rollout", "flow"), rows[:SHOWN]))
     if len(rows) > SHOWN:
@@ -159,7 +157,8 @@ def hide(report: HeadsReport) -> None:
             list(words),
             key="masked",
             format_func=lambda i: words.get(i, "") + (f" ({i + 1})" if names.count(words.get(i, "")) > 1 else ""),
-            help="They are replaced by [MASK] before the model reads: watch the decision and the heads change.",
+            help="They are replaced by the mask token, or by the one that the tokenizer has for it, before "
+            "the model reads: watch the decision and the heads change.",
         )
 
 
@@ -168,7 +167,8 @@ def gone(report: HeadsReport, masked: tuple[int, ...]) -> str | None:
     if not masked:
         return None
     names = {int(report.tokens.words[m[0]]): name for name, m, _ in heads.labels(report.tokens, "word")}
-    return f"Without having read {', '.join(f'“{names[i]}”' for i in masked)}."
+    filler = next(s for s, w in zip(report.tokens.strings, report.tokens.words, strict=True) if w == masked[0])
+    return f"Without having read {', '.join(f'“{names[i]}”' for i in masked)}. {filler} stands there instead."
 
 
 def wanted(text: str) -> bool:
@@ -185,8 +185,6 @@ def offer(report: HeadsReport) -> None:
         on_click=st.session_state.update,
         args=({"effects_for": report.tokens.texts[0], "heads_by": heads.EFFECT},),
     )
-    if st.session_state.heads_by == heads.EFFECT:
-        st.session_state.heads_by = "entropy"
 
 
 def opened(query: dict[str, str]) -> tuple[int, int] | None:
@@ -222,6 +220,8 @@ report = panels.answered(HeadsRequest(about, effects, masked), model, "Looking a
 if isinstance(report, HeadsReport):
     if effects is None:
         offer(report)
+    if report.effects is None and st.session_state.heads_by == heads.EFFECT:
+        st.session_state.heads_by = "entropy"  # no colour for what was not measured
     with place:
         hide(report)
     st.html(html.verdict(sentences.decided(report.prediction, report.model.problem), [gone(report, masked)]))

@@ -8,7 +8,7 @@ function paint(node, word, failed) {
 }
 
 function describe(word, data) {
-  const parts = [`${word.score} ${data.legend.unit}`];
+  const parts = [`${word.score} ${data.legend.unit}`.trim()];
   if (word.error) parts.push(word.error);
   parts.push(`${word.share} of all scores`, `rank ${word.rank}${word.tied ? " (tied)" : ""}`);
   if (word.without) parts.push(`without it ${word.without}${word.probWithout ? ` (${word.probWithout})` : ""}`);
@@ -118,7 +118,7 @@ function table(data, select, state) {
   const grid = el(
     "table",
     {},
-    el("caption", {}, `Score of each word, in ${data.legend.unit}`),
+    el("caption", {}, data.legend.unit ? `Score of each word, in ${data.legend.unit}` : "Score of each word"),
     el("thead", {}, el("tr", {}, head.filter((h) => h !== null).map((h) => el("th", { scope: "col", class: h === "share" ? h : null }, h)))),
     el("tbody", {}, rows),
     foot,
