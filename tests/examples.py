@@ -25,9 +25,7 @@ def explanation(text: str = TEXT) -> Explanation:
     )
     return Explanation(
         model=model,
-        tokens=Tokens(
-            (text,), np.minimum(place, 0), np.arange(t), ("[CLS]", *words, "[SEP]"), around, special, place
-        ),
+        tokens=Tokens((text,), np.minimum(place, 0), np.arange(t), ("[CLS]", *words, "[SEP]"), around, special, place),
         prediction=Prediction(
             model.labels, np.array([-1.0, 1.5]), np.array([0.0759, 0.9241]), "softmax", "the highest", (1,)
         ),

@@ -12,6 +12,7 @@ from explain.audit.records import Decision, Purpose, Who
 from explain.audit.retention import CLASSES
 from explain.audit.store import Store
 from explain.catalog import Request
+from explain.dashboard import privacy
 from explain.errors import ExplainError
 from explain.records import Explanation
 from explain.render import html
@@ -86,6 +87,7 @@ def save(explanation: Explanation, request: Request | None, *, running: bool) ->
                     asked=request,
                     decision=decided if given else None,
                     note=note,
+                    masking=privacy.masking_of(explanation.tokens.texts),
                     pictures=filing.pictures,
                 )
             except ExplainError as error:

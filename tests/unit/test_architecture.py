@@ -35,7 +35,7 @@ LAYERS = [
     ["selftest"],
     ["service"],
     ["audit"],
-    ["replay"],
+    ["replay", "masking"],
     ["render"],
     ["filing", "camera"],
     ["dashboard"],
