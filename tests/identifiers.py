@@ -17,16 +17,27 @@ COUNT, SEED = 500, 20261125
 FIRST = ["ana", "li.wei", "o'neil", "j_doe", "marta+news", "kofi", "søren", "x", "per-erik", "first.last"]
 HOSTS = ["example.org", "mail.example.com", "firma.de", "uni-köln.example", "a.b.example.co.uk", "post.example.fr"]
 FRAMES = [
-    "Please write to {} before Friday.", "My details: {}.", "I called twice ({}) and nobody answered.",
+    "Please write to {} before Friday.",
+    "My details: {}.",
+    "I called twice ({}) and nobody answered.",
     "{} is what I was given",
-    "Refund it to {}, thanks!", "The ticket says: {}; is that right?", "Hello,\n{}\nKind regards", "contact={} status=open",
-    "Why do you still have {} on file?", "I lost it. {} Could you check?",
-]  # fmt: skip
+    "Refund it to {}, thanks!",
+    "The ticket says: {}; is that right?",
+    "Hello,\n{}\nKind regards",
+    "contact={} status=open",
+    "Why do you still have {} on file?",
+    "I lost it. {} Could you check?",
+]
 LOOKALIKES = [
-    "It cost 1,299.95 on 2026-03-14.", "Version 10.4.2 came out in 2025.", "Order 84731 has 12 items.", 
+    "It cost 1,299.95 on 2026-03-14.",
+    "Version 10.4.2 came out in 2025.",
+    "Order 84731 has 12 items.",
     "Meet at 10:45, room 3.12.",
-    "It holds 5000 mAh and weighs 1.240 kg.", "See §12, page 2301.", "Scores were 3-1, 2-2 and 0-4.", "He was born in 1987.",
-]  # fmt: skip
+    "It holds 5000 mAh and weighs 1.240 kg.",
+    "See §12, page 2301.",
+    "Scores were 3-1, 2-2 and 0-4.",
+    "He was born in 1987.",
+]
 
 
 def digits(rng: random.Random, n: int) -> str:
