@@ -17,7 +17,7 @@ import numpy as np
 
 from explain.catalog import PredictRequest, Progress
 from explain.records import Prediction
-from explain.service.worker import Wire, private_pipes
+from explain.service.worker import Wire, die_with_parent, private_pipes
 
 DONE = Prediction(("NO", "YES"), np.array([0, 1], "f4"), np.array([0.25, 0.75], "f4"), "softmax", "argmax", (1,))
 
@@ -66,6 +66,7 @@ def misbehave(wire: Wire, number: str, how: str, raw: int) -> None:
 
 def main() -> None:
     """Serve."""
+    die_with_parent()
     inward, outward = private_pipes()
     wire = Wire(inward, outward)
     threading.Thread(target=wire.listen, daemon=True).start()

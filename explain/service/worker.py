@@ -7,6 +7,7 @@ The process ends when its standard input ends, that is: when the process that st
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import queue
@@ -28,6 +29,7 @@ from explain.settings import settings
 QUIET = 0.1
 """Seconds between two reports of progress that bring nothing to show."""
 _UNKNOWN = "The explanation failed for a reason that Whyboard does not know; the log says more."
+_PR_SET_PDEATHSIG = 1
 _log = logging.getLogger(__name__)
 
 
@@ -75,8 +77,18 @@ def private_pipes() -> tuple[BinaryIO, BinaryIO]:
     return os.fdopen(inward, "rb"), os.fdopen(outward, "wb")
 
 
+def die_with_parent() -> None:
+    """Have the system kill this process when the thread that started it ends; elsewhere than on Linux, do nothing.
+
+    The closed pipe says the same, but only to a process that can still listen.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> None:
     """Serve until the pipe closes."""
+    die_with_parent()
     wire = Wire(*private_pipes())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal goes to all; the parent decides
     threading.Thread(target=wire.listen, name="listen", daemon=True).start()

@@ -67,6 +67,7 @@ assert not app.exception
 assert any("Length" in option for option in app.radio(key="pick.toy").options)
 assert app.number_input(key="p.length.power").value == 1.0
 assert "The text is short." in "".join(e.proto.body for e in app.get("html"))
+assert "torch" not in sys.modules
 """
 
 

@@ -211,8 +211,11 @@ def test_a_worker_that_cannot_start_is_an_error() -> None:
     found.stop(0)
 
 
-@pytest.mark.parametrize("how", ["os._exit(0)", "os.kill(os.getpid(), 9)", "sys.exit()"])
-def test_no_worker_outlives_its_parent(how: str) -> None:
+@pytest.mark.parametrize(
+    ("doing", "how"),
+    [("hang", "sys.exit()"), ("hang", "os.kill(os.getpid(), 9)"), ("freeze", "os.kill(os.getpid(), 9)")],
+)
+def test_no_worker_outlives_its_parent(doing: str, how: str) -> None:
     code = (
         "import os, sys, time\n"
         "from explain.catalog import PredictRequest\n"
@@ -220,7 +223,7 @@ def test_no_worker_outlives_its_parent(how: str) -> None:
         "from explain.service.keeper import Keeper\n"
         "from explain.service.process import Process\n"
         f"keeper = Keeper(lambda: Process({FAULTY!r})); found = Service(keeper)\n"
-        "job = found.submit(PredictRequest(('hang',)), 'x')\n"
+        f"job = found.submit(PredictRequest(({doing!r},)), 'x')\n"
         "while keeper.pid is None or job.state == 'queued': time.sleep(0.01)\n"
         "time.sleep(0.5); print(keeper.pid, flush=True)\n" + how
     )

@@ -1,0 +1,171 @@
+"""Pages under load: many sessions at once, each with texts of its own (L7), and many that come and go (L9).
+
+    python -m tests.benchmarks.load.pages [--sessions 32] [--texts 5] [--visits 500]
+
+Sessions speak Streamlit's own WebSocket protocol, without a browser. What a session shows for a text must be what one
+session alone shows for it, but for clock times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import statistics
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import connect
+
+from tests.benchmarks.load import world as at
+from tests.benchmarks.load.__main__ import show
+from tests.benchmarks.load.runs import Row
+from tests.browser.harness import dashboard
+from tests.tiny import bert_folder
+
+POLL, WAIT = 0.5, 40
+"""Seconds between looks at a page; and until the server has forgotten pages that were left."""
+
+
+class Session:
+    """One page, as the server sees it."""
+
+    def __init__(self, address: str) -> None:
+        socket = address.replace("http", "ws") + "/_stcore/stream"
+        options = {"origin": address, "subprotocols": ["streamlit"], "max_size": None, "open_timeout": 120}
+        self._open = contextlib.ExitStack()
+        self._socket = self._open.enter_context(connect(socket, **options))  # type: ignore[arg-type]
+        self.shown: list[str] = []
+        self._text_area, self._before, self.errors = "", "", 0
+        self.run("")
+
+    def run(self, text: str) -> None:
+        """Run the page once, with this text in its field ('': the one that it opens with)."""
+        ask = BackMsg()
+        if text:
+            ask.rerun_script.widget_states.widgets.add(id=self._text_area, string_value=text)
+        else:
+            ask.rerun_script.query_string = ""
+        self._socket.send(ask.SerializeToString())
+        self.shown = []
+        while True:
+            said = ForwardMsg.FromString(self._socket.recv(120))  # type: ignore[arg-type]
+            element = said.delta.new_element
+            if element.HasField("text_area") and element.text_area.label == "Text":
+                self._text_area = element.text_area.id
+            elif element.HasField("html"):
+                self.shown.append(element.html.body)
+            elif element.HasField("exception"):
+                self.errors += 1
+            if said.WhichOneof("type") == "script_finished":
+                return
+
+    def explain(self, text: str, seconds: float = 900) -> str:
+        """What the page shows once everything about the text is there; '' if it never is."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.run(text)
+            page = "\n".join(self.shown)
+            if "wb-how" in page and "Comprehensiveness" in page:
+                settled = "\n".join(part for part in self.shown if "wb-how" not in part and "<style>" not in part)
+                if settled == self._before:
+                    return settled
+                self._before = settled
+            time.sleep(POLL)
+        return ""
+
+    def close(self) -> None:
+        self._open.close()
+
+
+def crowd(address: str, sessions: int, texts: int) -> Row:
+    """L7: many sessions at once."""
+    every = [[at.text(100 * i + j) for j in range(texts)] for i in range(sessions)]
+    found: dict[str, str] = {}
+    spent, errors, lock = [], [0], threading.Lock()
+
+    def one(number: int) -> None:
+        session = Session(address)
+        for text in every[number]:
+            began = time.monotonic()
+            shown = session.explain(text)
+            with lock:
+                found[text] = shown
+                spent.append(time.monotonic() - began)
+        errors[0] += session.errors
+        session.close()
+
+    at.together(one, sessions)
+    alone = Session(address)
+    checked = [text for mine in every for text in mine]
+    wrong = sum(bool(found[text]) and _plain(found[text]) != _plain(alone.explain(text)) for text in checked)
+    alone.close()
+    ended = sum(bool(shown) for shown in found.values())
+    said = (
+        f"{ended} of {sessions * texts} finished, {wrong} not as alone, {errors[0]} exceptions, "
+        f"{len(set(map(_plain, found.values())))} different pages; median {statistics.median(spent):.1f} s"
+    )
+    kept = ended == sessions * texts and wrong == 0 and errors[0] == 0
+    return Row("L7 sessions", "0 values of another session; all finish", said, kept)
+
+
+def visits(address: str, pid: int, count: int) -> Row:
+    """L9: sessions that open, look, and leave."""
+    for _ in range(20):
+        Session(address).close()
+    time.sleep(WAIT)
+    before, files = at.megabytes(pid), len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    for _ in range(count):
+        Session(address).close()
+    time.sleep(WAIT)
+    after, left = at.megabytes(pid), len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    said = f"{count} visits: {before:.0f} → {after:.0f} MB (+{after - before:.1f}), files +{left - files}"
+    return Row("L9 visits", "RSS +≤ 25 MB, files +≤ 5", said, after - before <= 25 and left - files <= 5)
+
+
+def _plain(page: str) -> str:
+    return re.sub(r"[0-9.]+ (?:s|ms|seconds)\b", "", page)
+
+
+def _server(port: str) -> int:
+    """The process that serves at this port."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and folder.name != str(os.getpid()):
+            try:
+                said = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"streamlit" in said and port.encode() in said:
+                return int(folder.name)
+    raise SystemExit("The server is not there.")
+
+
+def main() -> None:
+    """Print both rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", type=int, default=32)
+    parser.add_argument("--texts", type=int, default=5)
+    parser.add_argument("--visits", type=int, default=500)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        model = bert_folder(Path(folder) / "T", spread=0.05, **at.FIXTURE_T)
+        forget = {"STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL": "10"}
+        limits = {**forget, "EXPLAIN_QUEUE": str(max(16, chosen.sessions)), "EXPLAIN_CACHE_SECONDS": "0"}
+        with dashboard(EXPLAIN_MODEL=str(model), HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", **limits) as address:
+            urllib.request.urlopen(f"{address}/_stcore/health").read()
+            rows = [crowd(address, chosen.sessions, chosen.texts)] if chosen.sessions else []
+            show(rows)
+            if chosen.visits:
+                rows.append(visits(address, _server(address.rsplit(":", 1)[1]), chosen.visits))
+                show(rows[-1:])
+    raise SystemExit(any(not row.kept for row in rows))
+
+
+if __name__ == "__main__":
+    main()
