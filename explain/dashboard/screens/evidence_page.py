@@ -50,7 +50,7 @@ def table() -> None:
         st.rerun()
     pages = -(-found.total // ROWS)
     left, right = st.columns([4, 1.2], vertical_alignment="bottom")
-    left.caption(f"{found.total:,} records, page {place} of {pages}")
+    left.caption(f"{found.total:,} in all, page {place} of {pages}")
     if pages > 1:
         right.number_input("Page", 1, pages, key="evidence_page")
     _store()
