@@ -157,14 +157,14 @@ def pages(count: int, home: Path, found: Explanation) -> str:
         ]
         connection.execute(sa.insert(database.entries), rows)
 
-    def took(wish: listing.Wish, offset: int) -> float:
-        began = time.perf_counter()
+    def took(wish: listing.Wish, offset: int) -> tuple[float, float]:
+        wall, processor = time.perf_counter(), time.process_time()
         listing.page(store, wish, offset=offset, limit=25)
-        return 1000 * (time.perf_counter() - began)
+        return 1000 * (time.process_time() - processor), 1000 * (time.perf_counter() - wall)
 
     wishes = [(listing.Wish(), 0), (listing.Wish(), count - 30), (listing.Wish(search="case 777"), 0)]
-    slowest = max(took(wish, offset) for wish, offset in wishes for _ in range(3))
-    return f"{count:,} records: the slowest page of first, last and searched took {slowest:.0f} ms"
+    processor, wall = max(took(wish, offset) for wish, offset in wishes for _ in range(3))
+    return f"{count:,} records: slowest of first, last and searched page {processor:.0f} processor ms ({wall:.0f} ms)"
 
 
 def main() -> None:
