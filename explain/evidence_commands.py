@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     """Put the commands into the command line."""
     app.add_typer(evidence, name="evidence")
     app.command()(erase)
+    app.command()(mask)
 
 
 @evidence.command("file")
@@ -43,11 +44,14 @@ def file_(
     threshold: Annotated[float | None, typer.Option(help="The threshold that production used.")] = None,
     system: Annotated[str | None, typer.Option(help="The system that decided.")] = None,
     retention: Annotated[str, typer.Option(help="short, standard, long, permanent.")] = "standard",
+    masked: Annotated[Path | None, typer.Option(help="What `explain mask --spans` wrote about the text.")] = None,
     store: Place = None,
 ) -> None:
     """File an explanation and print its record's id."""
     import explain
-    from explain.audit.records import Decision, Purpose, Who
+    from explain import filing
+    from explain.audit.records import Decision, Masking, Purpose, Who
+    from explain.wire import decode
 
     data = sys.stdin.buffer.read() if explanation == "-" else None
     found = explain.read(data if data is not None else Path(explanation))
@@ -58,6 +62,8 @@ def file_(
         purpose=Purpose(case, use, retention=retention),
         decision=Decision(decision, score, threshold, system=system) if given else None,
         note=note,
+        masking=None if masked is None else decode(Masking, _read(masked)),
+        pictures=filing.pictures,
     )
     _print(entry)
 
@@ -190,6 +196,29 @@ def erase(
 
     found = open_store(store)
     _print(found.erase(find_entry(found, record).header.id, Who(actor, client="command line"), reason))
+
+
+def mask(
+    text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)],
+    spans: Annotated[Path | None, typer.Option(help="File for what was masked where, to be filed with it.")] = None,
+) -> None:
+    """Mask e-mail, phone, card, IBAN, IP and identity numbers: the text is reduced by them, not anonymous."""
+    from explain import masking
+
+    whole = sys.stdin.buffer.read().decode("utf-8", "replace") if text == "-" else text
+    found = masking.mask(whole.removesuffix("\n"))
+    if spans is not None:
+        write_file(spans, masking.as_record([found]).to_json().encode("utf-8"))
+    sys.stdout.buffer.write(found.text.encode("utf-8") + b"\n")
+    kinds = ", ".join(sorted({s.kind for s in found.spans})) or "nothing"
+    Console(stderr=True).print(Text(f"Masked: {kinds}. {masking.STATEMENT}"), soft_wrap=True)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise InputError(f"There is no file '{path.name[:80]}'.", code="no_file") from None
 
 
 def open_store(folder: Path | None, *, there: bool = False) -> Store:

@@ -1,10 +1,11 @@
-"""Commands that prove or show a record: `verify`, `replay`, `check`.
+"""Commands that prove or show a record: `verify`, `replay`, `check`, `report`, `screenshot`.
 
 `replay` and `check` compute, and only they import torch.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from explain.errors import AuditError, InputError
-from explain.evidence_commands import Place, Record, find_entry, open_store
+from explain.evidence_commands import Actor, Place, Record, find_entry, open_store, write_file
 from explain.render.pieces import visible
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ BROKEN_NUMBERS = 7
 
 def register(app: typer.Typer) -> None:
     """Put the commands into the command line."""
-    for command in (verify, replay, check):
+    for command in (verify, replay, check, report, screenshot):
         app.command()(command)
 
 
@@ -55,7 +56,7 @@ def verify(
     if as_json:
         print(verdict.to_json())  # noqa: T201
     else:
-        report(verdict)
+        print_verdict(verdict)
     if verdict.exit_code:
         raise SystemExit(verdict.exit_code)
 
@@ -134,6 +135,65 @@ def check(
         raise SystemExit(BROKEN_NUMBERS)
 
 
+def report(
+    what: Annotated[str, typer.Argument(help="A record, or an explanation as JSON.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .html, .pdf, .png or .svg.")],
+    store: Place = None,
+) -> None:
+    """Write a report: one file that opens offline, with everything an auditor asks for."""
+    import explain
+    from explain import camera, filing
+    from explain.render.picture import picture
+    from explain.render.report import report as draw
+
+    path = Path(what)
+    if path.suffix == ".json" or path.is_file():
+        explanation, found, footer = explain.read(path), None, "NOT FILED – view only"
+    else:
+        opened = open_store(store, there=True)
+        found = filing.filing(opened, find_entry(opened, what).header.id)
+        explanation, footer = found.content.explanation, f"record {found.content.id} · {found.commitment[:16]}…"
+    document = draw(explanation, found)
+    if out.suffix == ".pdf":
+        data = camera.pdf(document, explanation.provenance.created).data
+    elif out.suffix == ".png":
+        data = camera.png(document).data
+    elif out.suffix == ".svg":
+        data = picture(explanation, footer).encode("utf-8")
+    elif out.suffix == ".html":
+        data = document.encode("utf-8")
+    else:
+        raise InputError(
+            f"Expected a file ending in .html, .pdf, .png or .svg, got '{out.name[:80]}'.", code="bad_file"
+        )
+    write_file(out, data)
+
+
+def screenshot(
+    record: Record,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .png or .pdf.")],
+    attach: Annotated[bool, typer.Option("--attach", help="File the picture as evidence too.")] = False,
+    actor: Actor = None,
+    store: Place = None,
+) -> None:
+    """Take the whole page of a record in headless Chromium: the same record and browser give the same bytes."""
+    from explain import camera, filing
+    from explain.audit.records import Who
+
+    if out.suffix not in (".png", ".pdf"):
+        raise InputError(f"Expected a file ending in .png or .pdf, got '{out.name[:80]}'.", code="bad_file")
+    opened = open_store(store, there=True)
+    header = find_entry(opened, record).header
+    page = filing.page(opened, header.id)
+    shot = camera.png(page) if out.suffix == ".png" else camera.pdf(page, header.recorded)
+    write_file(out, shot.data)
+    if attach:
+        detail = {"browser": shot.browser, "width": camera.VIEWPORT["width"]}
+        pictures = {f"page{out.suffix}": shot.data}
+        opened.add("screenshot", header.id, Who(actor, client="command line"), detail=detail, attached=pictures)
+    _out.print(Text(f"{shot.browser}, SHA-256 {hashlib.sha256(shot.data).hexdigest()}"), soft_wrap=True)
+
+
 def _target(line: dict[str, Any]) -> dict[str, Any]:
     return {"target": line["target"]} if "target" in line else {}
 
@@ -160,7 +220,7 @@ def _golden_lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def report(verdict: Verdict) -> None:
+def print_verdict(verdict: Verdict) -> None:
     """Print what a verification found, level by level."""
     from explain.audit.verdict import WORDS
     from explain.render.pieces import visible

@@ -107,6 +107,8 @@ class Store:
         who, purpose = named(who or Who()), named(purpose or Purpose())
         if kind not in FILED:
             raise InputError(f"Expected a kind of {', '.join(FILED)}, got '{kind}'.", code="bad_kind")
+        if masking is not None and not all(_marked(explanation, *span) for span in masking.spans):
+            raise InputError("The spans of the masking do not belong to this text.", code="bad_masking")
         record, key = ids.new(), sealing.fresh()
         content = building.content(
             record,
@@ -272,3 +274,9 @@ class Store:
                         raw.cursor().execute(command)
             finally:
                 raw.close()
+
+
+def _marked(explanation: Explanation, text: int, start: int, end: int, kind: str) -> bool:
+    """Does the text say [KIND] where a masking says that it does?"""
+    texts = explanation.tokens.texts
+    return 0 <= text < len(texts) and 0 <= start < end and texts[text][start:end] == f"[{kind}]"

@@ -9,7 +9,7 @@ import streamlit as st
 
 from explain import bundled, list_checks, list_methods, spans
 from explain.catalog import Request, TargetKind
-from explain.dashboard import choices, jobs, link
+from explain.dashboard import choices, jobs, link, privacy
 from explain.dashboard.examples import EXAMPLES, of
 from explain.dashboard.link import DECIDED, GRANULARITIES, NOTHING, QUANTITIES
 from explain.errors import InputError
@@ -108,7 +108,7 @@ def _settings(labels: tuple[str, ...], model: str, *, closed: bool) -> tuple[Req
             "Fixed colour scale (± 2 log-odds)", key="fixed", help="Fixed, so that small scores look small everywhere."
         )
     pair = st.text_area("Second text (for models that compare two)", key="pair", height=68)
-    texts = (text, pair) if pair else (text,)
+    texts = privacy.reduced((text, pair) if pair else (text,))
     one, two = st.columns(2)
     with one:
         phrases = _marked(

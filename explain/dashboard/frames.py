@@ -46,6 +46,12 @@ def place(name: str, build: Callable[[], str]) -> str:
     return f"/viz/{key}"
 
 
+def forget() -> None:
+    """Drop every document: one of them may show what is being erased."""
+    with _lock:
+        _documents.clear()
+
+
 async def answer(request: Request) -> HTMLResponse:
     """The document at an address, under the headers that shut it off."""
     document = _documents.get(request.path_params["key"])

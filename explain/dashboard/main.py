@@ -11,7 +11,7 @@ PAGES = Path(__file__).resolve().parent / "screens"
 KEPT = (
     *("text", "model", "pair", "beside", "target", "contrast", "quantity", "granularity", "fixed"),
     *("phrases", "rationale", "heads_by", "ablation", "map_by", "map_specials", "map_norms", "masked", "combine"),
-    *("bertviz_view", "inside_layer", "inside_head", "further"),
+    *("bertviz_view", "inside_layer", "inside_head", "further", "actor", "masking"),
 )
 
 st.set_page_config(page_title="Whyboard", page_icon=str(bundled.shipped("assets") / "logo.svg"), layout="centered")
@@ -24,6 +24,7 @@ page = st.navigation(
         st.Page(PAGES / "explain_page.py", title="Explain", url_path="explain", default=True),
         st.Page(PAGES / "attention_page.py", title="Attention", url_path="attention"),
         st.Page(PAGES / "inside_page.py", title="Inside", url_path="inside"),
+        st.Page(PAGES / "evidence_page.py", title="Evidence", url_path="evidence"),
     ]
 )
 # Streamlit forgets what a person typed before another page runs; or it still has it, but for the other page's widget,

@@ -10,7 +10,7 @@ import streamlit as st
 
 from explain import errors
 from explain.catalog import Request
-from explain.dashboard import jobs
+from explain.dashboard import evidence, jobs
 from explain.dashboard.view.reasons import reasons
 from explain.records import Explanation
 from explain.render import figures, html, sentences, spreadsheet
@@ -46,10 +46,11 @@ def words(explanation: Explanation, *, fixed_scale: bool, running: bool) -> int 
     for check in failed:
         st.error(f"{check.name.capitalize()}: {html.markdown(check.sentence)}")
     data = render_reasons.payload(explanation, fixed_scale=fixed_scale, failed=bool(failed))
+    state = evidence.state_of(explanation) or state_of(running)
     data |= {
         "id": explanation.tokens.digest,
         "caption": visible(sentences.verdict(explanation)),
-        "strip": visible(" · ".join([state_of(running), *(f"{k} {v}" for k, v in sentences.how(explanation))])),
+        "strip": visible(" · ".join([state, *(f"{k} {v}" for k, v in sentences.how(explanation))])),
         "fileName": f"whyboard-{explanation.digest[:12]}.png",
     }
     st.html(html.heading("Why: the score of each word", sentences.meaning(explanation)))
@@ -159,7 +160,7 @@ def attention(explanation: Explanation, request: Request, model: str, selected: 
 def how(explanation: Explanation, *, running: bool) -> None:
     """How it was computed, and the downloads."""
     st.html(html.heading("How this was computed", None))
-    st.html(html.strip(sentences.how(explanation), state_of(running)))
+    st.html(html.strip(sentences.how(explanation), evidence.state_of(explanation) or state_of(running)))
     if running:
         return
     one, two, _ = st.columns([1, 1, 2])

@@ -8,7 +8,7 @@ import time
 import streamlit as st
 
 from explain import list_methods
-from explain.dashboard import choices, jobs, panels, trust
+from explain.dashboard import choices, evidence, jobs, panels, trust
 from explain.dashboard.ask import Asked, ask
 from explain.dashboard.continuation import continuation
 from explain.errors import ExplainError
@@ -42,6 +42,7 @@ def outcome(asked: Asked, job: Job) -> None:
             if not running:
                 panels.attention(explanation, asked.request, asked.model, selected)
             panels.how(explanation, running=running)
+            evidence.save(explanation, asked.request, running=running)
     if running and job.over:
         st.rerun()
 

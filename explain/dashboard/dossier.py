@@ -1,0 +1,176 @@
+"""One record on the page Evidence: what it says, whether it holds, what people said, and what may be done with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from explain import filing
+from explain.audit import bundle, verify
+from explain.audit.entry import Entry
+from explain.audit.verdict import WORDS, Verdict
+from explain.dashboard import evidence, frames
+from explain.errors import ExplainError
+from explain.render import html, sentences
+from explain.render.report import state
+
+MARKS = {"holds": ("pass", "✓"), "broken": ("fail", "✕"), "not checked": ("not-checked", "○")}
+"""Class and sign of a level's mark."""
+
+
+def dossier(entry: Entry) -> None:
+    """Everything about one record, from top to bottom."""
+    header, store = entry.header, evidence.store()
+    if st.button("All records", icon=":material/arrow_back:"):
+        del st.query_params["record"]
+        st.rerun()
+    st.html(html.heading(f"Record {header.sequence}", f"{header.id} · filed {header.recorded[:19]} UTC", level=3))
+    _verify(entry)
+    if entry.state.erased:
+        st.info("The content of this record was erased. What is left names no text; the chain still holds.")
+        _said(entry)
+        return
+    found = filing.filing(store, header.id)
+    st.caption(html.markdown(f"{state(found)} · contains the text, which may be personal data"))
+    document = filing.page(store, header.id)
+    address = frames.place(f"record {header.id} {len(found.said)} {entry.digest}", lambda: document)
+    st.iframe(address, height=900, alt="The report of this record")
+    _downloads(entry, document)
+    _review(entry)
+    _said(entry)
+    _compare(entry)
+    _keep(entry)
+
+
+def levels(verdict: Verdict) -> None:
+    """What a verification found, in words, level by level."""
+    items = "".join(
+        f'<li><i class="wb-mark wb-{kind}" aria-hidden="true">{mark}</i>'
+        f"<span><b>{level} {found}</b> {html.text(WORDS[level])}.</span></li>"
+        for level, found in verdict.levels.items()
+        for kind, mark in [MARKS[found]]
+    )
+    st.html(f'<div class="wb-question"><ul>{items}</ul></div>')
+    for fault in verdict.faults[:50]:
+        st.error(html.markdown(f"{fault.level}, {fault.where}: {fault.what}."))
+    keys = ", ".join(f"{key[:16]}…" for key in verdict.signed_by) or "nobody"
+    said = [f"{verdict.checked:,} records looked at, {verdict.erased:,} erased, signed by {keys}."]
+    if verdict.unsigned:
+        said.append(f"{verdict.unsigned:,} UNSIGNED.")
+    if verdict.uncovered:
+        said.append(f"{verdict.uncovered:,} stand behind the newest checkpoint: a cut of these would not show.")
+    st.caption(html.markdown(" ".join([*said, *verdict.notes])))
+
+
+def done(act: Any, *args: Any, **options: Any) -> bool:
+    """Do something to the store and look again; a refusal is said where the button is."""
+    try:
+        act(*args, **options)
+    except ExplainError as error:
+        st.error(html.markdown(str(error)))
+        return False
+    st.rerun()
+    return True
+
+
+def _verify(entry: Entry) -> None:
+    if st.button("Verify", key="verify", help="Compare every byte with what was signed; computes nothing."):
+        try:
+            levels(verify.record(evidence.store(), entry.header.id))
+        except ExplainError as error:
+            st.error(html.markdown(str(error)))
+
+
+def _downloads(entry: Entry, document: str) -> None:
+    header, store = entry.header, evidence.store()
+    name = f"whyboard-record-{header.sequence}"
+    one, two, three = st.columns(3)
+    one.download_button("Report (HTML)", document, f"{name}.html", "text/html", on_click="ignore", width="stretch")
+    content, kind = store.content(header.id).to_json(), "application/json"
+    two.download_button("Content (JSON)", content, f"{name}.json", kind, on_click="ignore", width="stretch")
+    packed = bundle.write(store, header.id)
+    help_ = "Everything that somebody else needs to verify it: explain verify FILE. It holds the text."
+    three.download_button(
+        "Bundle (zip)", packed, f"{name}.zip", "application/zip", on_click="ignore", width="stretch", help=help_
+    )
+
+
+def _review(entry: Entry) -> None:
+    st.html(html.heading("Your review", "It becomes a record of its own: signed, in the chain, and never changed."))
+    with st.form("review", border=False):
+        one, two = st.columns(2)
+        one.text_input("Your name or pseudonym", key="actor", max_chars=200)
+        verdict = two.radio("Was the decision right?", ["agree", "disagree", "only a note"], horizontal=True)
+        rationale = st.text_input("Words that are the reason, in your eyes", max_chars=400)
+        note = st.text_area("Note", max_chars=9_000, height=80)
+        off = st.checkbox("Sign off: this closes the review")
+        pressed = st.form_submit_button("File the review", type="primary")
+    if not pressed:
+        return
+    store, words = evidence.store(), f"Reason in the reviewer's eyes: {rationale}. " if rationale else ""
+    if verdict == "only a note":
+        done(store.add, "note", entry.header.id, evidence.who(), note=words + note)
+    else:
+        done(store.review, entry.header.id, evidence.who(), agree=verdict == "agree", sign_off=off, note=words + note)
+
+
+def _said(entry: Entry) -> None:
+    """Everything that was added, oldest first."""
+    events = [filing.said(evidence.store(), event) for event in evidence.store().events(entry.header.id)]
+    if events:
+        rows = [(s.when[:19], s.who, s.kind, s.words) for s in events]
+        st.html(html.heading("What was added", None))
+        st.html(html.table(("when (UTC)", "who", "what", "words"), rows))
+
+
+def _compare(entry: Entry) -> None:
+    with st.expander("Compare with another record"):
+        other = st.number_input("Its number", min_value=1, value=None, step=1, key="other")
+        if other is None:
+            return
+        try:
+            two = evidence.store().read(int(other))
+            left, right = (evidence.store().content(e.header.id).explanation for e in (entry, two))
+        except ExplainError as error:
+            st.warning(html.markdown(str(error)))
+            return
+        rows = [("decision", sentences.verdict(left), sentences.verdict(right))]
+        mine, theirs = dict(sentences.how(left)), dict(sentences.how(right))
+        names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
+        rows += [(name, mine.get(name, "–"), theirs.get(name, "–")) for name in names]
+        st.html(html.table(("", f"record {entry.header.sequence}", f"record {int(other)}"), rows))
+        if left.tokens.texts != right.tokens.texts or not left.attributions or not right.attributions:
+            st.caption("The texts are not the same, so their words are not set side by side.")
+            return
+        if len(left.attributions[0].scores) != len(right.attributions[0].scores):
+            st.caption("The words are cut in another way, so they are not set side by side.")
+            return
+        pairs = list(zip(left.words(), right.words(), strict=True))
+        cells = [(a.text, *map(sentences.signed, (a.score, b.score, b.score - a.score))) for a, b in pairs]
+        st.html(html.table(("word", "here", "there", "difference"), cells))
+
+
+def _keep(entry: Entry) -> None:
+    store, record = evidence.store(), entry.header.id
+    with st.expander("Keep or erase"):
+        until = entry.state.due[:10] if entry.state.due else "no end"
+        held = " A legal hold is on it." if entry.state.held else ""
+        st.caption(f"Kept {evidence.RETENTION.get(entry.state.retention, '')}, until {until}.{held}")
+        classes = list(evidence.RETENTION)
+        wish = st.selectbox(
+            "Keep the text", classes, classes.index(entry.state.retention), format_func=evidence.RETENTION.__getitem__
+        )
+        one, two = st.columns(2)
+        if one.button("Change", key="keep", disabled=wish == entry.state.retention):
+            done(store.add, "retention", record, evidence.who(), detail={"retention": wish})
+        kind = "release" if entry.state.held else "hold"
+        if two.button("Release the legal hold" if entry.state.held else "Put a legal hold on it", key="hold"):
+            done(store.add, kind, record, evidence.who())
+        st.divider()
+        st.caption("Erasing destroys the key: text, scores and notes are gone for good. The chain still verifies.")
+        reason = st.text_input("Reason (it stays, so name no person)", key="reason", max_chars=400)
+        sure = st.text_input("Type ‘erase’ to confirm", key="sure")
+        if st.button("Erase for good", key="erase", disabled=sure.strip().lower() != "erase"):
+            frames.forget()
+            done(store.erase, record, evidence.who(), reason)

@@ -1,0 +1,97 @@
+"""What pages share about evidence: the store, who is speaking, and the form that files what is on the screen."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import streamlit as st
+
+from explain import filing
+from explain.audit.entry import Entry
+from explain.audit.records import Decision, Purpose, Who
+from explain.audit.retention import CLASSES
+from explain.audit.store import Store
+from explain.catalog import Request
+from explain.dashboard import privacy
+from explain.errors import ExplainError
+from explain.records import Explanation
+from explain.render import html
+
+PAGE = "screens/evidence_page.py"
+RETENTION = {"short": "30 days", "standard": "6 months", "long": "10 years", "permanent": "for ever"}
+assert RETENTION.keys() == CLASSES.keys()
+
+
+@cache
+def store() -> Store:
+    """The store of this process, opened at first use; raises AuditError where it cannot be."""
+    return Store()
+
+
+def who() -> Who:
+    """Who is speaking, as far as they said; nobody is authenticated on a page that answers to this machine only."""
+    return Who(st.session_state.get("actor") or None, client="dashboard")
+
+
+def filed(explanation: Explanation) -> Entry | None:
+    """The record of this explanation, if this session filed it."""
+    known: dict[str, Entry] = st.session_state.setdefault("filed", {})
+    return known.get(explanation.digest)
+
+
+def state_of(explanation: Explanation) -> str | None:
+    """What a filed explanation may claim to be; None if it was not filed."""
+    entry = filed(explanation)
+    if entry is None:
+        return None
+    key = store().fingerprint if entry.header.signed else None
+    mark = f"signed by key {key[:16]}…" if key else "UNSIGNED"
+    return (
+        f"FILED as record {entry.header.sequence} · {mark} · verify: explain verify {entry.header.id} · personal data"
+    )
+
+
+def save(explanation: Explanation, request: Request | None, *, running: bool) -> None:
+    """File what is on the screen, as soon as its checks are finished."""
+    entry = filed(explanation)
+    if entry is not None:
+        st.html(html.strip([("Record", entry.header.id)], str(state_of(explanation))))
+        st.page_link(PAGE, label="Open the page Evidence")
+        return
+    with st.expander("Save as evidence"):
+        if running:
+            st.caption("The checks are not finished; what is filed is whole.")
+            return
+        with st.form("file", border=False):
+            one, two = st.columns(2)
+            case = one.text_input(
+                "Case", key="case", max_chars=200, help="The decision that this explanation is about."
+            )
+            use = two.text_input("Intended use", key="use", max_chars=200)
+            one.text_input("Your name or pseudonym", key="actor", max_chars=200)
+            retention = two.selectbox("Keep the text", list(RETENTION), 1, format_func=RETENTION.__getitem__)
+            label = one.selectbox("Decision in production", ["not supplied", *explanation.prediction.labels])
+            score = two.number_input(
+                "Its score", value=None, format="%.4f", help="Probability, or value of a regression."
+            )
+            note = st.text_area("Note", max_chars=10_000, height=80)
+            pressed = st.form_submit_button("File", type="primary")
+        if pressed:
+            decided = Decision(None if label == "not supplied" else label, score)
+            given = decided.label is not None or score is not None
+            try:
+                entry = store().file(
+                    explanation,
+                    who=who(),
+                    purpose=Purpose(case or None, use or None, retention=retention),
+                    asked=request,
+                    decision=decided if given else None,
+                    note=note,
+                    masking=privacy.masking_of(explanation.tokens.texts),
+                    pictures=filing.pictures,
+                )
+            except ExplainError as error:
+                st.error(html.markdown(str(error)))
+                return
+            st.session_state.filed[explanation.digest] = entry
+            st.rerun()

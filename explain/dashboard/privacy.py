@@ -1,0 +1,29 @@
+"""De-identification on the page: what is recognised is masked before anything is computed; the record says where."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from explain import masking
+from explain.audit.records import Masking
+from explain.render import html
+
+
+def reduced(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Draw the switch; the texts, masked where it is on."""
+    about = "E-mail addresses, telephone, card, account, IP and identity numbers become [EMAIL], [PHONE], …"
+    if not st.toggle("Mask identifiers first", key="masking", help=f"{about} Names stay: reduced, not anonymous."):
+        return texts
+    found = [masking.mask(text) for text in texts]
+    record = masking.as_record(found)
+    kinds = ", ".join(sorted({kind for _, _, _, kind in record.spans})) or "nothing"
+    st.caption(html.markdown(f"Masked: {kinds}. {record.statement} What is explained is the masked text."))
+    whole = tuple(one.text for one in found)
+    st.session_state.setdefault("masked", {})[whole] = record
+    return whole
+
+
+def masking_of(texts: tuple[str, ...]) -> Masking | None:
+    """What was masked in these texts in this session; None if they were not de-identified."""
+    found: dict[tuple[str, ...], Masking] = st.session_state.get("masked", {})
+    return found.get(texts) if st.session_state.get("masking") else None

@@ -1,0 +1,58 @@
+"""Ties records to their reports: what a face needs to file an explanation with its page, and to show a record again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from explain.audit import envelope
+from explain.audit.entry import NOTE, RECORD, Draft, Entry
+from explain.audit.store import Store
+from explain.render.picture import picture
+from explain.render.report import Filing, Said, report
+
+REPORT, PICTURE = "report.html", "words.svg"
+
+
+def pictures(draft: Draft) -> Mapping[str, bytes]:
+    """The report and the picture that are filed with an explanation, and bound by its signature."""
+    filing = Filing(draft.content, draft.who, draft.purpose, draft.commitment, draft.fingerprint)
+    explanation = draft.content.explanation
+    return {
+        REPORT: report(explanation, filing).encode("utf-8"),
+        PICTURE: picture(explanation, f"record {draft.content.id} · {draft.commitment[:16]}…").encode("utf-8"),
+    }
+
+
+def filing(store: Store, record: str) -> Filing:
+    """Everything that a report of a stored record says; raises AuditError when it is erased."""
+    entry = store.read(record)
+    content = store.content(record)
+    listed = next(f for f in entry.header.files if f.name == RECORD)
+    added = tuple(said(store, event) for event in store.events(record))
+    key = next(iter(envelope.unwrap(entry.bytes, envelope.PAYLOAD).signatures), None)
+    header = entry.header
+    return Filing(content, header.who, header.purpose, listed.commitment, key, header, entry.digest, added)
+
+
+def page(store: Store, record: str) -> str:
+    """The report of a stored record as it is now, with everything that was said about it."""
+    found = filing(store, record)
+    return report(found.content.explanation, found)
+
+
+def said(store: Store, event: Entry) -> Said:
+    """What an event about a record says, as a report shows it."""
+    header = event.header
+    note = ""
+    if any(f.name == NOTE for f in header.files) and not event.state.erased:
+        note = store.opened(event, NOTE, store.key(header.id)).decode("utf-8")
+    detail = header.detail
+    words = {
+        "review": f"{detail.get('verdict')}s{', signed off' if detail.get('signed_off') else ''}",
+        "retention": f"kept {detail.get('retention')}",
+        "screenshot": ", ".join(f.name for f in header.files if f.name != NOTE),
+    }.get(header.kind, "")
+    return Said(header.kind, header.who.actor or "not named", header.recorded, ". ".join(x for x in (words, note) if x))
+
+
+__all__ = ["PICTURE", "REPORT", "filing", "page", "pictures", "said"]

@@ -1,0 +1,179 @@
+"""Reports: every number can be read back and is the record's; nothing is loaded; pictures are the same twice."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from explain import camera, filing
+from explain.audit.records import Decision, Purpose, Who
+from explain.audit.store import Store
+from explain.engine import Model
+from explain.records import Explanation
+from explain.render.picture import picture
+from explain.render.report import report
+from tests.hostile import PAYLOADS
+
+TEXT = "A charming <b>witty</b> story, but a dull\u200b ending."
+chromium = pytest.mark.skipif(not any(map(shutil.which, ("chromium", "google-chrome"))), reason="no Chromium here")
+
+
+@pytest.fixture(scope="module")
+def found(tiny: Model) -> Explanation:
+    return tiny.explain(TEXT, methods=["integrated_gradients", "occlusion"])
+
+
+@pytest.fixture(scope="module")
+def store(found: Explanation, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = Store(tmp_path_factory.mktemp("reports") / "evidence")
+    decision = Decision("POSITIVE", 0.9, 0.5, system="old system")
+    purpose = Purpose("case 4711", "triage")
+    store.file(found, who=Who("ada"), purpose=purpose, decision=decision, note="a note", pictures=filing.pictures)
+    store.review(store.read(1).header.id, Who("bob"), agree=False, sign_off=True, note="I see it otherwise")
+    return store
+
+
+TAGS = {
+    *re.findall(
+        r"\w+",
+        "html head meta title style body header b span p main h1 h2 h4 div ul li i em bdi sup code "
+        "table thead tbody tr th td data dl dt dd footer br",
+    )
+}
+"""All that a report is made of."""
+
+
+class Numbers(HTMLParser):
+    """The exact numbers of each table, row by row, and everything that would be fetched or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[float]]] = {}
+        self.table = ""
+        self.foreign: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.add(tag)
+        self.foreign += [str(v) for k, v in attrs if k in ("src", "href", "action", "srcset") or k.startswith("on")]
+        if tag == "table":
+            self.table = str(given.get("id", ""))
+            self.tables[self.table] = []
+        elif tag == "tr":
+            self.tables[self.table].append([])
+        elif tag == "data":
+            self.tables[self.table][-1].append(float(str(given["value"])))
+
+
+def read_back(document: str) -> Numbers:
+    numbers = Numbers()
+    numbers.feed(document)
+    return numbers
+
+
+def test_every_number_is_read_back_exactly(found: Explanation, store: Store) -> None:
+    filed = store.open(store.read(1).header.id, filing.REPORT).decode()
+    for document in (report(found), filing.page(store, store.read(1).header.id), filed):
+        tables = read_back(document).tables
+        for index, attribution in enumerate(found.attributions):
+            rows = [row for row in tables[f"attribution-{index}"] if row]
+            assert [row[0] for row in rows] == list(range(len(attribution.scores)))
+            assert np.array_equal(np.array([row[1] for row in rows], dtype=np.float32), attribution.scores)
+            steps = [row[0] for row in tables[f"sum-{index}"] if row]
+            assert attribution.value_input in steps
+            assert attribution.special in steps
+        without = [row[2] for row in tables["attribution-0"] if row]
+        assert np.array_equal(np.array(without, dtype=np.float32), found.effects.without)  # type: ignore[union-attr]
+        logits = [row[0] for row in tables["prediction"] if row]
+        assert np.array_equal(np.array(logits, dtype=np.float32), found.prediction.logits)
+
+
+def test_a_report_says_what_an_auditor_asks(found: Explanation, store: Store) -> None:
+    entry = store.read(1)
+    shown = filing.page(store, entry.header.id)
+    model = found.model
+    wanted = [
+        *(entry.header.id, entry.digest, entry.header.files[0].commitment, store.fingerprint),
+        *(model.revision, model.weights_sha256, model.tokenizer_sha256, found.provenance.versions["torch"]),
+        *("integrated gradients", "case 4711", "triage", "ada", "a note", "old system", "differs by"),
+        *("bob: disagrees, signed off. I see it otherwise", "FILED as record 1", "explain verify"),
+        *("Holds the fields", "They do not say that the decision is right or fair"),
+    ]
+    for words in wanted:
+        assert str(words) in shown, words
+    assert "compliant" not in shown.lower()
+    assert "NOT FILED" in report(found)
+    assert "FILED as record" not in report(found)
+
+
+def test_an_unsigned_record_is_marked(found: Explanation, tmp_path: Path) -> None:
+    store = Store(tmp_path / "evidence", signed=False)
+    record = store.file(found, pictures=filing.pictures).header.id
+    assert filing.page(store, record).count("UNSIGNED") >= 3
+    assert "UNSIGNED" in store.open(record, filing.REPORT).decode()
+
+
+def test_nothing_is_loaded_and_nothing_runs(found: Explanation, store: Store, tiny: Model) -> None:
+    numbers = read_back(filing.page(store, store.read(1).header.id))
+    assert numbers.foreign == []
+    assert numbers.tags <= TAGS
+    for payload in PAYLOADS[:12]:
+        hostile = tiny.explain(f"{payload} film", checks=())
+        parsed = read_back(report(hostile))
+        assert not parsed.foreign
+        assert parsed.tags <= TAGS
+        ElementTree.fromstring(picture(hostile))
+
+
+def test_the_picture_is_xml_with_its_record(found: Explanation) -> None:
+    root = ElementTree.fromstring(picture(found, "record 7"))
+    shown = " ".join(root.itertext())
+    assert "record 7" in shown
+    assert "witty" in shown
+    assert "U+200B" in shown or "\u200b" not in shown
+
+
+def test_reports_on_the_command_line(run, found: Explanation, store: Store, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    plain = tmp_path / "x.json"
+    plain.write_text(found.to_json(), "utf-8")
+    assert run("report", str(plain), "-o", str(tmp_path / "x.html"))[0] == 0
+    assert "NOT FILED" in (tmp_path / "x.html").read_text("utf-8")
+    assert run("report", "1", "-o", str(tmp_path / "y.svg"), "--store", str(store.home))[0] == 0
+    assert store.read(1).header.id in (tmp_path / "y.svg").read_text("utf-8")
+    assert run("report", "1", "-o", str(tmp_path / "y.docx"), "--store", str(store.home))[0] == 2
+    assert run("screenshot", "1", "-o", str(tmp_path / "y.gif"), "--store", str(store.home))[0] == 2
+
+
+@chromium
+def test_pictures_are_the_same_twice_and_hold_the_text(run, store: Store, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    place = ("--store", str(store.home))
+    one, two = tmp_path / "1.png", tmp_path / "2.png"
+    assert run("screenshot", "1", "-o", str(one), *place)[0] == run("screenshot", "1", "-o", str(two), *place)[0] == 0
+    assert one.read_bytes() == two.read_bytes()
+    assert int.from_bytes(one.read_bytes()[20:24]) > 2400, "the whole page, not a screen of it"
+    record = store.read(1).header.id
+    page = filing.page(store, record)
+    first = camera.pdf(page, "2026-01-02T03:04:05").data
+    assert first == camera.pdf(page, "2026-01-02T03:04:05").data
+    assert b"(D:20260102030405" in first
+    assert b"StructTreeRoot" in first, "tagged"
+    if shutil.which("pdftotext"):
+        (tmp_path / "x.pdf").write_bytes(first)
+        said = subprocess.run(["pdftotext", str(tmp_path / "x.pdf"), "-"], capture_output=True, text=True, check=True)
+        assert record in re.sub(r"\s", "", said.stdout)
+    before = store.read(1).digest
+    assert run("screenshot", "1", "-o", str(one), "--attach", "--actor", "ada", *place)[0] == 0
+    shot = store.events(record)[-1]
+    assert shot.header.kind == "screenshot"
+    assert shot.subject[record] == before
+    kept = store.open(shot.header.id, "page.png")
+    assert hashlib.sha256(kept).digest() == hashlib.sha256(one.read_bytes()).digest()
