@@ -1,8 +1,9 @@
-# The REST service on a CPU, or on a GPU with --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128
+# The REST service. By itself pip takes PyTorch's usual build, which runs on a GPU where there is one; for the small
+# build for CPUs, name PyTorch's index of those: --build-arg TORCH_INDEX=ADDRESS.
 # It runs as nobody in particular, needs no writable root (docker run --read-only --tmpfs /tmp), and refuses to start
 # without API keys, because inside a container it listens beyond loopback.
 FROM python:3.12-slim AS build
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE app.py ./
 COPY .streamlit .streamlit
@@ -10,7 +11,7 @@ COPY explain explain
 COPY models models
 COPY assets assets
 RUN python -m venv /opt/whyboard \
- && /opt/whyboard/bin/pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" .
+ && /opt/whyboard/bin/pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} .
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin whyboard

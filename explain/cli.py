@@ -1,4 +1,4 @@
-"""The command line: `explain run`, `models`, `methods`, `limits`, `selftest`, `train`, `dashboard`;
+"""The command line: `explain run`, `generate`, `models`, `methods`, `limits`, `selftest`, `train`, `dashboard`;
 `serve`, `settings`, `keys` and `doctor` are in `explain.operations`.
 
 It imports torch only once there is something to compute, so that `--help` is quick. Exit codes: 0 done,
@@ -7,7 +7,6 @@ It imports torch only once there is something to compute, so that `--help` is qu
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tomllib
@@ -21,7 +20,8 @@ from rich.text import Text
 
 import explain
 from explain import evidence_commands, operations, proof_commands
-from explain.errors import ExplainError, InputError, MethodError, outcome
+from explain.arguments import parameters
+from explain.errors import ExplainError, InputError, outcome
 from explain.records import Explanation
 from explain.render import terminal, terminal_inside
 from explain.render.pieces import visible
@@ -115,6 +115,27 @@ def run(
         sys.stdout.buffer.write(result.to_json().encode("utf-8") + b"\n")  # UTF-8, whatever the terminal speaks
     else:
         _out.print(terminal.explanation(result), soft_wrap=False)
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What stands before, or - to read it.", show_default=False)],
+    model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder of a causal model.")] = "tales",
+    tokens: Annotated[int, typer.Option(min=1, max=1000, help="Tokens to write at most.")] = 40,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**53 - 1, help="Draw with this seed; else the likeliest each time.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0.01, max=100, help="Divides the logits before drawing.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
+) -> None:
+    """Go on with a text, token by token, each with its log-probability."""
+    whole = _standard_input() if prompt == "-" else prompt
+    with _err.status("Writing…"):
+        found = explain.load(model).generate(whole, tokens=tokens, seed=seed, temperature=temperature)
+    if as_json:
+        sys.stdout.buffer.write(found.to_json().encode("utf-8") + b"\n")
+    else:
+        _out.print(terminal.generation(found), soft_wrap=False)
 
 
 @app.command()
@@ -258,37 +279,11 @@ def dashboard(port: Annotated[int, typer.Option(min=1, max=65535)] = 8501) -> No
     streamlit.main()
 
 
-def parameters(given: list[str]) -> dict[str, Any]:
-    """Parameters from `name=value` or `method.name=value`; numbers and true/false are read as such."""
-    found: dict[str, Any] = {}
-    for item in given:
-        name, equals, value = item.partition("=")
-        if not equals or not name:
-            raise MethodError(f"Expected a parameter as name=value, got '{item[:80]}'.", code="bad_parameter")
-        owner, dot, inner = name.partition(".")
-        if dot:
-            mine = found.setdefault(owner, {})
-            if not isinstance(mine, dict):
-                raise MethodError(f"'{owner[:80]}' is given both as a value and as a method.", code="bad_parameter")
-            mine[inner] = _value(value)
-        else:
-            found[name] = _value(value)
-    return found
-
-
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     """`value`, or an InputError that lists what is allowed."""
     if value not in allowed:
         raise InputError(f"Expected --{name} to be one of {', '.join(allowed)}, got '{value[:40]}'.")
     return value
-
-
-def _value(text: str) -> Any:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return value if isinstance(value, (int, float, bool)) else text
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -178,7 +178,7 @@ def _margin(prediction: Prediction) -> Iterator[Notice]:
             f"A close call: a probability lies only {margin * 50:.1f} points from the threshold. "
             "Small changes may flip it.",
         )
-    elif margin is not None and margin < SMALL_MARGIN and len(prediction.labels) > 1:
+    elif margin is not None and margin < SMALL_MARGIN and len(prediction.labels) > 1 and not prediction.left_out:
         yield Notice(
             "small_margin",
             f"A close call: only {margin * 100:.1f} points separate the decision from another. "

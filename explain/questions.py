@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from explain.continuing import continued
 from explain.drive import answer
 from explain.errors import InputError
+from explain.generation import GenerateRequest, Generation
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Inside, InsideRequest, LensRequest, PatchRequest
 from explain.looking import head_map, heads_report
@@ -50,6 +52,14 @@ def walk(work: Work, question: RoadRequest | InsideRequest) -> Road | Inside:
     else:
         found = direct(case, slopes(model, case.row(), meter), work.provenance(case))
     return replace(found, provenance=work.provenance(case))
+
+
+def go_on(work: Work, question: GenerateRequest) -> Generation:
+    """Let the model write."""
+    work.begin("Writing")
+    seed = question.seed or 0
+    found = continued(work.model, question, work.meter, work.provenance(None, seed))
+    return replace(found, provenance=work.provenance(None, seed))
 
 
 def _require_whole(**numbers: object) -> None:

@@ -29,7 +29,8 @@ class ModelInfo(Record):
     """Which network answered, down to the bytes of its weights.
 
     `revision` is the Hub commit, or the SHA-256 over a local folder's files. `problem` is the kind of
-    head: single-label, binary, multi-label or regression. `kernel` is the attention implementation.
+    head: single-label, binary, multi-label, regression or next-token; `labels` are () where the outcomes are a
+    vocabulary. `kernel` is the attention implementation.
     `d_model` is the width of the embeddings that attributions are taken with respect to.
     """
 
@@ -77,7 +78,9 @@ class Prediction(Record):
 
     `decision` holds the indices decided for: one by argmax, any number by thresholds, none for
     regression. `rule` says it in words. `calibration` tells how probabilities were calibrated.
-    `position` is the token position the prediction is made at, None for the whole text.
+    `position` is the token position the prediction is made at, None for the whole text. Of a whole vocabulary only the
+    best outcomes are kept: `indices` are theirs (None: all are kept, from 0 on), and `left_out` is how many are not;
+    `decision` counts places among those kept.
     """
 
     labels: tuple[str, ...]
@@ -88,11 +91,28 @@ class Prediction(Record):
     decision: tuple[int, ...]
     calibration: str | None = None
     position: int | None = None
+    indices: tuple[int, ...] | None = None
+    left_out: int = 0
 
     @property
     def top(self) -> int:
-        """Index of the highest logit."""
+        """Place of the highest logit among those kept."""
         return int(np.argmax(self.logits))
+
+    @property
+    def decided(self) -> tuple[int, ...]:
+        """The indices decided for, as targets count them."""
+        return tuple(self.outcome(place) for place in self.decision)
+
+    def outcome(self, place: int) -> int:
+        """Class or vocabulary index of a kept outcome."""
+        return place if self.indices is None else self.indices[place]
+
+    def place(self, index: int | None) -> int | None:
+        """Where an outcome is kept; None where it is not."""
+        if self.indices is not None:
+            return self.indices.index(index) if index in self.indices else None
+        return index if index is not None and 0 <= index < len(self.labels) else None
 
     @property
     def label(self) -> str:
@@ -125,7 +145,8 @@ class Prediction(Record):
 class Target(Record):
     """The scalar that is explained. `index` is a class or vocabulary index; None for regression.
 
-    kinds: log_odds (default), logit, margin, probability, contrast (index − contrast), value.
+    kinds: log_odds (default), logit, margin, probability, contrast (index − contrast), value. `against` is the name
+    of what is contrasted with, and `name` says both.
     """
 
     kind: Literal["log_odds", "logit", "margin", "probability", "contrast", "value"]
@@ -134,6 +155,7 @@ class Target(Record):
     unit: str
     contrast: int | None = None
     position: int | None = None
+    against: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

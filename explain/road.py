@@ -149,7 +149,9 @@ class HeadStep(Record):
 
 @dataclass(frozen=True, eq=False)
 class AnswerStep(Record):
-    """The classification head: logits = weight · vector + bias. `reads` is the token that the vector comes from.
+    """The head: logits = weight · vector + bias, for the outcomes that the prediction keeps.
+
+    `reads` is the token that the vector comes from.
 
     `reads` is None where the vector mixes several tokens, or where the way from the last block was not found. `steps`
     chain: each is given what the one before made. With `decoder`, `reads` is a place of the decoder, not of the block.

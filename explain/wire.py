@@ -87,6 +87,8 @@ def _fits(found: Explanation) -> None:
     arrays: tuple[Any, ...] = (tokens.segment, tokens.strings, tokens.offsets, tokens.special, tokens.words)
     if any(len(a) != t for a in arrays) or len(found.prediction.logits) != c or not c:
         raise ValueError("tokens or labels of different lengths")
+    if found.prediction.indices is not None and len(found.prediction.indices) != c:
+        raise ValueError("outcomes without an index")
     if not set(found.prediction.decision) <= set(range(c)) or not set(tokens.segment.tolist()) <= {-1, 0, 1}:
         raise ValueError("a decision or a segment that does not exist")
     for a in found.attributions:

@@ -145,7 +145,7 @@ class Work:
             encoding=encoding,
             prediction=prediction,
             target=model.task.target(
-                prediction, model.info.problem, request.target, request.contrast, request.quantity
+                prediction, model.labels, model.info.problem, request.target, request.contrast, request.quantity
             ),
             granularity=request.granularity,
             units=units_for(encoding, request),
@@ -298,8 +298,12 @@ class Work:
             provenance=self.provenance(case),
         )
 
-    def provenance(self, case: Case) -> Provenance:
-        """With what this is computed, and how long it has taken so far."""
+    def begin(self, stage: str) -> None:
+        """Say what is done now, for questions that have no case."""
+        self._enter(stage)
+
+    def provenance(self, case: Case | None, seed: int = 0) -> Provenance:
+        """With what this is computed, and how long it has taken so far; `seed` where there is no case."""
         info = self.model.info
         return Provenance(
             versions=versions(),
@@ -307,7 +311,7 @@ class Work:
             dtype=info.dtype,
             kernel=info.kernel,
             threads=torch.get_num_threads(),
-            seed=case.seed,
+            seed=seed if case is None else case.seed,
             created=self.created.isoformat(timespec="milliseconds"),
             seconds=round(time.perf_counter() - self.began, 4),
         )

@@ -25,7 +25,7 @@ from explain import cli
 from explain.engine import Model, load
 from explain.service import Service, service
 from tests.engines import Inline
-from tests.tiny import bert_folder
+from tests.tiny import bert_folder, llama_folder
 
 MAIN = Path(__file__).resolve().parents[1] / "explain" / "dashboard" / "main.py"
 
@@ -60,6 +60,24 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tiny_folder: Path) -> Model:
     """The same, loaded."""
     return load(str(tiny_folder))
+
+
+@pytest.fixture(scope="session")
+def teller_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random 2-layer causal language model, on disk."""
+    return llama_folder(tmp_path_factory.mktemp("teller"))
+
+
+@pytest.fixture(scope="session")
+def teller(teller_folder: Path) -> Model:
+    """The same, loaded."""
+    return load(str(teller_folder))
+
+
+@pytest.fixture(scope="session")
+def tales() -> Model:
+    """The bundled model of fairy tales."""
+    return load("tales")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+from explain.training.corpus import train_tokenizer
 
 WORDS = [
     "a",
@@ -106,3 +114,31 @@ def bert_folder(folder: Path, seed: int = 0, spread: float = 0.3, **config: obje
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+STORIES = [
+    "Once upon a time there was a king who had three sons.",
+    "The king said to the youngest son: go and look for the water of life.",
+    "Once upon a time there was a poor woman who had one little daughter.",
+    "The little daughter went into the wood and met a wolf, and the wolf said: where are you going?",
+]
+
+
+def story_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer that has seen four sentences; every text begins with its one special token."""
+    return train_tokenizer("\n".join(STORIES), 320, 64)
+
+
+def llama_folder(path: Path, *, seed: int = 0) -> Path:
+    """Write a random causal language model and its tokenizer to a folder."""
+    tokenizer = story_tokenizer()
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+            max_position_embeddings=64, initializer_range=0.4, pad_token_id=None, bos_token_id=0, eos_token_id=0,
+        )
+    )  # fmt: skip
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path

@@ -72,7 +72,7 @@ def content(
     if tokens.truncated_at is not None:
         kept[-1] = tokens.truncated_at
     target = explanation.target
-    own = target.index in explanation.prediction.decision and target.contrast is None
+    own = target.index in explanation.prediction.decided and target.contrast is None
     draft = Content(
         id=record,
         explanation=explanation,

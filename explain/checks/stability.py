@@ -137,7 +137,7 @@ def _retold(case: Case, edit: Edit) -> Case | None:
         other = case.retold(tuple(texts))
     except InputError:
         return None
-    if other.n_units != case.n_units or other.prediction.decision != case.prediction.decision:
+    if other.n_units != case.n_units or other.prediction.decided != case.prediction.decided:
         return None
     if kind == "near":  # a word of the vocabulary stays one token, and no other token changes
         mine = case.units.of_token == unit

@@ -10,7 +10,7 @@ import streamlit as st
 from explain import bundled, list_checks, list_methods, spans
 from explain.catalog import Request, TargetKind
 from explain.dashboard import choices, jobs, link
-from explain.dashboard.examples import EXAMPLES
+from explain.dashboard.examples import EXAMPLES, of
 from explain.dashboard.link import DECIDED, GRANULARITIES, NOTHING, QUANTITIES
 from explain.errors import InputError
 from explain.plugins import LONGEST
@@ -29,16 +29,17 @@ class Asked:
     pressed: bool
 
 
-def ask(labels: tuple[str, ...]) -> Asked:
+def ask(labels: tuple[str, ...], *, closed: bool = True) -> Asked:
     """Draw the inputs and return what they say.
 
     Args:
         labels: outcomes of the model in use, as far as they are known.
+        closed: whether there are no others; of a vocabulary, `labels` are the best few, and any word may be typed.
     """
     link.restore(st.query_params.to_dict())
     model, pressed = text_and_model("Explain")
     with st.expander("Settings", key="settings", on_change="rerun"):
-        request, fixed = _settings(labels, model)
+        request, fixed = _settings(labels, model, closed=closed and bool(labels))
     link.write(request, model, fixed_scale=fixed)
     return Asked(request, model, fixed, pressed)
 
@@ -54,8 +55,9 @@ def text_and_model(button: str) -> tuple[str, bool]:
         # browser that has not heard of it would send its choice again, which would count as a new one: the example's
         # text would overwrite the person's.
         state.example, state.edits = None, state.edits + 1
+    fitting = of(str(state.model or settings().model))
     st.pills(
-        "Examples", list(EXAMPLES), default=state.example, key=f"examples {state.edits}",
+        "Examples", fitting, default=state.example, key=f"examples {state.edits}",
         on_change=_use_example, args=(state.edits,), label_visibility="collapsed",
     )  # fmt: skip
     left, right = st.columns([3, 1], vertical_alignment="bottom")
@@ -64,6 +66,7 @@ def text_and_model(button: str) -> tuple[str, bool]:
             "Model",
             _models(),
             key="model",
+            on_change=_use_model,
             accept_new_options=True,
             help="A bundled model, a Hub id such as owner/model, or a folder with config.json and safetensors.",
         )
@@ -72,7 +75,7 @@ def text_and_model(button: str) -> tuple[str, bool]:
     return str(model or settings().model), pressed
 
 
-def _settings(labels: tuple[str, ...], model: str) -> tuple[Request, bool]:
+def _settings(labels: tuple[str, ...], model: str, *, closed: bool) -> tuple[Request, bool]:
     state = st.session_state
     known = {m.name: m for m in list_methods()}
     text = state.text
@@ -90,9 +93,11 @@ def _settings(labels: tuple[str, ...], model: str) -> tuple[Request, bool]:
     )
     one, two, three = st.columns(3)
     with one:
-        target = st.selectbox("Explain", [DECIDED, *labels], key="target", accept_new_options=not labels)
+        options = [DECIDED, *labels, *_typed(state.target, (DECIDED, *labels), closed)]
+        target = st.selectbox("Explain", options, key="target", accept_new_options=not closed)
     with two:
-        contrast = st.selectbox("rather than", [NOTHING, *labels], key="contrast", accept_new_options=not labels)
+        options = [NOTHING, *labels, *_typed(state.contrast, (NOTHING, *labels), closed)]
+        contrast = st.selectbox("rather than", options, key="contrast", accept_new_options=not closed)
     with three:
         quantity = st.selectbox("Measured in", list(QUANTITIES), key="quantity", format_func=QUANTITIES.__getitem__)
     one, two = st.columns(2, vertical_alignment="bottom")
@@ -140,6 +145,11 @@ def _settings(labels: tuple[str, ...], model: str) -> tuple[Request, bool]:
     return request, fixed
 
 
+def _typed(wish: str, known: tuple[str, ...], closed: bool) -> list[str]:
+    """An outcome that a person wrote or a link names, where others than those listed exist."""
+    return [wish] if not closed and wish and wish not in known else []
+
+
 def _marked(label: str, key: str, texts: tuple[str, ...], about: str) -> tuple[spans.Span, ...]:
     """Parts of the text that a person writes down again; what is not in the text is said and left out."""
     written = st.text_input(label, key=key, help=about, max_chars=LONGEST)
@@ -162,6 +172,17 @@ def _use_example(edits: int) -> None:
         state.example = state[f"examples {edits}"]
         if state.example:
             state.text, state.pair = EXAMPLES[state.example], ""
+
+
+def _use_model() -> None:
+    """A text that nobody wrote makes way for an example that suits the new model; so do outcomes of the old one."""
+    state = st.session_state
+    state.target, state.contrast = DECIDED, NOTHING
+    fitting = of(str(state.model or settings().model))
+    if state.example not in fitting:
+        state.edits += 1
+        if state.example is not None:
+            state.example, state.text, state.pair = fitting[0], EXAMPLES[fitting[0]], ""
 
 
 def _models() -> list[str]:

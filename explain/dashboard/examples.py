@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from explain import bundled
+
 _LONG = (
     "The first hour follows a retired cartographer who redraws the coast of her childhood, and it is patient, quiet "
     "and lovely. Then her brother arrives with a plan to sell the house, and the film forgets what it was good at. "
 )
 
-EXAMPLES: dict[str, str] = {
-    "Clear": "A stirring, funny film that earns every one of its tears.",
-    "Negated": "I can't say that I didn't enjoy it, but it was never as good as its trailer.",
-    "Mixed": "The acting is superb, yet the plot is a tedious and predictable mess.",
-    "Sarcastic": "Oh great, another three-hour film about a sad robot. Just what the world needed.",
-    "Too long": (_LONG * 16).strip(),
+BY_TASK: dict[str, dict[str, str]] = {
+    "text-classification": {
+        "Clear": "A stirring, funny film that earns every one of its tears.",
+        "Negated": "I can't say that I didn't enjoy it, but it was never as good as its trailer.",
+        "Mixed": "The acting is superb, yet the plot is a tedious and predictable mess.",
+        "Sarcastic": "Oh great, another three-hour film about a sad robot. Just what the world needed.",
+        "Too long": (_LONG * 16).strip(),
+    },
+    "text-generation": {
+        "Beginning": "Once upon a time there was a",
+        "Name": 'The youngest brother was called Hans. "Tell me your name," said the king. "My name is',
+        "Opposites": "The elder sister was proud and ugly, but the younger sister was kind and",
+        "Repeated": "The fox ran over the bridge to the mill. The fox ran over the bridge to the",
+    },
 }
+EXAMPLES = {name: text for texts in BY_TASK.values() for name, text in texts.items()}
 FIRST = "Clear"
+
+
+def of(model: str) -> list[str]:
+    """Names of the examples that suit a model: those of a bundled model's task, else those of classifiers."""
+    task = bundled.card(model).task if bundled.is_bundled(model) else "text-classification"
+    return list(BY_TASK.get(task, BY_TASK["text-classification"]))

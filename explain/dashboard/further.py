@@ -18,7 +18,12 @@ from explain.road import Road
 from explain.worked_toy import MEANING, TOKENS, sinusoids, work
 
 CHOICES = ("Layer by layer", "Direct contributions", "Paths of the words", "Exchange states", "Worked toy")
-PARTNERS = {"Clear": ("stirring", "boring"), "Mixed": ("superb", "awful"), "Negated": ("enjoy", "hate")}
+PARTNERS = {
+    "Clear": ("stirring", "boring"),
+    "Mixed": ("superb", "awful"),
+    "Negated": ("enjoy", "hate"),
+    "Opposites": ("kind", "cruel"),
+}
 """A word of an example, and one of as many tokens to exchange it for."""
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from explain import list_methods
 from explain.catalog import ParamInfo, Request
-from explain.dashboard.examples import EXAMPLES, FIRST
+from explain.dashboard.examples import EXAMPLES, of
 from explain.settings import settings
 
 DECIDED, NOTHING = "the model's decision", "nothing (log-odds)"
@@ -19,12 +19,12 @@ def restore(query: dict[str, str]) -> None:
     state = st.session_state
     if "text" in state:
         return
-    example = query.get("example", FIRST)
-    state.example, state.edits = example if example in EXAMPLES else FIRST, 0
+    state.model = query.get("model") or settings().model
+    example, fitting = query.get("example"), of(state.model)
+    state.example, state.edits = example if example in fitting else fitting[0], 0
     state.text = EXAMPLES[state.example] if query.get("text") != "own" else ""
     state.forgotten = query.get("text") == "own"
     known = {m.name: m for m in list_methods()}
-    state.model = query.get("model") or settings().model
     state.method = query.get("method") if query.get("method") in known else next(iter(known))
     state.beside = [n for n in query.get("beside", "").split(",") if n in known and n != state.method][:4]
     state.granularity = query["granularity"] if query.get("granularity") in GRANULARITIES else "word"

@@ -69,7 +69,7 @@ def input_reduction(case: Case, params: Params) -> Steps[Attribution]:
 
 def _lead(case: Case) -> Target:
     """What is above 0 exactly where the explained label is decided; raises MethodError where this text's is not."""
-    if case.target.index not in case.prediction.decision:
+    if case.target.index not in case.prediction.decided:
         decided = " and ".join(case.prediction.labels[i] for i in case.prediction.decision) or "none of its labels"
         raise MethodError(
             f"Input reduction keeps a decision, and for this text the model decides {decided[:200]}, not "

@@ -26,7 +26,8 @@ class Encoding:
 def check_texts(texts: tuple[str, ...], pairs: bool = True) -> None:
     """Refuse what no tokenizer should see; raises InputError."""
     if not 1 <= len(texts) <= (2 if pairs else 1) or not all(isinstance(t, str) for t in texts):
-        raise InputError("Expected one text, or two for a sentence pair.", code="bad_text")
+        wish = "one text, or two for a sentence pair" if pairs else "one text, since this model reads no pairs"
+        raise InputError(f"Expected {wish}.", code="bad_text")
     limit = settings().max_characters
     for text in texts:
         if len(text) > limit:
@@ -43,7 +44,7 @@ def check_texts(texts: tuple[str, ...], pairs: bool = True) -> None:
             )
 
 
-def encode(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, truncate: bool) -> Encoding:
+def encode(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, truncate: bool, *, pairs: bool = True) -> Encoding:
     """Tokenize one text or a pair.
 
     Args:
@@ -51,11 +52,12 @@ def encode(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, truncate: bo
         texts: the raw texts.
         max_tokens: the most that the model reads, special tokens included.
         truncate: cut a longer text (the record says where) instead of refusing it.
+        pairs: whether the model may be given two texts.
 
     Raises:
         InputError: nothing to explain, or too long.
     """
-    check_texts(texts)
+    check_texts(texts, pairs)
     full = tokenizer(*texts, return_offsets_mapping=True, verbose=False)
     count = len(full["input_ids"])
     cut = count > max_tokens

@@ -28,8 +28,8 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 """What heads apply between two modules without a module of its own."""
 
 
-def answer(found: Walk) -> AnswerStep | None:
-    """The classification head; None where the logits do not come out of one matrix."""
+def answer(found: Walk, kept: tuple[int, ...] | None = None) -> AnswerStep | None:
+    """The head, for the outcomes that are `kept`; None where the logits do not come out of one matrix."""
     logits = torch.from_numpy(found.logits.copy())
     calls = [c for c in found.tape.calls if c.where == "after"]
     for at, call in reversed(list(enumerate(calls))):
@@ -41,13 +41,14 @@ def answer(found: Walk) -> AnswerStep | None:
             continue
         steps, start = _back(calls[: at + 1], logits, hits[-1])
         bias = getattr(call.module, "bias", None)
+        chosen = np.arange(len(logits)) if kept is None else np.array(kept)
         return AnswerStep(
             reads=_place(found, start, hits[-1]),
             steps=tuple(steps),
             vector=plain(_flat(call.given)[hits[-1]]),
-            weight=plain(weight),
-            bias=np.zeros(len(logits), np.float32) if bias is None else plain(bias.detach()),
-            logits=found.logits,
+            weight=plain(weight)[chosen],
+            bias=np.zeros(len(chosen), np.float32) if bias is None else plain(bias.detach())[chosen],
+            logits=found.logits[chosen],
             decoder=found.tape.decoder,
         )
     found.reasons["answer"] = "No matrix was found after the last block that makes the logits."

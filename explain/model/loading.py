@@ -65,6 +65,8 @@ def load_runner(
     _own(module)
     if source.weights_sha256() != before:
         raise ModelError("The weights changed while they were loaded. Load the model again.", code="changed")
+    if hasattr(module.config, "use_cache"):
+        module.config.use_cache = False  # every pass reads a whole text
     problem = chosen.problem(module.config, task)
     info = ModelInfo(
         id=source.id,

@@ -66,11 +66,11 @@ def _chunk(runner: Runner, rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
         starts = runner.embeddings([dataclasses.replace(row, alpha=0.0) for row in rows])
         points = runner.embeddings(rows)
         with _hooked(runner.module, partial(_remember, seen)):
-            before = runner.raw(runner.call(rows, starts))  # (N, …)
+            before = runner.raw(runner.call(rows, starts), rows)  # (N, …)
     with torch.enable_grad():
         points = points.detach().requires_grad_(True)  # (N, T, D)
         with _hooked(runner.module, partial(_rescale, seen)):
-            after = runner.raw(runner.call(rows, points))
+            after = runner.raw(runner.call(rows, points), rows)
         slope = _mean_slope(runner, rows, before, after.detach())
         (found,) = torch.autograd.grad((slope * after).sum(), points)
         values = runner.valued(after.detach(), rows)

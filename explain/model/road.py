@@ -73,7 +73,7 @@ def walk(runner: Runner, row: Row, meter: Meter, layer: int, token: int) -> Walk
             with recording(runner.module, stack, layer) as tape:
                 values = runner.values([row], meter)
         places = getattr(getattr(runner.module, "config", None), "max_position_embeddings", None) or 0
-        logits = runner.task.read(tape.outputs).float()[0].cpu().numpy()
+        logits = runner.raw(tape.outputs, [row])[0].cpu().numpy()
     return Walk(tape, token, float(values[0]), heads, logits, reasons, places)
 
 

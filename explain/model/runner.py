@@ -27,6 +27,9 @@ from explain.records import ModelInfo, Prediction, Target
 from explain.settings import settings
 from explain.tasks import Task
 
+NOTHING = Target(kind="value", index=None, name="", unit="")
+"""Of rows that are only predicted."""
+
 
 @dataclass
 class Meter:
@@ -79,9 +82,8 @@ class Rates:
 class Runner:
     """A model, its tokenizer and its task. Shared by threads: one lock guards the module.
 
-    `module` and `tokenizer` are the objects underneath, read-only by convention. Parameters are
-    frozen; nothing is left behind on the module after a call, also after an error. `kept` holds small
-    facts about the model that do not depend on a text, so that they are found out once.
+    `module` and `tokenizer` are the objects underneath, read-only by convention. Parameters are frozen; nothing is left
+    behind on the module after a call, also after an error. `kept` holds facts that do not depend on a text.
     """
 
     def __init__(
@@ -111,13 +113,18 @@ class Runner:
     def encode(self, texts: tuple[str, ...], *, truncate: bool = False) -> Encoding:
         """Tokenize one text or a pair; raises InputError as `explain.model.encoding.encode`."""
         with self.lock:  # truncation is state of the tokenizer
-            return encode(self.tokenizer, texts, self.info.max_tokens, truncate)
+            return encode(self.tokenizer, texts, self.info.max_tokens, truncate, pairs=self.task.pairs)
 
     def embed(self, ids: Int64[np.ndarray, "T"]) -> Float32[np.ndarray, "T D"]:
         """The vectors that the model looks up for `ids`."""
         with self.lock, self._in_our_words(), torch.no_grad():
             found = lookup(self.module, self.tensor(ids[None]))  # (1, T, D)
         return found[0].float().cpu().numpy()
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Names of all outcomes, in index order, also where they are a whole vocabulary."""
+        return self.info.labels or self.task.vocabulary(self.tokenizer)
 
     @cached_property
     def mean_embedding(self) -> Float32[np.ndarray, "D"]:
@@ -137,18 +144,20 @@ class Runner:
         self, texts: Sequence[str | tuple[str, str]], *, truncate: bool = False, meter: Meter | None = None
     ) -> list[Prediction]:
         """`predict` for many texts, in the same order."""
-        encodings = [self.encode((t,) if isinstance(t, str) else tuple(t), truncate=truncate) for t in texts]
-        return self.decide(encodings, meter)
+        return self.decide([self.encode((t,) if isinstance(t, str) else t, truncate=truncate) for t in texts], meter)
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""
-        blank = Target(kind="value", index=None, name="", unit="")
-        rows = [Row(e.inputs, blank) for e in encodings]
+        found = self.outputs([Row(e.inputs, NOTHING) for e in encodings], meter or Meter())
+        return [self.task.prediction(o, self.labels, self.info.problem) for o in found]
+
+    def outputs(self, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "..."]]:
+        """The head's raw output for every row, as the task reads it."""
         outputs: list[np.ndarray] = [np.empty(0)] * len(rows)
-        for group, raw in self.chunked(rows, meter or Meter(), self._raw):
+        for group, raw in self.chunked(rows, meter, self._raw):
             for i, output in zip(group, raw, strict=True):
                 outputs[i] = output
-        return [self.task.prediction(o, self.info.labels, self.info.problem) for o in outputs]
+        return outputs
 
     def values(self, rows: Sequence[Row], meter: Meter | None = None) -> Float32[np.ndarray, "N"]:
         """The target's value for every row, without gradient."""
@@ -211,7 +220,7 @@ class Runner:
 
     def _raw(self, rows: list[Row]) -> Float32[np.ndarray, "N ..."]:
         with torch.no_grad():  # not inference_mode: what a model caches then could never be differentiated
-            return self.raw(self.call(rows)).cpu().numpy()
+            return self.raw(self.call(rows), rows).cpu().numpy()
 
     def _values(self, rows: list[Row]) -> Float32[np.ndarray, "N"]:
         with torch.no_grad():
@@ -221,9 +230,9 @@ class Runner:
 
     def _gradients(self, rows: list[Row]) -> tuple[Float32[np.ndarray, "N"], Float32[np.ndarray, "N T D"]]:
         with torch.no_grad():
-            embeds = self.embeddings(rows)
+            embeds = self.embeddings(rows).detach()  # (N, T, D)
         with torch.enable_grad():
-            embeds = embeds.detach().requires_grad_(True)  # (N, T, D)
+            embeds.requires_grad_(True)
             values = self.score(self.call(rows, embeds), rows)  # (N,)
             (slopes,) = torch.autograd.grad(values.sum(), embeds)
         return values.detach().cpu().numpy(), _finite(slopes).float().cpu().numpy()
@@ -252,11 +261,12 @@ class Runner:
 
     def score(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The target's value for each row of one chunk: (N,), differentiable."""
-        return self.valued(self.raw(outputs), rows)
+        return self.valued(self.raw(outputs, rows), rows)
 
-    def raw(self, outputs: Any) -> Tensor:
+    def raw(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The head's raw output (N, …) for one chunk, in float32."""
-        return _finite(self.task.read(outputs).float())
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
+        return _finite(self.task.read(outputs, lengths).float())
 
     def valued(self, raw: Tensor, rows: list[Row]) -> Tensor:
         """The target's value (N,) for each row, from the head's raw output."""
@@ -316,10 +326,9 @@ class Runner:
         """Find out by trying what the model tolerates in a batch: some ignore the mask, some refuse to pad."""
         long, short = (np.array(self.tokenizer(text)["input_ids"]) for text in ("one two three four", "one"))
         names = [n for n in self.tokenizer("one") if n in ("input_ids", "token_type_ids")]
-        blank = Target(kind="value", index=None, name="", unit="")
 
         def row(tokens: np.ndarray) -> Row:
-            return Row({n: tokens if n == "input_ids" else np.zeros_like(tokens) for n in names}, blank)
+            return Row({n: tokens if n == "input_ids" else np.zeros_like(tokens) for n in names}, NOTHING)
 
         with self.lock, contextlib.suppress(Exception):  # a model that refuses here will say why when it is asked
             alone = self._raw([row(short)])[0]

@@ -85,11 +85,11 @@ def find(name: str, revision: str | None, token: str | None, allow_download: boo
     """
     name = os.fspath(name)  # people pass a Path
     if bundled.is_bundled(name):
-        adapter = bundled.verified(name)
-        base = bundled.recipe(name)["base"]
-        folder = bundled.base_folder(base["package"], base["sha256"])
-        revision = digest_of([p for p in adapter.iterdir() if p.suffix in (".safetensors", ".json")])
-        return Source(name, "bundled", revision, folder, adapter, bundled.card(name).licence)
+        shipped = bundled.verified(name)
+        base = bundled.recipe(name).get("base")
+        revision = digest_of([p for p in shipped.iterdir() if p.suffix in (".safetensors", ".json")])
+        folder = shipped if base is None else bundled.base_folder(base["package"], base["sha256"])
+        return Source(name, "bundled", revision, folder, base and shipped, bundled.card(name).licence)
     if os.path.isdir(name):  # noqa: PTH112  # Path.is_dir() raises over names that no file system takes
         path = Path(name)
         _check(path)

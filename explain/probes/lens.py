@@ -44,7 +44,8 @@ def lens(case: Case, entering: Float32[np.ndarray, "T D"], provenance: Provenanc
     outcomes = len(case.prediction.logits)
     kind: Literal["value", "logit"] = "value" if case.prediction.activation == "none" else "logit"
     raw = [
-        replace(case.target, kind=kind, index=c, contrast=None) for c in range(outcomes if outcomes <= OUTCOMES else 0)
+        replace(case.target, kind=kind, index=case.prediction.outcome(c), contrast=None)
+        for c in range(outcomes if outcomes <= OUTCOMES else 0)
     ]
     rows = [Row(inputs, target, s, s, layer=last) for target in (case.target, *raw) for s in states]
     found = case.evaluate(Ask(rows, layer=last)).values.reshape(-1, len(states))  # (1 + C, L)

@@ -56,7 +56,7 @@ def road(case: Case, request: RoadRequest, runner: Runner, meter: Meter, provena
         norms=tuple(norms),
         feed_forward=steps.feed_forward(walk),
         leaving=leaving,
-        answer=ending.answer(walk),
+        answer=ending.answer(walk, case.prediction.indices),
         near=() if word is None else beginning.nearest(runner, word, besides=int(case.tokens.ids[request.token])),
         near_after=beginning.nearest(runner, leaving.astype(np.float32)),
         reasons=dict(walk.reasons),

@@ -40,7 +40,8 @@ def classes(explanation: Explanation) -> str:
         f'<span class="wb-share">{percent(share)}</span></div>'
         for name, share in ranked[:CLASSES]
     )
-    more = f'<p class="wb-more">and {len(ranked) - CLASSES} more outcomes</p>' if len(ranked) > CLASSES else ""
+    hidden = prediction.left_out + len(ranked) - CLASSES
+    more = f'<p class="wb-more">and {hidden:,} more outcomes</p>' if hidden > 0 else ""
     return f'<div class="wb-classes" role="group" aria-label="Probability of each outcome">{rows}{more}</div>'
 
 

@@ -42,7 +42,8 @@ def sides(explanation: Explanation, attribution: Attribution) -> tuple[str, str]
     if either_or(explanation):
         return labels[0], labels[1]
     if target.contrast is not None:
-        return f"for {labels[target.contrast]}", f"for {labels[target.index or 0]}"
+        against = target.against or labels[target.contrast]  # records of former versions do not name it
+        return f"for {against}", f"for {target.name.removesuffix(f' rather than {against}')}"
     return f"against {target.name}", f"for {target.name}"
 
 

@@ -169,12 +169,13 @@ def token_rows(road: Road) -> list[tuple[str, ...]]:
 def explained(road: Road) -> tuple[int, str]:
     """The row of the head's matrix that the explained outcome's logit comes from, and the name of that logit.
 
-    A binary head has one logit only: the second label's, whichever of the two is explained.
+    A binary head has one logit only: the second label's, whichever of the two is explained. Of a vocabulary the best
+    token stands in for one that is not kept.
     """
-    labels, count = road.model.labels, 0 if road.answer is None else len(road.answer.logits)
+    labels, count = road.prediction.labels, 0 if road.answer is None else len(road.answer.logits)
     if count == 1:
         return 0, labels[-1] if labels else "the outcome"
-    index = min(road.target.index or 0, max(0, count - 1))
+    index = min(road.prediction.place(road.target.index) or 0, max(0, count - 1))
     return index, labels[index] if index < len(labels) else "the outcome"
 
 
@@ -262,7 +263,9 @@ def answer_rows(road: Road) -> list[tuple[str, ...]]:
     products = found.weight.astype(float) @ found.vector
     return [
         (label, number(float(p)), number(float(b)), number(float(z)))
-        for label, p, b, z in zip(road.model.labels[-len(products) :], products, found.bias, found.logits, strict=False)
+        for label, p, b, z in zip(
+            road.prediction.labels[-len(products) :], products, found.bias, found.logits, strict=False
+        )
     ]
 
 

@@ -10,6 +10,7 @@ import math
 
 from explain.catalog import Claim
 from explain.checks.completeness import FAIL
+from explain.generation import Generation
 from explain.methods import methods
 from explain.reading import Standouts, either_or, standouts
 from explain.records import Attribution, Check, Explanation, Prediction, Question, Status, Target
@@ -22,6 +23,8 @@ _TITLES: dict[Question, str] = {
     "robust": "Robust?",
     "agrees with people": "Do people point at the same words?",
 }
+CANDIDATES = 2
+"""Other tokens that are named beside the most likely one."""
 _COUNT = {2: "those two words", 3: "those three words"}
 _LIMITS = (
     "They do not say what happens if a word is deleted (see ‘without it’), nor that the decision is right.",
@@ -73,7 +76,29 @@ def decided(prediction: Prediction, problem: str) -> str:
             return f"The model finds {_list(shares)}."
         nearest = f"{short(prediction.labels[prediction.top])} with {percent(float(prediction.probs.max()))}"
         return f"The model finds none of its {len(prediction.labels)} labels; the nearest is {nearest}."
+    if prediction.left_out:
+        rest = [f"{short(name)} ({percent(share)})" for name, share in prediction.ranked(1 + CANDIDATES)[1:]]
+        return f"The most likely next token is {shares[0]}, then {_list(rest)}."
     return f"The model reads this as {_list(shares)}."
+
+
+def written(found: Generation) -> str:
+    """How a continuation came about, and how likely it was."""
+    how = "the most likely one each time" if found.settings["seed"] is None else "drawn by their probabilities"
+    end = {"end": "the model ended the text", "room": "there is no room for more", "length": "enough were asked for"}
+    return (
+        f"{len(found.ids)} tokens, {how}; {end[found.stopped]}. Log-probability of all of them: "
+        f"{signed(found.log_prob)}. Explain one as the next token of the text before it."
+    )
+
+
+def written_rows(found: Generation) -> list[tuple[str, ...]]:
+    """Each token that was written: its number, itself, its log-probability, probability, and place among all."""
+    rows = zip(found.pieces, found.log_probs.tolist(), found.ranks.tolist(), strict=True)
+    return [
+        (str(i), repr(piece), signed(log_p, 3), percent(math.exp(log_p)), str(rank))
+        for i, (piece, log_p, rank) in enumerate(rows)
+    ]
 
 
 def reasons(explanation: Explanation, index: int = 0) -> str | None:
@@ -107,7 +132,7 @@ def without(explanation: Explanation) -> str | None:
     what = f"Without {_COUNT[count]}" if count > 1 else f"Without {_words(explanation, 0, effects.named)[0]}"
     if effects.prob_named is not None:
         labels, index = explanation.prediction.labels, explanation.target.index
-        if effects.prob_named < 0.5 and either_or(explanation) and (index or 0,) == explanation.prediction.decision:
+        if effects.prob_named < 0.5 and either_or(explanation) and (index or 0,) == explanation.prediction.decided:
             other = short(labels[1 - (index or 0)])
             return f"{what}: {other} {percent(1 - effects.prob_named)}, another decision."
         return f"{what}: {explanation.target.name} {percent(effects.prob_named)}."
@@ -244,7 +269,7 @@ def _there(explanation: Explanation, attribution: Attribution) -> str:
 
 def _outcome(explanation: Explanation, target: Target) -> str:
     """'it' for what the model decided, else the target's name."""
-    plain = target.contrast is None and target.kind != "value" and target.index in explanation.prediction.decision
+    plain = target.contrast is None and target.kind != "value" and target.index in explanation.prediction.decided
     return "it" if plain and len(explanation.prediction.decision) == 1 else target.name
 
 

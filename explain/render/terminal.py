@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from explain.catalog import MethodInfo, ModelCard
+from explain.generation import Generation
 from explain.heads import HeadMap, HeadsReport
 from explain.records import Explanation, Interactions, Status
 from explain.render import heads as drawing
@@ -148,8 +149,20 @@ def methods(found: list[MethodInfo]) -> RenderableType:
 
 def models(found: list[ModelCard]) -> RenderableType:
     """The models that come with Whyboard."""
-    rows = [(card.name, f"{card.title} · {', '.join(card.labels)} · {card.licence} · {card.summary}") for card in found]
+    facts = ((c.name, (c.title, ", ".join(c.labels), c.licence, c.summary)) for c in found)
+    rows = [(name, " · ".join(part for part in parts if part)) for name, parts in facts]
     return _rows(rows, "Bundled models (a Hub id or a folder works too)")
+
+
+def generation(found: Generation) -> RenderableType:
+    """The text, and each token that was written with its probability and its place among all."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("token", "written", "log p", "probability", "place"):
+        table.add_column(name, justify="left" if name == "written" else "right", no_wrap=name != "written")
+    for row in sentences.written_rows(found):
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    text = Text.assemble((visible(found.prompt), "dim"), visible(found.text[len(found.prompt) :]))
+    return Group(text, Text(), table, Text(sentences.written(found), style="dim"))
 
 
 def heads(report: HeadsReport) -> RenderableType:

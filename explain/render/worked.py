@@ -89,7 +89,8 @@ def probability(road: Road) -> str:
     p, z = float(found.probs[top]), found.logits.astype(float)
     if found.activation == "sigmoid":
         return rf"p = \frac{{1}}{{1 + e^{{{-z[top]:.3f}}}}} = {p:.4f}"
-    return rf"p = \frac{{1}}{{{np.exp(z - z.max()).sum():.4f}}} = {p:.4f}"
+    total = 1 / p if found.left_out else np.exp(z - z.max()).sum()  # of those left out too
+    return rf"p = \frac{{1}}{{{total:.4f}}} = {p:.4f}"
 
 
 def _bracketed(value: float) -> str:

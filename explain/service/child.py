@@ -10,6 +10,7 @@ import torch
 
 from explain.catalog import PredictRequest, Request
 from explain.engine import Model
+from explain.generation import GenerateRequest
 from explain.heads import HeadRequest, HeadsRequest
 from explain.model.runner import Meter
 from explain.service.job import Answer, Asked, Facts, ForecastRequest, Forecasts, InfoRequest
@@ -43,6 +44,8 @@ def answer(
         return model.predict_batch([texts], truncate=question.truncate, meter=Meter(cancel=cancel))[0]
     if isinstance(question, (HeadsRequest, HeadRequest)):
         return model.look(question, progress=listen, cancel=cancel)
+    if isinstance(question, GenerateRequest):
+        return model.write(question, progress=listen, cancel=cancel)
     return model.walk(question, progress=listen, cancel=cancel)
 
 

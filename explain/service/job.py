@@ -10,6 +10,7 @@ from typing import Literal
 
 from explain.catalog import Claim, PredictRequest, Progress, Request
 from explain.errors import Cancelled, ExplainError
+from explain.generation import GenerateRequest, Generation
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Inside, InsideRequest
 from explain.record import Record
@@ -51,9 +52,9 @@ class Facts(Record):
     threads: int
 
 
-Question = Request | PredictRequest | HeadsRequest | HeadRequest | RoadRequest | InsideRequest
+Question = Request | PredictRequest | HeadsRequest | HeadRequest | RoadRequest | InsideRequest | GenerateRequest
 Asked = Question | InfoRequest | ForecastRequest
-Seen = Prediction | HeadsReport | HeadMap | Road | Inside | ModelInfo | Forecasts
+Seen = Prediction | HeadsReport | HeadMap | Road | Inside | Generation | ModelInfo | Forecasts
 Answer = Explanation | Seen
 
 

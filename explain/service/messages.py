@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from explain import catalog, heads, lens, records, road
+from explain import catalog, generation, heads, lens, records, road
 from explain.record import Record
 from explain.service import job
 
@@ -22,7 +22,7 @@ LARGEST = 2**30
 """Bytes of the longest message; 2,048 tokens of one head's weights and norms take 32 MB."""
 _FRAME = struct.Struct(">4sQ")
 _HEAD = struct.Struct(">Q")
-MODULES = (records, catalog, heads, road, lens, job)
+MODULES = (records, catalog, generation, heads, road, lens, job)
 RECORDS = {
     kind.__name__: kind
     for module in MODULES

@@ -24,8 +24,15 @@ class Task(Protocol):
 
     name: str
     """For people and records, as the Hub writes it: 'text-classification'."""
+    summary: str
+    """What is explained, in a line for the README."""
     problems: tuple[str, ...]
     """The variants a caller may force with `task=`; () if there is only one."""
+
+    open_ended: bool
+    """Whether the outcomes are a vocabulary, too many for a record, rather than a few labels."""
+    pairs: bool
+    """Whether a model of this task may read two texts at once."""
 
     def architectures(self) -> Mapping[str, str]:
         """transformers' mapping from model_type to class name for this head."""
@@ -37,10 +44,13 @@ class Task(Protocol):
         """Which variant of the head a checkpoint's configuration describes; `wish` is `task=` or 'auto'."""
 
     def labels(self, config: Any, problem: str) -> tuple[str, ...]:
-        """Names of the outcomes, in index order."""
+        """Names of the outcomes, in index order; () where they are a vocabulary."""
 
-    def read(self, outputs: Any) -> torch.Tensor:
-        """The head's raw output (N, …) from the module's output object."""
+    def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
+        """Names of the outcomes where they are a vocabulary; () where they are labels."""
+
+    def read(self, outputs: Any, lengths: torch.Tensor) -> torch.Tensor:
+        """The head's raw output (N, …) from the module's output object; `lengths` (N,) are the tokens of each row."""
 
     def prediction(self, raw: Float32[np.ndarray, "..."], labels: tuple[str, ...], problem: str) -> Prediction:
         """What one row of `read` decides."""
@@ -48,12 +58,13 @@ class Task(Protocol):
     def target(
         self,
         prediction: Prediction,
+        labels: tuple[str, ...],
         problem: str,
         wish: str | int | None,
         contrast: str | int | None,
         quantity: TargetKind,
     ) -> Target:
-        """The scalar that a person asked for; raises InputError when there is no such outcome."""
+        """The scalar that a person asked for; raises InputError when it is none of `labels`, which are all outcomes."""
 
     def score(self, raw: torch.Tensor, target: Target, problem: str) -> torch.Tensor:
         """The target's value for each row: (N, …) → (N,), differentiable."""

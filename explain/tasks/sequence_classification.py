@@ -18,6 +18,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 from explain.catalog import TargetKind
 from explain.errors import InputError
 from explain.records import Prediction, Target
+from explain.tasks import _exclusive
 
 SINGLE, BINARY, MULTI, REGRESSION = "single-label", "binary", "multi-label", "regression"
 _RULES = {
@@ -32,7 +33,10 @@ class SequenceClassification:
     """See the module's text. Raw output: logits (N, C), C = 1 for binary and regression."""
 
     name = "text-classification"
+    summary = "One decision about a text or a pair of texts: a label of several, labels at once, or a number."
     problems = (SINGLE, BINARY, MULTI, REGRESSION)
+    open_ended = False
+    pairs = True
 
     def architectures(self) -> Mapping[str, str]:
         return dict(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
@@ -59,7 +63,10 @@ class SequenceClassification:
             return names[:2] if len(names) > 1 else (f"not {names[0]}", names[0])
         return names[: config.num_labels]
 
-    def read(self, outputs: Any) -> torch.Tensor:
+    def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
+        return ()
+
+    def read(self, outputs: Any, lengths: torch.Tensor) -> torch.Tensor:
         return outputs.logits  # type: ignore[no-any-return]  # (N, C)
 
     def prediction(self, raw: Float32[np.ndarray, "C"], labels: tuple[str, ...], problem: str) -> Prediction:
@@ -67,8 +74,7 @@ class SequenceClassification:
         wide = logits.astype(np.float64)
         probs: np.ndarray | None
         if problem == SINGLE:
-            probs = np.exp(wide - wide.max())
-            probs = (probs / probs.sum()).astype(np.float32)
+            probs = _exclusive.softmax(wide).astype(np.float32)
             decision: tuple[int, ...] = (int(np.argmax(wide)),)
         elif problem == REGRESSION:
             probs, decision = None, ()
@@ -88,12 +94,12 @@ class SequenceClassification:
     def target(
         self,
         prediction: Prediction,
+        labels: tuple[str, ...],
         problem: str,
         wish: str | int | None,
         contrast: str | int | None,
         quantity: TargetKind,
     ) -> Target:
-        labels = prediction.labels
         default = 0 if problem == REGRESSION else prediction.top  # several numbers have no largest that means something
         index = default if wish is None else _index(labels, wish)
         if quantity == "margin" and problem in (BINARY, MULTI):
@@ -105,19 +111,9 @@ class SequenceClassification:
             if contrast is not None:
                 raise InputError("A regression has one output, so there is nothing to contrast it with.")
             return Target(kind="value", index=index, name=labels[index], unit="output")
-        name = _named(labels, index)
-        if contrast is not None:
-            other = _index(labels, contrast)
-            if other == index:
-                raise InputError(
-                    f"Target and contrast are both '{name}'. Choose two different labels.", code="bad_target"
-                )
-            against = _named(labels, other)
-            return Target(
-                kind="contrast", index=index, contrast=other, name=f"{name} rather than {against}", unit="log-odds"
-            )
-        units = {"log_odds": "log-odds", "logit": "logit", "margin": "logit difference", "probability": "probability"}
-        return Target(kind=quantity, index=index, name=name, unit=units[quantity])
+        other = None if contrast is None else _index(labels, contrast)
+        against = None if other is None else (other, _named(labels, other))
+        return _exclusive.target(index, _named(labels, index), against, quantity)
 
     def score(self, raw: torch.Tensor, target: Target, problem: str) -> torch.Tensor:
         index = target.index or 0
@@ -126,15 +122,10 @@ class SequenceClassification:
         if problem == BINARY:
             z = raw[:, 0] if index == 1 else -raw[:, 0]
             return torch.sigmoid(z) if target.kind == "probability" else z
+        if problem == SINGLE or target.kind == "contrast":
+            return _exclusive.score(raw, target)
         z = raw[:, index]
-        if target.kind == "contrast":
-            return z - raw[:, target.contrast or 0]
-        if target.kind == "probability":
-            return torch.softmax(raw, -1)[:, index] if problem == SINGLE else torch.sigmoid(z)
-        if target.kind == "logit" or problem == MULTI:
-            return z
-        others = torch.cat([raw[:, :index], raw[:, index + 1 :]], dim=1)  # (N, C − 1)
-        return z - (others.amax(1) if target.kind == "margin" else torch.logsumexp(others, 1))
+        return torch.sigmoid(z) if target.kind == "probability" else z
 
 
 def _index(labels: tuple[str, ...], wish: str | int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import explain
-from explain import cli
+from explain.arguments import parameters
 from explain.engine import Model
 from explain.errors import MethodError
 from tests.conftest import undated
@@ -136,7 +136,7 @@ def test_limits_name_their_variables(run, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_parameters_are_read_as_what_they_are() -> None:
-    assert cli.parameters(["a=0.5", "b=3", "c=true", "d=mask", "m.e=1"]) == {
+    assert parameters(["a=0.5", "b=3", "c=true", "d=mask", "m.e=1"]) == {
         "a": 0.5,
         "b": 3,
         "c": True,
@@ -144,7 +144,7 @@ def test_parameters_are_read_as_what_they_are() -> None:
         "m": {"e": 1},
     }
     with pytest.raises(MethodError):
-        cli.parameters(["=1"])
+        parameters(["=1"])
 
 
 def test_the_installed_command_works() -> None:

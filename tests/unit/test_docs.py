@@ -12,6 +12,7 @@ from explain.engine import Model
 from explain.rest.face import ROUTES
 from explain.service import Service
 from explain.service.models import Models
+from explain.tasks import tasks
 from tests import rest
 from tests.benchmarks import comparison
 from tests.engines import Inline
@@ -38,7 +39,15 @@ def check_table() -> str:
     return "\n".join(rows)
 
 
-BLOCKS = {"methods": method_table, "comparison": comparison.markdown, "checks": check_table}
+def task_table() -> str:
+    """The tasks as a Markdown table."""
+    rows = ["| task | what is explained | variants | architectures |", "|---|---|---|---|"]
+    for name, task in tasks().items():
+        rows.append(f"| `{name}` | {task.summary} | {', '.join(task.problems)} | {len(task.architectures())} |")
+    return "\n".join(rows)
+
+
+BLOCKS = {"tasks": task_table, "methods": method_table, "comparison": comparison.markdown, "checks": check_table}
 
 
 def with_tables(text: str) -> str:

@@ -309,10 +309,14 @@ REFUSED: dict[str, tuple[Fault, str, str]] = {
             "unsupported_architecture",
             f"'{kind}'.*text-cl",
         )
-        for kind in ("vit", "whisper", "frobnicate")
+        for kind in ("vit", "clip", "frobnicate")
     },
     **{
-        f"architectures {named}": (config(architectures=named), "no_trained_head", "no trained head for: text-class")
+        f"architectures {named}": (
+            config(architectures=named),
+            "no_trained_head",
+            "no trained head for: text-generation, text-class",
+        )
         for named in (["BertForMaskedLM"], None, "BertForSequenceClassification", 1, [])
     },
 }

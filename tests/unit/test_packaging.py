@@ -60,7 +60,7 @@ def test_wheel_lists_models_and_has_the_assets(installed: Path, tmp_path: Path) 
     out = subprocess.run(
         [str(installed / "python"), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert json.loads(out.stdout) == [["sentiment"], True]
+    assert json.loads(out.stdout) == [["sentiment", "tales"], True]
 
 
 def test_wheel_serves_the_dashboard_from_another_folder(installed: Path, tmp_path: Path) -> None:

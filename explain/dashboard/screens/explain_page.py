@@ -10,6 +10,7 @@ import streamlit as st
 from explain import list_methods
 from explain.dashboard import choices, jobs, panels, trust
 from explain.dashboard.ask import Asked, ask
+from explain.dashboard.continuation import continuation
 from explain.errors import ExplainError
 from explain.render import html
 from explain.service import Job
@@ -33,6 +34,7 @@ def outcome(asked: Asked, job: Job) -> None:
         if explanation.attributions:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
             st.session_state.word = selected  # the Attention page opens with it
+            continuation(explanation, asked.model, running=running)
             panels.change(explanation)
             panels.beside(explanation)
             panels.pairs(explanation, asked.request, asked.model, running=running)
@@ -67,13 +69,17 @@ def _refining(job: Job) -> bool:
     return bool(found) and known[found[-1].method].stochastic and known[found[-1].method].title == job.progress.stage
 
 
-def labels() -> tuple[str, ...]:
-    """Outcomes of the model that answered last."""
+def outcomes() -> tuple[tuple[str, ...], bool]:
+    """Outcomes of the model that answered last, and whether it has no others."""
     job: Job | None = st.session_state.get("job")
-    return job.partial.prediction.labels if job is not None and job.partial is not None else ()
+    if job is None or job.partial is None:
+        return (), True
+    prediction = job.partial.prediction
+    return prediction.labels, not prediction.left_out
 
 
-asked = ask(labels())
+labels, closed = outcomes()
+asked = ask(labels, closed=closed)
 if not jobs.trusted(asked.model, asked.pressed):
     st.info(html.markdown(f"Press Explain to load the model {asked.model[:80]}."))
     st.stop()

@@ -1,0 +1,34 @@
+"""What a person writes on the command line, as values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from explain.errors import MethodError
+
+
+def parameters(given: list[str]) -> dict[str, Any]:
+    """Parameters from `name=value` or `method.name=value`; numbers and true/false are read as such."""
+    found: dict[str, Any] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise MethodError(f"Expected a parameter as name=value, got '{item[:80]}'.", code="bad_parameter")
+        owner, dot, inner = name.partition(".")
+        if dot:
+            mine = found.setdefault(owner, {})
+            if not isinstance(mine, dict):
+                raise MethodError(f"'{owner[:80]}' is given both as a value and as a method.", code="bad_parameter")
+            mine[inner] = _value(value)
+        else:
+            found[name] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, (int, float, bool)) else text

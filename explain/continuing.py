@@ -1,0 +1,111 @@
+"""Let a model go on with a text, one token after the other, each scored by a plain pass over all before it.
+
+Passes are teacher-forced: they read the prompt and the tokens chosen so far, and keep nothing between them, so the
+scores are those that an explanation of the same prefix starts from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from explain.errors import InputError
+from explain.generation import GenerateRequest, Generation
+from explain.model.rows import Row
+from explain.model.runner import NOTHING, Meter, Runner
+from explain.records import Provenance
+
+MOST = 1_000
+"""Tokens in one call."""
+
+
+def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance: Provenance) -> Generation:
+    """Write up to `request.tokens` tokens behind the prompt.
+
+    Raises:
+        InputError: the model's task has no next token, a setting is out of bounds, or there is no room for a token.
+    """
+    _require(runner, request)
+    inputs = runner.encode((request.prompt,)).inputs
+    ids = inputs["input_ids"]
+    start, limit = len(ids), runner.info.max_tokens
+    if start >= limit:
+        raise InputError(f"The prompt fills the {limit:,} tokens that this model reads. Shorten it.", code="too_long")
+    rng = None if request.seed is None else np.random.default_rng(request.seed)
+    ends = {runner.tokenizer.eos_token_id} - {None}
+    found: list[tuple[float, int]] = []
+    stopped = "length"
+    while len(found) < request.tokens:
+        if len(ids) >= limit:
+            stopped = "room"
+            break
+        logits = runner.outputs([Row(_grown(inputs, ids), NOTHING)], meter)[0].astype(np.float64)  # (V,)
+        logp = logits - logits.max() - math.log(np.exp(logits - logits.max()).sum())
+        index = int(logits.argmax()) if rng is None else _drawn(logits / request.temperature, rng)
+        if index in ends:
+            stopped = "end"
+            break
+        found.append((float(logp[index]), int((logits > logits[index]).sum()) + 1))
+        ids = np.append(ids, index)
+    written = ids[start:]
+    pieces, readable = _pieces(runner, request.prompt, ids, start)
+    return Generation(
+        model=runner.info,
+        prompt=request.prompt,
+        ids=written,
+        pieces=pieces,
+        log_probs=np.array([p for p, _ in found], dtype=np.float32),
+        ranks=np.array([r for _, r in found], dtype=np.int32),
+        readable=np.array(readable, dtype=bool),
+        settings={"tokens": request.tokens, "seed": request.seed, "temperature": request.temperature},
+        stopped=stopped,  # type: ignore[arg-type]
+        provenance=provenance,
+    )
+
+
+def _require(runner: Runner, request: GenerateRequest) -> None:
+    if not runner.task.open_ended:
+        raise InputError(
+            f"This model does {runner.info.task}, so it cannot go on with a text. Use a causal language model such as "
+            "the bundled 'tales'.",
+            code="bad_task",
+        )
+    whole = {"tokens": (request.tokens, 1, MOST), "seed": (request.seed or 0, 0, 2**53 - 1)}
+    for name, (value, low, high) in whole.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise InputError(
+                f"{name} must be a whole number from {low} to {high}, got {value!r:.40}.", code=f"bad_{name}"
+            )
+    heat = request.temperature
+    if isinstance(heat, bool) or not isinstance(heat, (int, float)) or not 0.01 <= heat <= 100:
+        raise InputError(f"temperature must be a number from 0.01 to 100, got {heat!r:.40}.", code="bad_temperature")
+
+
+def _grown(inputs: Mapping[str, np.ndarray], ids: np.ndarray) -> dict[str, np.ndarray]:
+    """The model's inputs for more ids; what else it is given repeats its last value."""
+    return {
+        name: ids if name == "input_ids" else np.pad(array, (0, len(ids) - len(array)), mode="edge")
+        for name, array in inputs.items()
+    }
+
+
+def _drawn(logits: np.ndarray, rng: np.random.Generator) -> int:
+    shares = np.exp(logits - logits.max())
+    return int(rng.choice(len(shares), p=shares / shares.sum()))
+
+
+def _pieces(runner: Runner, prompt: str, ids: np.ndarray, start: int) -> tuple[tuple[str, ...], list[bool]]:
+    """What each new token adds to the text, and whether the text up to and with it is read as the same tokens."""
+    read = runner.tokenizer
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    texts = [read.decode(ids[:n], **options) for n in range(start, len(ids) + 1)]
+    pieces, readable, before = [], [], texts[0]
+    for count, text in enumerate(texts[1:], start=start + 1):
+        whole = before if text.endswith("\ufffd") else text  # half a character is written with its other half
+        pieces.append(whole[len(before) :])
+        before = whole
+        again = read(prompt + whole[len(texts[0]) :])["input_ids"]
+        readable.append(list(again) == ids[:count].tolist())
+    return tuple(pieces), readable

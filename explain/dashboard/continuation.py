@@ -1,0 +1,53 @@
+"""How a text goes on: the tokens that the model would write, each a button that explains it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from explain.dashboard import panels
+from explain.dashboard.link import DECIDED, NOTHING
+from explain.generation import GenerateRequest, Generation
+from explain.record import Record
+from explain.records import Explanation
+from explain.render import html, sentences
+from explain.render.pieces import visible
+
+TOKENS = 24
+ABOUT = "The likeliest token each time. Choose one, and the text before it is explained, with it as the decision."
+
+
+def continuation(explanation: Explanation, model: str, *, running: bool) -> None:
+    """Offer to go on with the text, where the model says what comes next."""
+    if not explanation.prediction.left_out:
+        return
+    state, text = st.session_state, explanation.tokens.texts[0]
+    st.html(html.heading("How the text goes on", ABOUT))
+    if running or state.get("written_for") != text:
+        wish = {"written_for": text}
+        st.button("Write on", key="write", disabled=running, on_click=state.update, args=(wish,))
+        return
+    found: Record | None = panels.answered(GenerateRequest(text, TOKENS), model, "Writing…")
+    if not isinstance(found, Generation):
+        return
+    # What stands before a token must be read as the model wrote it, or the explanation would be of other tokens.
+    options = [i for i in range(len(found.pieces)) if i == 0 or found.readable[i - 1]]
+    key = f"written {found.digest[:12]}"
+    st.pills(
+        "Tokens that the model would write",
+        options,
+        key=key,
+        format_func=lambda i: html.markdown(visible(found.pieces[i]).strip() or "␣"),
+        on_change=_explain,
+        args=(found, key),
+        label_visibility="collapsed",
+    )
+    st.caption(html.markdown(sentences.written(found)))
+    with st.expander("Every token with its probability"):
+        st.html(html.table(("token", "written", "log p", "probability", "place"), sentences.written_rows(found)))
+
+
+def _explain(found: Generation, key: str) -> None:
+    state = st.session_state
+    if state[key] is not None:
+        state.text = state.written_for = found.prefix(state[key])
+        state.target, state.contrast = DECIDED, NOTHING

@@ -1,0 +1,69 @@
+"""A text that a model goes on with: plain data, readable without torch.
+
+Letters in shapes: K generated tokens. Each token was chosen from what the model said after the prompt and the tokens
+before it, so each can be explained as the next token of `prefix(i)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32, Int64
+
+from explain.record import Record
+from explain.records import ModelInfo, Provenance
+
+
+@dataclass(frozen=True, eq=False)
+class GenerateRequest(Record):
+    """How should this text go on? At most `tokens` more; the most likely one each time, or drawn with `seed`.
+
+    `temperature` divides the logits before a token is drawn. The `truncate`d end of a prompt that is too long is not
+    read, so that the text would go on elsewhere: such a prompt is refused.
+    """
+
+    prompt: str
+    tokens: int = 40
+    seed: int | None = None
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Generation(Record):
+    """What a model wrote, token by token.
+
+    `pieces` are what each token adds to the text. `log_probs` are each token's log-probability after the prompt and
+    those before it, at temperature 1 whatever was drawn with, so that they can be compared; `ranks` its place among all
+    tokens, from 1. `readable` says whether prompt and pieces up to here, written as text, are read as the same tokens
+    again; only there `prefix` stands for what the model saw. `stopped`: the model said that the text ends, there is
+    room for no more, or enough tokens were written.
+    """
+
+    model: ModelInfo
+    prompt: str
+    ids: Int64[np.ndarray, "K"]
+    pieces: tuple[str, ...]
+    log_probs: Float32[np.ndarray, "K"]
+    ranks: Int32[np.ndarray, "K"]
+    readable: Bool[np.ndarray, "K"]
+    settings: Mapping[str, Any]
+    stopped: Literal["end", "room", "length"]
+    provenance: Provenance
+    schema: str = "generation/1"
+
+    @property
+    def text(self) -> str:
+        """The prompt and everything behind it."""
+        return self.prefix(len(self.pieces))
+
+    def prefix(self, count: int) -> str:
+        """The prompt and the first `count` pieces: what stands before token `count`."""
+        return self.prompt + "".join(self.pieces[:count])
+
+    @property
+    def log_prob(self) -> float:
+        """Log-probability of the whole continuation, given the prompt."""
+        return float(self.log_probs.astype(np.float64).sum())

@@ -1,0 +1,152 @@
+"""Generation: greedy and drawn, each token scored as a teacher-forced pass by hand scores it, and explained as such."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from explain import wire
+from explain.continuing import continued
+from explain.engine import Model
+from explain.errors import InputError
+from explain.generation import GenerateRequest, Generation
+from explain.model.runner import Meter
+from tests.conftest import dashboard, finish, html_of
+
+PROMPT = "Once upon a time there was a"
+
+
+def by_hand(model: Model, found: Generation) -> torch.Tensor:
+    """Log-probabilities (K, V) before each generated token: one pass over the whole text."""
+    start = model.tokenizer(found.prompt)["input_ids"]
+    ids = torch.tensor([[*start, *found.ids.tolist()]])
+    with torch.no_grad():
+        logits = model.module(input_ids=ids).logits[0].double()
+    return torch.log_softmax(logits, -1)[len(start) - 1 : -1]
+
+
+@pytest.mark.parametrize("seed", [None, 0, 7])
+def test_log_probabilities_are_those_of_one_teacher_forced_pass(teller: Model, seed: int | None) -> None:
+    found = teller.generate(PROMPT, tokens=12, seed=seed)
+    expected = by_hand(teller, found)
+    mine = expected[torch.arange(len(found.ids)), torch.from_numpy(found.ids.copy())]
+    assert np.allclose(found.log_probs, mine.numpy(), atol=1e-4)
+    assert found.log_prob == pytest.approx(float(mine.sum()), abs=1e-3)
+    assert found.ranks.tolist() == [int((row > row[i]).sum()) + 1 for row, i in zip(expected, found.ids, strict=True)]
+    assert seed is not None or (found.ranks == 1).all()
+
+
+def test_one_seed_writes_one_text_and_heat_is_no_part_of_the_scores(teller: Model) -> None:
+    one, two, other = (teller.generate(PROMPT, tokens=10, seed=s) for s in (3, 3, 4))
+    assert one.ids.tolist() == two.ids.tolist() != other.ids.tolist()
+    hot = teller.generate(PROMPT, tokens=10, seed=3, temperature=5.0)
+    expected = by_hand(teller, hot)
+    assert np.allclose(hot.log_probs, expected[torch.arange(len(hot.ids)), torch.from_numpy(hot.ids.copy())], atol=1e-4)
+
+
+def test_a_generated_token_is_explained_from_the_score_that_it_was_written_with(teller: Model) -> None:
+    found = teller.generate(PROMPT, tokens=8)
+    at = [i for i in range(len(found.ids)) if i == 0 or found.readable[i - 1]]
+    assert at[0] == 0
+    for i in at[:3]:
+        reason = teller.explain(found.prefix(i), target=int(found.ids[i]), checks=())
+        log_p = float(found.log_probs[i])
+        log_odds = log_p - math.log1p(-math.exp(log_p))
+        assert reason.attributions[0].value_input == pytest.approx(log_odds, abs=1e-3)
+
+
+def test_pieces_add_up_to_the_text(teller: Model) -> None:
+    found = teller.generate(PROMPT, tokens=12, seed=1)
+    assert found.text == PROMPT + "".join(found.pieces)
+    for i, readable in enumerate(found.readable):
+        ids = teller.tokenizer(found.prefix(i + 1))["input_ids"]
+        assert readable == (ids[-(i + 1) :] == found.ids[: i + 1].tolist() and len(ids) == len(ids[: -(i + 1)]) + i + 1)
+
+
+def test_a_text_stops_where_there_is_no_room_and_where_the_model_ends_it(teller: Model) -> None:
+    found = teller.generate(PROMPT, tokens=1000, seed=2)
+    assert found.stopped in ("room", "end")
+    assert len(teller.tokenizer(PROMPT)["input_ids"]) + len(found.ids) <= teller.info.max_tokens
+
+    class Ending:
+        eos_token_id = int(teller.generate(PROMPT, tokens=1).ids[0])
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(teller.tokenizer, name)
+
+        def __call__(self, *texts: str, **options: object) -> object:
+            return teller.tokenizer(*texts, **options)
+
+    class Speaker(Model):
+        pass
+
+    speaker = object.__new__(Speaker)
+    speaker.__dict__.update(teller.__dict__ | {"tokenizer": Ending()})
+    made = teller.generate(PROMPT, tokens=1).provenance
+    ended = continued(speaker, GenerateRequest(PROMPT, 5), Meter(), made)
+    assert (ended.stopped, len(ended.ids), ended.text) == ("end", 0, PROMPT)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"tokens": 0}, {"tokens": True}, {"tokens": 2.5}, {"seed": -1}, {"temperature": 0}, {"temperature": "hot"}],
+)
+def test_wrong_settings_are_refused(teller: Model, wrong: dict[str, object]) -> None:
+    with pytest.raises(InputError) as caught:
+        teller.generate(PROMPT, **wrong)  # type: ignore[arg-type]
+    assert caught.value.code == f"bad_{next(iter(wrong))}"
+
+
+def test_a_classifier_cannot_write_and_a_full_prompt_has_no_room(tiny: Model, teller: Model) -> None:
+    with pytest.raises(InputError, match="cannot go on"):
+        tiny.generate("a good film")
+    with pytest.raises(InputError):
+        teller.generate("king " * 80)
+
+
+def test_a_record_of_it_comes_back_from_json(teller: Model) -> None:
+    found = teller.generate(PROMPT, tokens=3)
+    again = wire.decode(Generation, found.to_json())
+    assert again.digest == found.digest
+    assert again.pieces == found.pieces
+    assert replace(again, prompt="x").text == "x" + "".join(found.pieces)
+
+
+def test_the_command_line_writes(run, teller_folder: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = run("generate", PROMPT, "--model", str(teller_folder), "--tokens", "4", "--seed", "1", "--json")
+    assert code == 0
+    assert len(json.loads(out)["ids"]) == 4
+    code, out, _ = run("generate", PROMPT, "--model", str(teller_folder), "--tokens", "4")
+    assert code == 0
+    assert "4 tokens, the most likely one each time" in out
+
+
+@pytest.fixture
+def page(teller_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The dashboard on the tiny causal model, with a text of a person's."""
+    return dashboard(teller_folder, monkeypatch)
+
+
+def test_the_page_writes_on_and_explains_the_token_that_is_chosen(page: AppTest) -> None:
+    finish(page)
+    page.run()
+    page.text_area(key="text").set_value(PROMPT)
+    finish(page)
+    page.run()
+    page.button(key="write").click().run()
+    assert "How the text goes on" in html_of(page)
+    pills = next(g for g in page.button_group if g.key and g.key.startswith("written "))
+
+    pills.set_value(1)
+    finish(page)
+    assert not page.exception
+    said = page.session_state["job"].result
+    assert said.tokens.texts[0].startswith(PROMPT)
+    assert len(said.tokens.texts[0]) > len(PROMPT)
