@@ -191,8 +191,11 @@ def test_the_frame_reaches_neither_page_nor_network(
             frame.evaluate(reach)
     assert frame.evaluate("window.open('about:blank')") is None
     server, asked = elsewhere
-    page.evaluate("url => fetch(url, {mode: 'no-cors'})", f"{server}/page")
-    assert asked == ["/page"], "the server does hear a page"
+    asking = "url => fetch(url, {mode: 'no-cors'}).then(() => 'loaded', () => 'refused')"
+    assert page.evaluate(asking, f"{server}/ours") == "refused", "our page's own policy sends nothing elsewhere"
+    blank = page.context.new_page()
+    assert blank.evaluate(asking, f"{server}/page") == "loaded"
+    assert asked == ["/page"], "the server does hear a page without a policy"
     attempts = """server => {
         const load = (tag, url) => new Promise(done => {
             const node = document.createElement(tag);
