@@ -100,8 +100,8 @@ def models() -> Finding:
     try:
         for name in bundled.names():
             bundled.verified(name)
-            base = bundled.recipe(name)["base"]
-            bundled.base_folder(base["package"], base["sha256"])
+            if base := bundled.recipe(name).get("base"):  # one that was trained from nothing stands on no other
+                bundled.base_folder(base["package"], base["sha256"])
     except ExplainError as error:
         return Finding("bundled models", "wrong", str(error), "Install Whyboard again.")
     return Finding("bundled models", "ok", ", ".join(bundled.names()) or "none")

