@@ -19,11 +19,11 @@ def reduced(texts: tuple[str, ...]) -> tuple[str, ...]:
     kinds = ", ".join(sorted({kind for _, _, _, kind in record.spans})) or "nothing"
     st.caption(html.markdown(f"Masked: {kinds}. {record.statement} What is explained is the masked text."))
     whole = tuple(one.text for one in found)
-    st.session_state.setdefault("masked", {})[whole] = record
+    st.session_state.setdefault("deidentified", {})[whole] = record
     return whole
 
 
 def masking_of(texts: tuple[str, ...]) -> Masking | None:
     """What was masked in these texts in this session; None if they were not de-identified."""
-    found: dict[tuple[str, ...], Masking] = st.session_state.get("masked", {})
+    found: dict[tuple[str, ...], Masking] = st.session_state.get("deidentified", {})
     return found.get(texts) if st.session_state.get("masking") else None

@@ -13,6 +13,9 @@ from explain import bundled
 from explain.errors import ModelError
 from explain.settings import Settings
 
+SHOWN = 8
+"""Names that a sentence lists."""
+
 
 @dataclass(frozen=True)
 class Named:
@@ -46,7 +49,9 @@ class Served:
             return Named(name, name)
         if folder := self._folders().get(name):
             return Named(name, str(folder))
-        raise ModelError(f"There is no such model here. There are: {', '.join(self.names())}.", code="model_not_found")
+        known = self.names()
+        some = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if len(known) > SHOWN else "")
+        raise ModelError(f"There is no such model here. There are: {some}.", code="model_not_found")
 
     def _folders(self) -> dict[str, Path]:
         """Folders with a config.json whose real place is below the root: a link out of it is none."""

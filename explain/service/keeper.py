@@ -46,13 +46,20 @@ class Keeper:
 
     def answer(self, job: Job) -> Answer:
         """See Engine."""
+        before = self.starts
         worker = self._ready()
+        watch = _Watch(worker, job, self._learn)
         try:
             worker.say("ask", job.id, job.model, job.request)
-            return _Watch(worker, job, self._learn).until_over()
-        except (WorkerError, _Deaf) as lost:
+            return watch.until_over()
+        except _Deaf as deaf:
             self._drop()
-            raise (lost.reason if isinstance(lost, _Deaf) else lost) from None
+            raise deaf.reason from None
+        except WorkerError:
+            self._drop()
+            if watch.heard or self.starts > before:
+                raise
+        return self.answer(job)  # it had died before it was asked, while nobody looked: a new one takes the question
 
     def _ready(self) -> Process:
         if self._worker is not None and not self._worker.alive:  # it died while nothing was asked of it
@@ -89,7 +96,7 @@ class _Watch:
     def __init__(self, worker: Process, job: Job, learn: Callable[[Facts, str, tuple[str, ...]], None]) -> None:
         self.worker, self.job, self.learn = worker, job, learn
         self.until: float | None = None  # counted from the moment when the model is loaded, which may take its time
-        self.loaded = self.settled = False
+        self.loaded = self.settled = self.heard = False
         self.reason: ExplainError | None = None  # why the worker was asked to stop
         self.patience = 0.0
 
@@ -97,6 +104,7 @@ class _Watch:
         while True:
             message = self.worker.hear(TICK)
             if message is not None and message[1] == self.job.id:
+                self.heard = True
                 found = self._take(*message)
                 if found is not None:
                     return found

@@ -51,6 +51,14 @@ def test_the_page_shows_every_head_and_opens_one(attention: AppTest) -> None:
     assert "Layer" in shown
 
 
+def test_masking_identifiers_and_hiding_words_are_two_things(app: AppTest) -> None:
+    finish(app)
+    app.toggle(key="masking").set_value(True).run()
+    app.switch_page("screens/attention_page.py").run()
+    assert not app.exception
+    assert app.multiselect(key="masked").value == []
+
+
 def test_the_text_is_kept_between_pages(attention: AppTest) -> None:
     attention.text_area(key="text").set_value("a very dull ending")
     attention.run()

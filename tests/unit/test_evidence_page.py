@@ -86,6 +86,16 @@ def test_the_list_is_searched_and_verified(filled: Store) -> None:
     assert "record 2, record" in app.error[0].value
 
 
+def test_a_page_that_a_filter_took_away_becomes_the_last_one(filled: Store) -> None:
+    app = page()
+    app.session_state["evidence_page"] = 7
+    app.selectbox(key="evidence_review").set_value("not reviewed").run()
+    assert not app.exception
+    assert len(app.dataframe[0].value) == 3
+    app.selectbox(key="evidence_review").set_value("agreed").run()
+    assert app.info[0].value == "Nothing found."
+
+
 def test_a_link_opens_a_record_which_can_be_reviewed(filled: Store) -> None:
     record = filled.read(3).header.id
     app = page(record)

@@ -202,6 +202,16 @@ def test_a_worker_that_died_idle_costs_nothing(faulty: Callable[..., Job]) -> No
     assert job.state == "done"
 
 
+def test_nor_does_one_whose_death_is_seen_late(faulty: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert faulty("first").wait(30)
+    monkeypatch.setattr(Process, "alive", True)
+    os.kill(faulty.keeper._worker.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    job = faulty("second")
+    assert job.wait(30)
+    assert job.state == "done"
+    assert faulty.keeper.starts == 2  # type: ignore[attr-defined]
+
+
 def test_a_worker_that_cannot_start_is_an_error() -> None:
     found = Service(Keeper(lambda: Process(["/no/such/program"])))
     job = found.warm("x")

@@ -24,9 +24,14 @@ def table() -> None:
     wish = listing.Wish(search=search, review=REVIEWS[review], erased=None if erased == "all" else erased == "erased")
     place = st.session_state.get("evidence_page", 1)
     found = listing.page(evidence.store(), wish, offset=(place - 1) * ROWS, limit=ROWS)
+    pages = max(1, -(-found.total // ROWS))
+    if place > pages:  # fewer are found than on the page before
+        st.session_state.evidence_page = place = pages
+        found = listing.page(evidence.store(), wish, offset=(place - 1) * ROWS, limit=ROWS)
     if not found.total:
+        anything = not search and wish.review is None and wish.erased is None
         st.info(
-            "No record is filed yet. Explain a text and choose ‘Save as evidence’." if not search else "Nothing found."
+            "No record is filed yet. Explain a text and choose ‘Save as evidence’." if anything else "Nothing found."
         )
         _store()
         return
@@ -48,7 +53,6 @@ def table() -> None:
     if rows := chosen["selection"]["rows"]:
         st.query_params["record"] = found.rows[rows[0]]["id"]
         st.rerun()
-    pages = -(-found.total // ROWS)
     left, right = st.columns([4, 1.2], vertical_alignment="bottom")
     left.caption(f"{found.total:,} in all, page {place} of {pages}")
     if pages > 1:
