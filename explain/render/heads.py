@@ -121,6 +121,8 @@ def merged(values: Float[np.ndarray, "T T"], groups: list[tuple[int, ...]]) -> F
     """Columns summed and rows averaged over groups of tokens: rows still sum to 1 where they did."""
     sizes = np.array([len(g) for g in groups])
     members, starts = np.concatenate(groups), np.cumsum(sizes) - sizes
+    if sizes.max() == 1:  # each token by itself: nothing to add up, and copies of millions of numbers to save
+        return values if np.array_equal(members, np.arange(len(values))) else values[np.ix_(members, members)]
     columns = np.add.reduceat(values[:, members], starts, axis=1)  # (T, W)
     return np.add.reduceat(columns[members], starts, axis=0) / sizes[:, None]  # (W, W)
 
