@@ -12,14 +12,16 @@ BOUNDS = {"seed": (0, 2**53 - 1), "budget": (1, 10**7), "orders": (2, 10**5)}
 """Whole numbers of a request: the least and the most they may be."""
 
 
+def require_whole(name: str, value: object, low: int, high: int) -> None:
+    """Raise InputError, code bad_<name>, for what is no whole number from `low` to `high`; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InputError(f"{name} must be a whole number from {low} to {high}, got {value!r:.40}.", code=f"bad_{name}")
+
+
 def require_bounds(request: Request) -> None:
     """Raise InputError, code bad_<name>, for the first number or choice that is out of bounds."""
     for name, (low, high) in BOUNDS.items():
-        value = getattr(request, name)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise InputError(
-                f"{name} must be a whole number from {low} to {high}, got {value!r:.40}.", code=f"bad_{name}"
-            )
+        require_whole(name, getattr(request, name), low, high)
     for name, allowed in (("quantity", get_args(TargetKind)), ("granularity", get_args(Granularity))):
         value = getattr(request, name)
         if value not in allowed:

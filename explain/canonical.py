@@ -1,4 +1,4 @@
-"""Records as canonical JSON: the one form in which they are compared, hashed, stored and sent.
+"""Records as canonical JSON: the one form in which they are compared, hashed, stored and sent; and JSON read strictly.
 
 RFC 8785 (JSON Canonicalization Scheme) fixes key order and number format, so that equal records
 are equal bytes. A float32 is written as the double of the same value, hence read back exactly.
@@ -10,14 +10,30 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import json
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import rfc8785
 
 LARGE_ARRAY = 64 * 1024
 """Bytes above which an array is written as base64 instead of nested lists."""
+
+
+class Loose(ValueError):
+    """Text that Python would read as JSON, though RFC 8259 does not define what it means; says why."""
+
+
+def parse(text: str | bytes) -> Any:
+    """Read JSON as RFC 8259 has it: no NaN, no number beyond float64, no key twice in one object.
+
+    Raises:
+        ValueError: as `json.loads`, or `Loose`.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(text, parse_constant=_constant, parse_float=_finite, object_pairs_hook=_once)
 
 
 def plain(value: Any) -> Any:
@@ -51,6 +67,23 @@ def encode(value: Any) -> bytes:
 def digest(value: Any) -> str:
     """Return the SHA-256 of the canonical bytes, as 64 hexadecimal digits."""
     return hashlib.sha256(encode(value)).hexdigest()
+
+
+def _constant(name: str) -> NoReturn:
+    raise Loose(f"{name} is not a JSON number")
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(value := float(digits)):
+        raise Loose("a number is too large")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Loose("a key stands twice in one object")
+    return found
 
 
 def _plain_array(array: np.ndarray) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from explain.bounds import BOUNDS, require_whole
 from explain.errors import InputError
 from explain.generation import GenerateRequest, Generation
 from explain.model.rows import Row
@@ -72,12 +73,9 @@ def _require(runner: Runner, request: GenerateRequest) -> None:
             "the bundled 'tales'.",
             code="bad_task",
         )
-    whole = {"tokens": (request.tokens, 1, MOST), "seed": (request.seed or 0, 0, 2**53 - 1)}
-    for name, (value, low, high) in whole.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise InputError(
-                f"{name} must be a whole number from {low} to {high}, got {value!r:.40}.", code=f"bad_{name}"
-            )
+    require_whole("tokens", request.tokens, 1, MOST)
+    if request.seed is not None:
+        require_whole("seed", request.seed, *BOUNDS["seed"])
     heat = request.temperature
     if isinstance(heat, bool) or not isinstance(heat, (int, float)) or not 0.01 <= heat <= 100:
         raise InputError(f"temperature must be a number from 0.01 to 100, got {heat!r:.40}.", code="bad_temperature")

@@ -18,12 +18,12 @@ from explain.errors import InputError, ModelError
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.model.encoding import Encoding
 from explain.model.heads import HIDDEN, Heads
+from explain.model.reads import listened, question
 from explain.model.rows import Row
-from explain.records import ModelInfo, Provenance, Target, Tokens
+from explain.model.runner import NOTHING
+from explain.records import ModelInfo, Provenance, Tokens
 
 ROW_SUM_TOLERANCE = 1e-3
-NOTHING = Target(kind="value", index=None, name="", unit="")
-"""Where heads look does not depend on what is asked of the model."""
 
 
 def heads_report(case: Case, request: HeadsRequest, provenance: Provenance) -> HeadsReport:
@@ -118,13 +118,13 @@ def _read(case: Case) -> tuple[int, ...]:
     """The positions of the last block that move the answer; all of them where that cannot be asked."""
     everything = tuple(range(len(case.tokens.ids)))
     try:
-        answer = case.evaluate(Ask([case.row()], gradients=True, layer=case.info.n_layers - 1))
+        answer = case.evaluate(question(case))
     except ModelError as error:
         if error.code not in ("no_blocks", "no_layer"):
             raise
         return everything
-    slopes = np.abs(answer.gradients[0]).max(-1)  # (T,)
-    return tuple(np.flatnonzero(slopes > 1e-6 * slopes.max()).tolist()) or everything
+    share = listened(answer.gradients[0])  # (T,)
+    return tuple(np.flatnonzero(share > 1e-6 * share.max()).tolist()) or everything
 
 
 def _surveyed(case: Case) -> tuple[float, list[tuple[Any, dict[str, Any], bool]]]:

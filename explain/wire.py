@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import json
 from collections.abc import Callable, Hashable, Mapping
 from functools import cache
 from pathlib import Path
@@ -48,7 +47,7 @@ def read_request(source: str | bytes | Path) -> Request:
 def decode(record: type[R], text: str | bytes) -> R:
     """Turn JSON text into a record of the given type; raises InputError with the first fault found."""
     try:
-        data = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
+        data = canonical.parse(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"Expected JSON, got something else: {str(error)[:200]}.", code="invalid_json") from None
     if record is Explanation and isinstance(data, dict) and data.get("schema") != SCHEMA:
@@ -130,17 +129,6 @@ def _text(source: str | bytes | Path) -> str | bytes:
                 f"Expected JSON text or a readable file, got '{str(source)[:80]}'.", code="unreadable"
             ) from None
     return source
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return found
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 @cache

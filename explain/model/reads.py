@@ -24,7 +24,7 @@ def reads(case: Case) -> Steps[Float64[np.ndarray, "T"]]:
     One gradient evaluation. Raises ModelError where the layers cannot be looked into, MethodError where the answer
     depends on no position.
     """
-    answer = yield Ask([case.row(_logit(case.target))], gradients=True, layer=case.info.n_layers - 1)
+    answer = yield question(case)
     share = listened(answer.gradients[0])
     if not share.any():
         raise MethodError(
@@ -33,6 +33,11 @@ def reads(case: Case) -> Steps[Float64[np.ndarray, "T"]]:
             code="nothing_read",
         )
     return share
+
+
+def question(case: Case) -> Ask:
+    """The slope of the explained outcome's logit with respect to each state of the last block."""
+    return Ask([case.row(_logit(case.target))], gradients=True, layer=case.info.n_layers - 1)
 
 
 def listened(slopes: Float[np.ndarray, "T K"]) -> Float64[np.ndarray, "T"]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
-from typing import Any, NoReturn, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
+from explain import canonical
 from explain.errors import Cancelled, ExplainError, InputError
 from explain.settings import Settings
 
@@ -59,11 +59,12 @@ def parsed(kind: type[B], raw: bytes) -> B:
     except UnicodeDecodeError as error:
         raise InputError(f"The body is not UTF-8 (byte {error.start}).", code="invalid_encoding") from None
     try:
-        json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once)
+        data = canonical.parse(text)
     except (ValueError, RecursionError) as error:
-        told = str(error)[:80] if isinstance(error, (_Told, json.JSONDecodeError)) else "a number or nesting too large"
+        ours = isinstance(error, (canonical.Loose, json.JSONDecodeError))
+        told = str(error)[:80] if ours else "a number or nesting too large"
         raise InputError(f"The body is not JSON: {told}.", code="invalid_json") from None
-    if "\\u" in text and _SURROGATE.search(json.dumps(json.loads(text), ensure_ascii=False)):
+    if "\\u" in text and _SURROGATE.search(json.dumps(data, ensure_ascii=False)):
         raise InputError(
             "The text holds half of a character (a lone surrogate). Send it as valid Unicode.", code="invalid_unicode"
         )
@@ -82,26 +83,5 @@ def _fault(error: ValidationError) -> ExplainError:
     return InputError(f"At '{where}': {said}.", code="bad_request")
 
 
-class _Told(ValueError):
-    """A fault of our own finding, whose sentence may be shown."""
-
-
 def _large(limits: Settings) -> InputError:
     return InputError(f"The body is larger than {limits.max_body:,} bytes. Send less at a time.", code="body_too_large")
-
-
-def _refuse(name: str) -> NoReturn:
-    raise _Told(f"{name} is not a number in JSON")
-
-
-def _finite(digits: str) -> float:
-    if not math.isfinite(value := float(digits)):
-        raise _Told("a number is too large")
-    return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _Told("a key stands twice in one object")
-    return found

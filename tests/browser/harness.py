@@ -16,16 +16,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, Playwright
 
+from explain.camera import FLAGS
+
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def free_port() -> int:
@@ -59,7 +52,7 @@ def dashboard(**env: str) -> Iterator[str]:
 def chromium(playwright: Playwright) -> Browser:
     """The distribution's Chromium if there is one, else Playwright's own."""
     found = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
-    return playwright.chromium.launch(executable_path=found, args=FLAGS)
+    return playwright.chromium.launch(executable_path=found, args=list(FLAGS))
 
 
 def settle(page: Page, timeout: float = 60_000) -> None:
