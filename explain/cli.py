@@ -1,4 +1,4 @@
-"""The command line: `explain run`, `generate`, `models`, `methods`, `limits`, `selftest`, `train`, `dashboard`;
+"""The command line: `explain run`, `generate`, `models`, `methods`, `selftest`, `train`, `dashboard`;
 `serve`, `settings`, `keys` and `doctor` are in `explain.operations`.
 
 It imports torch only once there is something to compute, so that `--help` is quick. Exit codes: 0 done,
@@ -221,15 +221,6 @@ def methods(
     """List attribution methods, what they say, when they mislead, and their parameters."""
     found = explain.list_methods() if model is None else explain.load(model).methods()
     _print_records(found) if as_json else _out.print(terminal.methods(found))
-
-
-@app.command()
-def limits() -> None:
-    """List every limit with its value and the environment variable that sets it."""
-    from explain.settings import Settings, settings  # pydantic, only for this command
-
-    for name, info in Settings.model_fields.items():
-        _out.print(Text(f"EXPLAIN_{name.upper()}={getattr(settings(), name)}"), Text(f"  {info.description}", "dim"))
 
 
 @app.command()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from explain.case import Ask, Case, Replacement, Steps
 from explain.records import Target
 
-REPLACEMENTS: tuple[str, ...] = get_args(Replacement)
 AT_ONCE = 4_096
 """Rows that are prepared together: some tenths of a second, after which a cancel is seen; and some megabytes."""
 

@@ -127,8 +127,8 @@ def test_lists_are_json_too(run) -> None:  # type: ignore[no-untyped-def]
     assert "integrated_gradients" in run("methods")[1]
 
 
-def test_limits_name_their_variables(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    _, out, _ = run("limits")
+def test_settings_name_their_variables(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    _, out, _ = run("settings")
     assert "EXPLAIN_MAX_CHARACTERS=" in out
     code = "from explain.settings import settings; print(settings().max_characters)"
     monkeypatch.setenv("EXPLAIN_MAX_CHARACTERS", "77")
@@ -150,5 +150,5 @@ def test_parameters_are_read_as_what_they_are() -> None:
 def test_the_installed_command_works() -> None:
     program = Path(sys.executable).with_name("explain")
     out = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
-    for command in ("run", "models", "methods", "train", "dashboard", "limits"):
+    for command in ("run", "models", "methods", "train", "dashboard", "settings"):
         assert f"  {command} " in out
