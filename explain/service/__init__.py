@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from statistics import mean
 
-from explain.catalog import Claim, Request
+from explain.catalog import Claim, Progress, Request
 from explain.errors import BusyError, Cancelled, ExplainError
 from explain.service.cache import Answers
 from explain.service.engine import Engine
@@ -30,6 +30,7 @@ IDLE = 20.0
 """Seconds after which a service without work looks for answers to forget."""
 SOON = 1.0
 """Seconds that a forecast may take."""
+LOADING = Progress("Loading the model", 0)
 _log = logging.getLogger(__name__)
 
 
@@ -141,12 +142,15 @@ class Service:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="explain-service", daemon=True)
                 self._thread.start()
+            ahead = [other for other in self._open if not other.over]
+            if ahead and all(isinstance(other.request, InfoRequest) for other in ahead):
+                job.progress = LOADING  # nobody is in the way: a model is on its way
             if not self._line.put(job):
                 raise BusyError(
                     f"{self._line.places} requests are waiting already. Try again in a minute.",
                     retry_after=max(1, math.ceil(mean(self._took) * self._line.places / 2)),
                 )
-            self._open = [*(other for other in self._open if not other.over), job]
+            self._open = [*ahead, job]
         return job
 
     def _work(self) -> None:

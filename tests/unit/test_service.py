@@ -68,6 +68,17 @@ def test_says_which_model_it_is(inline: Service, tiny_folder: Path, tiny: Model)
     assert job.seen == tiny.info
 
 
+def test_who_waits_for_a_model_is_not_told_of_other_people() -> None:
+    engine = Blocked()
+    found = Service(engine)
+    found.warm("x")
+    assert engine.began.wait(10)
+    first, second = (found.submit(Request(texts=(text,)), "x") for text in ("one", "two"))
+    assert first.progress.stage == "Loading the model"
+    assert second.progress.stage == "Waiting for another explanation to end"
+    found.stop(0)
+
+
 def test_prediction_arrives_before_the_scores(
     inline: Service, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

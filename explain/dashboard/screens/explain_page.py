@@ -24,7 +24,12 @@ def outcome(asked: Asked, job: Job) -> None:
     running = not job.over
     if running:
         job.wait(POLL / 2)
-    _progress(job)
+    place = st.empty()  # of its own, also when nothing runs: what follows keeps its place, and nothing stale is left
+    if running:
+        with place.container():
+            _progress(job)
+    else:
+        place.empty()
     if job.error is not None:
         panels.problem(job.error, asked.model, asked.request.methods[0])
         return
@@ -48,8 +53,6 @@ def outcome(asked: Asked, job: Job) -> None:
 
 
 def _progress(job: Job) -> None:
-    if job.over:
-        return
     began = st.session_state.setdefault(f"began-{job.id}", time.monotonic())
     spent = time.monotonic() - began
     share = min(0.95, spent / (job.forecast + 1)) if job.forecast else min(0.9, spent / 20)
