@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ class Verifier:
         self.checked = self.unsigned = self.erased = 0
         self.states: dict[str, tuple[str, state.State]] = {}
         self.rows: dict[str, Mapping[str, object]] = {}
+        self.events: dict[str, list[str]] = defaultdict(list)  # what was added about each record, so far
         self.digests: dict[int, str] = {}
         self.ids: dict[str, str] = {}
         self.master = store.keys.master()
@@ -183,12 +185,10 @@ class Verifier:
             recorded, before = self.states[header.about]
             self.states[header.about] = (recorded, state.after(before, recorded, header))
             if header.kind == "erase":
-                for other, listed in self.rows.items():
-                    if listed["about"] == header.about and other != header.id:
-                        self.states[other] = (
-                            self.states[other][0],
-                            dataclasses.replace(self.states[other][1], erased=True),
-                        )
+                for other in self.events[header.about]:
+                    since, now = self.states[other]
+                    self.states[other] = (since, dataclasses.replace(now, erased=True))
+            self.events[header.about].append(header.id)
         elif header.about is not None:
             self.fault("V2", where, "it is about a record that is not there")
         expected = columns(header, row.data or b"", state_of(row.listed), None)

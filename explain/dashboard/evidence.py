@@ -36,7 +36,7 @@ def who() -> Who:
 def filed(explanation: Explanation) -> Entry | None:
     """The record of this explanation, if this session filed it."""
     known: dict[str, Entry] = st.session_state.setdefault("filed", {})
-    return known.get(explanation.digest)
+    return known.get(explanation.digest) if known else None  # the digest walks over everything, at each look at a job
 
 
 def state_of(explanation: Explanation) -> str | None:

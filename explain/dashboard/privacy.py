@@ -14,12 +14,15 @@ def reduced(texts: tuple[str, ...]) -> tuple[str, ...]:
     about = "E-mail addresses, telephone, card, account, IP and identity numbers become [EMAIL], [PHONE], …"
     if not st.toggle("Mask identifiers first", key="masking", help=f"{about} Names stay: reduced, not anonymous."):
         return texts
-    found = [masking.mask(text) for text in texts]
+    state = st.session_state
+    if state.get("reduced_of", ((), ()))[0] != texts:  # the page runs again and again while something is computed
+        state.reduced_of = (texts, [masking.mask(text) for text in texts])
+    found = state.reduced_of[1]
     record = masking.as_record(found)
     kinds = ", ".join(sorted({kind for _, _, _, kind in record.spans})) or "nothing"
     st.caption(html.markdown(f"Masked: {kinds}. {record.statement} What is explained is the masked text."))
     whole = tuple(one.text for one in found)
-    st.session_state.setdefault("deidentified", {})[whole] = record
+    state.setdefault("deidentified", {})[whole] = record
     return whole
 
 

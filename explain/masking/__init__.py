@@ -43,10 +43,11 @@ def recognised(text: str, kinds: Iterable[str] | None = None) -> tuple[Span, ...
     wanted = tuple(RECOGNISERS) if kinds is None else tuple(kinds)
     found = [Span(a, b, kind) for kind in wanted for a, b in RECOGNISERS[kind](text)]
     order = {kind: place for place, kind in enumerate(wanted)}
-    kept: list[Span] = []
+    kept, taken = [], bytearray(len(text))  # thousands of spans in a list of addresses: not each against each
     for span in sorted(found, key=lambda s: (s.start - s.end, order[s.kind], s.start)):
-        if all(span.end <= other.start or span.start >= other.end for other in kept):
+        if not any(taken[span.start : span.end]):
             kept.append(span)
+            taken[span.start : span.end] = b"\1" * (span.end - span.start)
     return tuple(sorted(kept, key=lambda s: s.start))
 
 
