@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from urllib.parse import urlparse
 
 import pytest
@@ -12,6 +12,18 @@ from tests.browser.harness import chromium, dashboard
 
 IGNORED = ("favicon", "/_stcore/")
 expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the page showed when a test failed: of a failure on another machine nothing else is left."""
+    report = yield
+    page = item.funcargs.get("page")
+    if report.when == "call" and report.failed and isinstance(page, Page):
+        state = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState"
+        shown = f"script: {page.evaluate(state)}\n{page.url}\n{page.inner_text('body')[:6000]}"
+        report.sections.append(("the page", shown))
+    return report
 
 
 @pytest.fixture(scope="session")
