@@ -41,6 +41,7 @@ def frame(page: Page, view: str, count: int) -> str:
         page.get_by_role("radio", name=view).click(force=True)
     place = page.locator(f"iframe[title='BertViz {view.lower()}']")
     place.wait_for(timeout=120_000)
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=120_000)
     found = place.element_handle().content_frame()
     lines = (HEADS if view == "Head view" else LAYERS * HEADS) * count**2
     while found.evaluate("document.querySelectorAll('svg line').length") < lines:
