@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class Record:
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the record's canonical JSON."""
         return canonical.digest(self)

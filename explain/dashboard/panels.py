@@ -166,11 +166,11 @@ def how(explanation: Explanation, *, running: bool) -> None:
     one, two, _ = st.columns([1, 1, 2])
     name = f"whyboard-{explanation.digest[:12]}"
     one.download_button(
-        "Download JSON", explanation.to_json(), f"{name}.json", "application/json", on_click="ignore", width="stretch"
+        "Download JSON", explanation.to_json, f"{name}.json", "application/json", on_click="ignore", width="stretch"
     )
     two.download_button(
         "Download CSV",
-        spreadsheet.words_csv(explanation).encode("utf-8-sig"),
+        lambda: spreadsheet.words_csv(explanation).encode("utf-8-sig"),
         f"{name}.csv",
         "text/csv",
         on_click="ignore",

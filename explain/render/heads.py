@@ -109,10 +109,10 @@ def labels(tokens: Tokens, by: By) -> list[tuple[str, tuple[int, ...], bool]]:
         if word >= 0:
             place[word] = len(found)
         found.append(("", [t], word < 0))
-    named = []
+    named, segment, spans = [], tokens.segment.tolist(), tokens.offsets.tolist()
     for _, members, special in found:
-        span = tokens.offsets[members]
-        raw = tokens.texts[max(0, int(tokens.segment[members[0]]))][span[:, 0].min() : span[:, 1].max()].strip()
+        start, end = min(spans[t][0] for t in members), max(spans[t][1] for t in members)
+        raw = tokens.texts[max(0, segment[members[0]])][start:end].strip()
         named.append((visible(tokens.strings[members[0]] if special else raw), tuple(members), special))
     return named
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from dataclasses import fields
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -22,6 +23,8 @@ LARGEST = 2**30
 """Bytes of the longest message; 2,048 tokens of one head's weights and norms take 32 MB."""
 _FRAME = struct.Struct(">4sQ")
 _HEAD = struct.Struct(">Q")
+_ALIGN = 16
+"""Arrays begin at multiples of as many bytes, so that they are used where they lie."""
 MODULES = (records, catalog, generation, heads, road, lens, job)
 RECORDS = {
     kind.__name__: kind
@@ -42,24 +45,28 @@ def pack(value: Any) -> bytes:
     Raises:
         TypeError: something has no such form.
     """
-    arrays: list[bytes] = []
+    arrays: list[np.ndarray] = []
     head = json.dumps(_plain(value, arrays), separators=(",", ":")).encode("ascii")
-    return b"".join((_HEAD.pack(len(head)), head, *arrays))
+    parts: list[bytes | memoryview] = [_HEAD.pack(len(head)), head, b" " * (-(_HEAD.size + len(head)) % _ALIGN)]
+    for array in arrays:
+        parts += [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, b"\0" * (-array.nbytes % _ALIGN)]
+    return b"".join(parts)
 
 
-def unpack(data: bytes) -> Any:
-    """The value again, with read-only arrays; raises Garbled."""
+def unpack(data: bytes | memoryview) -> Any:
+    """The value again, with read-only arrays, which are parts of `data`; raises Garbled."""
     try:
         (length,) = _HEAD.unpack_from(data)
-        body = memoryview(data)[_HEAD.size + length :]
-        return _value(json.loads(data[_HEAD.size : _HEAD.size + length]), body)
+        end = _HEAD.size + length
+        return _value(json.loads(bytes(data[_HEAD.size : end])), memoryview(data).toreadonly()[end + -end % _ALIGN :])
     except (ValueError, TypeError, KeyError, LookupError, RecursionError, struct.error) as error:
         raise Garbled(f"not a message: {type(error).__name__}") from error
 
 
 def write(stream: BinaryIO, packed: bytes) -> None:
     """Put one message on a pipe; raises OSError or ValueError if nobody can read it any more."""
-    stream.write(_FRAME.pack(MARK, len(packed)) + packed)
+    stream.write(_FRAME.pack(MARK, len(packed)))
+    stream.write(packed)
     stream.flush()
 
 
@@ -76,24 +83,31 @@ def read(stream: BinaryIO) -> Any:
     return unpack(_exactly(stream, length))
 
 
-def _exactly(stream: BinaryIO, length: int) -> bytes:
-    found = stream.read(length)
-    if len(found) != length:
-        raise EOFError
+def _exactly(stream: BinaryIO, length: int) -> memoryview:
+    found = np.empty(length, np.uint8).data  # not zeroed: a length that was a lie costs nothing
+    here = 0
+    while here < length:
+        came = stream.readinto(found[here:])  # type: ignore[attr-defined]  # every binary stream of ours has it
+        if not came:
+            raise EOFError
+        here += came
     return found
 
 
-def _plain(value: Any, arrays: list[bytes]) -> Any:
+def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(value, Record):
         name = type(value).__name__
         if RECORDS.get(name) is not type(value):
             raise TypeError(f"Expected a record of Whyboard, got {name}.")
-        return {"record": name, "fields": {k: _plain(v, arrays) for k, v in vars(value).items()}}
+        return {
+            "record": name,
+            "fields": {f.name: _plain(getattr(value, f.name), arrays) for f in fields(cast(Any, value))},
+        }
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "biuf":
             raise TypeError(f"Expected an array of numbers, got {value.dtype}.")
-        start = sum(map(len, arrays))
-        arrays.append(value.tobytes())
+        start = sum(array.nbytes + -array.nbytes % _ALIGN for array in arrays)
+        arrays.append(value)
         return {"array": value.dtype.str, "shape": value.shape, "start": start}
     if isinstance(value, np.generic):
         return value.item()
@@ -124,6 +138,6 @@ def _value(data: Any, body: memoryview) -> Any:
         raise ValueError("not an array of numbers")
     count = int(np.prod(shape))
     found = np.frombuffer(body, kind, count, data["start"]) if count else np.empty(0, kind)
-    found = found.reshape(shape).copy()
+    found = found.reshape(shape)
     found.flags.writeable = False
     return found

@@ -234,6 +234,6 @@ if isinstance(report, HeadsReport):
     st.html(html.heading("How this was computed", None))
     st.html(html.strip(heads.how(report), panels.state_of(running=False)))
     st.download_button(
-        "Download JSON", report.to_json(), f"whyboard-heads-{report.digest[:12]}.json", "application/json",
+        "Download JSON", report.to_json, f"whyboard-heads-{report.digest[:12]}.json", "application/json",
         on_click="ignore",
     )  # fmt: skip

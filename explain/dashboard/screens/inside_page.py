@@ -79,5 +79,5 @@ if road is not None:
     st.html(html.heading("How this was computed", None))
     st.html(html.strip(render.how(road), panels.state_of(running=False)))
     st.download_button(
-        "Download JSON", road.to_json(), f"whyboard-road-{road.digest[:12]}.json", "application/json", on_click="ignore"
+        "Download JSON", road.to_json, f"whyboard-road-{road.digest[:12]}.json", "application/json", on_click="ignore"
     )
