@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: run test lint types unit browser chromium screenshots clean
+.PHONY: run test lint types unit browser chromium screenshots bench clean
 
 run: $(VENV)/.run
 	$(BIN)/streamlit run app.py
@@ -29,6 +29,10 @@ browser: $(VENV)/.dev chromium
 
 screenshots: $(VENV)/.dev chromium
 	$(BIN)/python tests/browser/screenshots.py
+
+# Ours beside its peers; DATA is a file of sentences, e.g. SST-2's dev.tsv. Environments of peers are made under build/.
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.benchmarks.peers $(DATA) --save
 
 # A Chromium that is there, else the distribution's, else Playwright's own.
 chromium: $(VENV)/.dev
