@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     max_orders: int = Field(2_000, ge=2, le=10**5, description="most random orders that REST accepts")
     max_jobs: int = Field(8, ge=1, le=1_000, description="unfinished jobs of one API key")
     rate: float = Field(100.0, gt=0, description="requests a second of one API key, over ten seconds")
-    body_seconds: float = Field(30.0, gt=0, description="seconds for a request to arrive in full")
+    body_seconds: float = Field(30.0, gt=0, description="seconds for headers to arrive, and again for a body")
     keep_seconds: float = Field(900.0, gt=0, le=900, description="seconds that a finished job's answer is kept")
     drain_seconds: float = Field(30.0, ge=0, le=600, description="seconds to finish running work before a stop")
 
