@@ -11,6 +11,7 @@ from starlette.routing import Mount
 from explain import dashboard, rest
 from explain.dashboard import frames
 from explain.dashboard.policy import page_policy
+from explain.errors import ExplainError
 from explain.guard import LOCAL, AllowedHosts, Headers
 from explain.service import service
 from explain.settings import settings
@@ -19,7 +20,10 @@ DRAIN = 5.0
 """Seconds that running work has to end once the server is asked to; pages that wait for it are gone by then."""
 
 
-api = rest.create()
+try:
+    api = rest.create()
+except ExplainError as error:  # the folder of EXPLAIN_JOBS, which may be another service's
+    raise SystemExit(str(error)) from None
 
 
 @asynccontextmanager

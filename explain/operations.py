@@ -37,6 +37,7 @@ def serve(
 
     from explain import journal, rest
     from explain.guard import LOCAL
+    from explain.rest import serving
     from explain.service import service
     from explain.settings import settings as found
 
@@ -51,20 +52,7 @@ def serve(
         raise InputError("EXPLAIN_KEYS names a file without keys, so that nobody could ask.", code="no_keys")
     _free(host, port)
     service().warm(limits.model)
-    config = uvicorn.Config(
-        rest.create(limits),
-        host=host,
-        port=port,
-        log_config=journal.config(),
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # whoever asks could claim any address
-        limit_concurrency=1_000,
-        h11_max_incomplete_event_size=65_536,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=int(limits.drain_seconds) + 1,
-        lifespan="on",
-    )
+    config = serving.config(rest.create(limits), limits, host=host, port=port, log_config=journal.config())
     uvicorn.Server(config).run()
     service().stop(limits.drain_seconds)
 

@@ -53,8 +53,11 @@ class Settings(BaseSettings):
     max_budget: int = Field(20_000, ge=1, le=10**7, description="largest budget that REST accepts")
     max_orders: int = Field(2_000, ge=2, le=10**5, description="most random orders that REST accepts")
     max_jobs: int = Field(8, ge=1, le=1_000, description="unfinished jobs of one API key")
+    jobs: Path | None = Field(None, description="folder where jobs are written, with texts; else in memory only")
+    jobs_hours: float = Field(24, gt=0, le=8_784, description="hours that a written job is kept after it ended")
+    max_rows: int = Field(10_000, ge=1, le=100_000, description="texts in one job where jobs are written")
     rate: float = Field(100.0, gt=0, description="requests a second of one API key, over ten seconds")
-    body_seconds: float = Field(30.0, gt=0, description="seconds for a request to arrive in full")
+    body_seconds: float = Field(30.0, gt=0, description="seconds for headers to arrive, and again for a body")
     keep_seconds: float = Field(900.0, gt=0, le=900, description="seconds that a finished job's answer is kept")
     drain_seconds: float = Field(30.0, ge=0, le=600, description="seconds to finish running work before a stop")
 

@@ -1,4 +1,7 @@
-"""What all tests share: quiet libraries, no network, tiny models made once a process, and the faces on top of them."""
+"""What all tests share: quiet libraries, no network, tiny models made once a process, and the faces on top of them.
+
+A run in which any process asks another machine for anything fails (`tests/loopback`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+
+from tests.loopback import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401  pytest calls them
 
 os.environ.setdefault("HF_HUB_OFFLINE", "0")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 
 from explain import rest
 from explain.journal import JsonLines
+from explain.rest import serving
 from explain.service import Service
 from explain.settings import Settings
 from tests.engines import Inline
@@ -44,8 +45,8 @@ def client(app: FastAPI, **headers: str) -> TestClient:
 @contextlib.contextmanager
 def served(folder: Path, engine: Any = None, **more: Any) -> Iterator[str]:
     """The application behind a real server on a free port of this machine; yields its address, and stops it."""
-    config = uvicorn.Config(application(folder, engine, **more), host="127.0.0.1", port=0, log_level="error")
-    server = uvicorn.Server(config)
+    app, limits = application(folder, engine, **more), settings(folder, **more)
+    server = uvicorn.Server(serving.config(app, limits, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -30,6 +30,7 @@ from explain.rest.face import ROUTES, Engine, Face
 from explain.rest.limiter import Limiter
 from explain.rest.metrics import Metrics
 from explain.rest.served import Served
+from explain.rest.shelf import Shelf
 from explain.rest.traffic import Traffic
 from explain.service import service
 from explain.settings import Settings, settings
@@ -43,6 +44,9 @@ def create(limits: Settings | None = None, engine: Callable[[], Engine] = servic
     Args:
         limits: its settings; None for those of this process.
         engine: gives the service that answers; called at the first question.
+
+    Raises:
+        InputError: the folder for jobs cannot be used, or another service uses it.
     """
     limits = limits or settings()
     metrics = Metrics()
@@ -69,9 +73,10 @@ def create(limits: Settings | None = None, engine: Callable[[], Engine] = servic
         served=Served(limits),
         keys=None if limits.keys is None else Keys(limits.keys),
         limiter=Limiter(limits.rate),
-        board=Board(limits.max_jobs, limits.keep_seconds),
+        board=_board(limits),
         metrics=metrics,
     )
+    app.state.face.board.put_back(later.earlier(app.state.face))
     metrics.watch("explain_questions_waiting", "Questions before the models.", lambda: engine().waiting)
     metrics.watch("explain_jobs_open", "Jobs that wait or run.", lambda: app.state.face.board.open())
     for route in sorted(ROUTES, key=lambda r: (":" not in r.path, r.path)):  # the more exact pattern first
@@ -98,6 +103,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await app.state.face.board.stop()
+
+
+def _board(limits: Settings) -> Board:
+    if limits.jobs is None:
+        return Board(limits.max_jobs, limits.keep_seconds)
+    return Board(limits.max_jobs, limits.jobs_hours * 3_600, Shelf(limits.jobs))
 
 
 def _plain(handler: Callable[[Request], Awaitable[Response]]) -> Callable[..., Any]:

@@ -117,7 +117,7 @@ class Work(Strict):
     """Work for later: the body of an explanation, or of a prediction with the task 'predict'."""
 
     task: Literal["explain", "predict"] = "explain"
-    inputs: One | Several
+    inputs: One | Annotated[tuple[str | Pair | tuple[str, str], ...], Field(min_length=1, max_length=100_000)]
     parameters: ExplainParameters = ExplainParameters()
 
 

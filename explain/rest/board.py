@@ -1,7 +1,7 @@
-"""Work for later: jobs that outlive their request, one owner each, in memory only and for a quarter of an hour.
+"""Work for later: jobs that outlive their request, one owner each, kept in memory and for a quarter of an hour.
 
 A job holds one question or several. What each found is kept until the job is forgotten; a job that was cancelled, or
-that the service lost, resumes with the questions that have no answer yet.
+that the service lost, resumes with the questions that have no answer yet. With a shelf, jobs outlive the service too.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from explain import canonical
 from explain.catalog import Progress
-from explain.errors import BusyError, Cancelled, ExplainError, InputError, outcome
+from explain.errors import BusyError, Cancelled, ExplainError, InputError, WorkerError, outcome
 from explain.rest import answers, running
 from explain.rest.served import Named
+from explain.rest.shelf import Kept, Rows, Shelf
 from explain.service import Job, Question
 
 if TYPE_CHECKING:
@@ -31,18 +32,17 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 @dataclass
 class Entry:
-    """One job of one owner. `found` has a canonical answer, or a canonical problem, for every question that is over."""
+    """One job of one owner. `found` has an answer, or a problem, for every question that is over."""
 
     owner: str
     task: str
     model: Named
-    questions: Sequence[Question]
+    questions: Sequence[Question | ExplainError]  # an error: why this input is refused whatever the model
     request_id: str
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     state: State = "queued"
-    found: dict[int, bytes] = field(default_factory=dict)
-    failed: set[int] = field(default_factory=set)
+    found: Rows = field(default_factory=Kept)
     error: dict[str, Any] | None = None
     job: Job | None = None
     runner: asyncio.Task[None] | None = None
@@ -68,20 +68,33 @@ class Entry:
             "error": self.error,
         }
 
-    def whole(self) -> bytes:
-        """Its status and, once it is over, `results` in the order of the inputs (null: no answer)."""
+    def whole(self) -> Iterator[bytes]:
+        """Its status and, once it is over, `results` in the order of the inputs (null: no answer); piece by piece."""
         status = canonical.encode(self.status())
         if self.open:
-            return status
-        results = b",".join(self.found.get(i, b"null") for i in range(len(self.questions)))
-        return status[:-1] + b',"results":[' + results + b"]}"
+            yield status
+            return
+        yield status[:-1] + b',"results":['
+        for i in range(len(self.questions)):
+            yield (b"," if i else b"") + (self.found.get(i) or b"null")
+        yield b"]}"
+
+    def interrupt(self, since: float) -> None:
+        """Take it up as an earlier service left it `since` seconds ago: over, or waiting to be resumed."""
+        self.ended = time.monotonic() - since
+        self.state = "failed"
+        if len(self.found) < len(self.questions):
+            said = "The service ended before this job did. Resume it, or send it again with its Idempotency-Key."
+            self.error = answers.problem(WorkerError(said, code="interrupted"), self.request_id)
+        elif len(self.found.failed) < len(self.questions):
+            self.state = "done"
 
 
 class Board:
     """The jobs of one application. Used from one thread, the event loop's."""
 
-    def __init__(self, most_open: int, keep_seconds: float) -> None:
-        self.most_open, self.keep_seconds = most_open, keep_seconds
+    def __init__(self, most_open: int, keep_seconds: float, shelf: Shelf | None = None) -> None:
+        self.most_open, self.keep_seconds, self.shelf = most_open, keep_seconds, shelf
         self._entries: dict[str, Entry] = {}
         self._sent: dict[tuple[str, str], tuple[str, str]] = {}
 
@@ -101,19 +114,36 @@ class Board:
             raise InputError("There is no such job, or it is no longer kept.", code="job_not_found")
         return found
 
-    def start(self, here: Face, entry: Entry, key: str | None, digest: str) -> tuple[Entry, bool]:
+    def put_back(self, entries: Iterable[tuple[Entry, str | None, str]]) -> None:
+        """Take up jobs of an earlier service, each with its idempotency key and the digest of its body."""
+        for entry, key, digest in entries:
+            self._entries[entry.id] = entry
+            if key is not None:
+                self._sent[entry.owner, key] = (entry.id, digest)
+
+    def start(
+        self, here: Face, entry: Entry, key: str | None, digest: str, asked: Mapping[str, Any]
+    ) -> tuple[Entry, bool]:
         """Begin a job; or, for an idempotency key that was sent before, the job that began then (and False).
+
+        One that an earlier service began goes on. `asked` is what a later service needs to know.
 
         Raises:
             BusyError: the owner has too many open jobs.
-            InputError: the key came before with another body (code key_used_before).
+            InputError: the key came before with another body (code key_used_before), or there is no room to write.
         """
         self._forget()
         if key is not None and (known := self._sent.get((entry.owner, key))) is not None:
             if known[1] != digest:
                 raise InputError("This Idempotency-Key came before with another body.", code="key_used_before")
-            return self._entries[known[0]], False
+            before = self._entries[known[0]]
+            if before.error is not None and before.error["code"] == "interrupted":
+                self.resume(here, before)
+            return before, False
         self._has_room(entry.owner)
+        if self.shelf is not None:
+            about = {name: getattr(entry, name) for name in ("id", "owner", "created", "request_id")}
+            entry.found = self.shelf.begin(entry.id, {**about, "key": key, "digest": digest, **asked})
         self._entries[entry.id] = entry
         if key is not None:
             self._sent[entry.owner, key] = (entry.id, digest)
@@ -143,13 +173,22 @@ class Board:
         for entry in list(self._entries.values()):
             self.cancel(entry)
         await asyncio.gather(*runners, return_exceptions=True)
+        if self.shelf is not None:
+            self.shelf.close()
+
+    def forget(self, entry: Entry) -> None:
+        """End a job, and keep nothing of it."""
+        self.cancel(entry)
+        entry.found.drop()
+        del self._entries[entry.id]
+        self._forget()
 
     async def _run(self, here: Face, entry: Entry) -> None:
         try:
             for i, question in enumerate(entry.questions):
                 if i not in entry.found:
                     await self._answer(here, entry, i, question)
-            _end(entry, "failed" if len(entry.failed) == len(entry.questions) else "done")
+            _end(entry, "failed" if len(entry.found.failed) == len(entry.questions) else "done")
         except ExplainError as error:
             state: State = "cancelled" if isinstance(error, Cancelled) else "failed"
             entry.error = answers.problem(error, entry.request_id)
@@ -159,19 +198,20 @@ class Board:
             entry.error = answers.problem(answers.UNKNOWN, entry.request_id)
             _end(entry, "failed")
 
-    async def _answer(self, here: Face, entry: Entry, i: int, question: Question) -> None:
+    async def _answer(self, here: Face, entry: Entry, i: int, question: Question | ExplainError) -> None:
         """Keep what is found, and what will always be refused; raise what another try may change."""
         try:
+            if isinstance(question, ExplainError):
+                raise question
             entry.job = await running.submit(here, question, entry.model, entry.owner, patient=True, later=True)
             entry.state = "running"
             async for _ in running.over(entry.job):
                 pass
-            entry.found[i] = running.answer(entry.job, entry.model)
+            entry.found.put(i, running.answer(entry.job, entry.model), failed=False)
         except ExplainError as error:
             if outcome(error).status != 422:
                 raise
-            entry.found[i] = canonical.encode(answers.problem(error, entry.request_id))
-            entry.failed.add(i)
+            entry.found.put(i, canonical.encode(answers.problem(error, entry.request_id)), failed=True)
 
     def _has_room(self, owner: str) -> None:
         if sum(e.open for e in self.of(owner)) >= self.most_open:
@@ -189,6 +229,7 @@ class Board:
         for entry in over:
             seen[entry.owner] = seen.get(entry.owner, 0) + 1
             if now - float(entry.ended or 0) > self.keep_seconds or seen[entry.owner] > KEPT:
+                entry.found.drop()
                 del self._entries[entry.id]
         self._sent = {key: value for key, value in self._sent.items() if value[0] in self._entries}
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from explain import canonical
-from explain.errors import InputError
+from explain import canonical, journal
+from explain.errors import ExplainError, InputError
 from explain.rest import answers, asks, bodies, running, stream
 from explain.rest.board import Entry
-from explain.rest.face import face, holder, route
+from explain.rest.face import Face, face, holder, route
 from explain.service import Question
+from explain.settings import Settings
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 JOB = {
@@ -46,20 +47,24 @@ JOB = {
     },
 )
 async def submit(request: Request) -> Response:
-    """Begin a job, and answer at once with its status; its address is in `Location`."""
+    """Begin a job, and answer at once with its status; its address is in `Location`.
+
+    An input that is refused has a problem for its result, and the others go on; a job of which every input is refused
+    is refused itself.
+    """
     here, who = face(request), holder(request)
     raw = await bodies.body(request, here.settings)
     ask = bodies.parsed(asks.Work, raw)
     key = request.headers.get("idempotency-key")
     if key is not None and not _KEY.fullmatch(key):
         raise InputError("An Idempotency-Key has 1 to 255 printable characters.", code="bad_request")
-    model = here.served.find(ask.parameters.model)
-    questions: Sequence[Question] = asks.predictions(ask.inputs, ask.parameters, here.settings)
+    model, layers = here.served.find(ask.parameters.model), 0
     if ask.task == "explain":
         layers = await running.layers(here, model, ask.parameters.attention)
-        questions = asks.explanations(ask.inputs, ask.parameters, here.settings, layers)
+    questions = await asyncio.to_thread(_questions, ask, here.settings, layers)  # there may be many
     entry = Entry(who.name, ask.task, model, questions, answers.request_id(request))
-    entry, fresh = here.board.start(here, entry, key, hashlib.sha256(raw).hexdigest())
+    asked = {"layers": layers, "body": raw.decode()}
+    entry, fresh = here.board.start(here, entry, key, hashlib.sha256(raw).hexdigest(), asked)
     where = f"{request.scope.get('root_path', '')}/v1/jobs/{entry.id}"
     return answers.json(entry.status(), 202 if fresh else 200, {"Location": where})
 
@@ -85,7 +90,15 @@ async def status(request: Request) -> Response:
     entry = _entry(request)
     if stream.wanted(request):
         return StreamingResponse(_followed(entry), media_type=stream.MEDIA)
-    return answers.raw(entry.whole())
+    return _whole(entry)
+
+
+@route("DELETE", "/v1/jobs/{job}", "analyst", tag="Jobs", answers=JOB)
+async def forget(request: Request) -> Response:
+    """End a job, and keep nothing of it: its texts and answers are gone from memory, and from the disk."""
+    entry = _entry(request)
+    face(request).board.forget(entry)
+    return answers.json(entry.status())
 
 
 @route("POST", "/v1/jobs/{job}:cancel", "analyst", tag="Jobs", answers=JOB)
@@ -93,19 +106,60 @@ async def cancel(request: Request) -> Response:
     """End an open job; what it found so far stays. Nothing happens to a job that is over."""
     entry = _entry(request)
     face(request).board.cancel(entry)
-    return answers.raw(entry.whole())
+    return _whole(entry)
 
 
 @route("POST", "/v1/jobs/{job}:resume", "analyst", tag="Jobs", answers=JOB)
 async def resume(request: Request) -> Response:
-    """Go on with the inputs of a cancelled or failed job that have no answer yet."""
+    """Go on with the inputs of a cancelled, failed or interrupted job that have no answer yet."""
     entry = _entry(request)
     face(request).board.resume(face(request), entry)
     return answers.json(entry.status())
 
 
+def earlier(here: Face) -> Iterator[tuple[Entry, str | None, str]]:
+    """Jobs that an earlier service wrote down; one that this service would refuse is left where it lies, and noted."""
+    for asked, rows, since in here.board.shelf.all() if here.board.shelf is not None else ():
+        try:
+            ask = bodies.parsed(asks.Work, asked["body"].encode())
+            model = here.served.find(ask.parameters.model)
+            questions = _questions(ask, here.settings, asked["layers"])
+            entry = Entry(
+                asked["owner"], ask.task, model, questions, asked["request_id"], asked["id"], asked["created"]
+            )
+            entry.found = rows
+            entry.interrupt(since)
+            yield entry, asked["key"], asked["digest"]
+        except (ExplainError, KeyError, TypeError, AttributeError) as error:
+            journal.note("job_refused", job=str(asked.get("id"))[:32], code=getattr(error, "code", "bad_file"))
+
+
+def _questions(ask: asks.Work, limits: Settings, layers: int) -> list[Question | ExplainError]:
+    """A question for every input, or why it is refused; raises the first refusal where nothing else is left."""
+    inputs = ask.inputs if isinstance(ask.inputs, tuple) else (ask.inputs,)
+    most = limits.max_inputs if limits.jobs is None else limits.max_rows
+    if len(inputs) > most:
+        raise InputError(f"Expected at most {most:,} texts in one job, got {len(inputs):,}.", code="too_many")
+    found: list[Question | ExplainError] = []
+    for one in inputs:
+        try:
+            if ask.task == "explain":
+                found += asks.explanations(one, ask.parameters, limits, layers)
+            else:
+                found += asks.predictions(one, ask.parameters, limits)
+        except ExplainError as error:
+            found.append(error)
+    if all(isinstance(one, ExplainError) for one in found):
+        raise found[0]  # type: ignore[misc]
+    return found
+
+
 def _entry(request: Request) -> Entry:
     return face(request).board.find(holder(request).name, request.path_params["job"])
+
+
+def _whole(entry: Entry) -> Response:
+    return StreamingResponse(entry.whole(), media_type="application/json")
 
 
 async def _followed(entry: Entry) -> AsyncIterator[bytes]:
@@ -115,4 +169,6 @@ async def _followed(entry: Entry) -> AsyncIterator[bytes]:
             said = now
             yield now + b"\n"
         await asyncio.sleep(0.05)
-    yield entry.whole() + b"\n"
+    for part in entry.whole():
+        yield part
+    yield b"\n"

@@ -16,8 +16,8 @@ from explain.rest.face import face, route
 from explain.settings import Settings
 
 LIMITS = (
-    "max_body", "max_inputs", "max_characters", "max_budget", "max_orders", "max_jobs", "rate", "body_seconds",
-    "keep_seconds", "token_budget", "queue", "seconds", "job_seconds",
+    "max_body", "max_inputs", "max_characters", "max_budget", "max_orders", "max_jobs", "max_rows",
+    "rate", "body_seconds", "keep_seconds", "jobs_hours", "token_budget", "queue", "seconds", "job_seconds",
 )  # fmt: skip
 """Settings that bound a client; those that name places on this machine are not told."""
 METHODS = {"type": "array", "items": wire.json_schema(MethodInfo)}

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.loopback import search_path
+
 ROOT = Path(__file__).resolve().parents[2]
 METHOD = '''"""Length: a word's score is how long it is.
 
@@ -88,7 +90,7 @@ def python(checkout: Path, *arguments: str, **env: str) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=checkout,
-        env={**os.environ, "PYTHONPATH": str(checkout), **env},
+        env={**os.environ, "PYTHONPATH": search_path(str(checkout)), **env},
         capture_output=True,
         text=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import resource
@@ -136,6 +137,70 @@ def test_a_slow_body_is_given_up(tiny_folder: Path) -> None:
     with rest.served(tiny_folder, body_seconds=0.3) as address:
         port = int(address.rsplit(":", 1)[1])
         assert b" 408 " in refused(port, b"Content-Length: 1000", b'{"inputs"', 1)
+
+
+HEAD = b"POST /v1/explain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"
+NEVER_READ = b"GET /v1/limits HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "byte", "answer"),
+    [
+        (b"", b"", b""),
+        (HEAD, b"X", b""),
+        (HEAD + b"\r\n", b" ", b" 408 "),
+        (NEVER_READ, b" ", b" 200 "),
+    ],
+    ids=["says nothing", "headers", "body", "a body that is not read"],
+)
+def test_a_client_that_dribbles_is_given_up(tiny_folder: Path, begin: bytes, byte: bytes, answer: bytes) -> None:
+    """A byte now and then, which would keep a connection that is only timed while it is silent, is not enough."""
+    with rest.served(tiny_folder, body_seconds=0.5) as address:
+        said, pieces = dribbled(int(address.rsplit(":", 1)[1]), begin, byte)
+        assert pieces < MOST, "it may go on for ever"
+        assert answer in said
+        assert bool(answer) == bool(said)
+        canary = rest.sent(int(address.rsplit(":", 1)[1]), {"inputs": TEXT})
+        assert b" 200 " in canary.recv(100)
+        canary.close()
+
+
+def test_who_keeps_a_connection_is_timed_anew_for_each_request(tiny_folder: Path) -> None:
+    """The time for headers begins again with each answer, and none of it counts while an answer is computed."""
+    with rest.served(tiny_folder, body_seconds=4.0) as address:
+        port = int(address.rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            for _ in range(4):  # together longer than the limit
+                connection.sendall(b"GET /v1/limits HTTP/1.1\r\nHost: localhost\r\n")
+                time.sleep(1.2)
+                connection.sendall(b"\r\n")
+                said = b""
+                while not said.endswith(b"}"):
+                    said += (part := connection.recv(65536))
+                    assert part, "it was given up"
+                assert b" 200 " in said
+
+
+MOST = 400
+"""Bytes that are sent one by one before a server is said to wait for ever."""
+
+
+def dribbled(port: int, begin: bytes, byte: bytes) -> tuple[bytes, int]:
+    """What a server says to a client that sends `begin` and then a byte now and then, and after how many it closes."""
+    said = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=0.05) as connection:
+        try:
+            connection.sendall(begin)
+            for pieces in range(MOST):
+                with contextlib.suppress(TimeoutError):
+                    part = connection.recv(65536)
+                    if not part:
+                        return said, pieces
+                    said += part
+                connection.sendall(byte)
+        except OSError:
+            return said, pieces
+    return said, MOST
 
 
 def test_ten_thousand_headers(tiny_folder: Path) -> None:

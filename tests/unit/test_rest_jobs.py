@@ -79,16 +79,18 @@ def submitted(web: TestClient, texts: Any = TEXT, **headers: str) -> dict[str, A
 
 
 def test_a_job_ends_with_what_python_finds(web: TestClient, tiny: Model) -> None:
-    answer = web.post("/v1/jobs", json={"inputs": ["a film", "", TEXT], "parameters": {"checks": []}})
-    assert answer.status_code == 422, "what is known to be refused is refused at once"
-    answer = web.post("/v1/jobs", json={"inputs": ["a film", "\u200b", TEXT], "parameters": {"checks": []}})
+    for hopeless in ({"inputs": ["", ""]}, {"inputs": ["a film", TEXT], "parameters": {"methods": ["none"]}}):
+        answer = web.post("/v1/jobs", json=hopeless)
+        assert answer.status_code == 422, "where nothing could be answered, nothing begins"
+    answer = web.post("/v1/jobs", json={"inputs": ["a film", "\u200b", TEXT, ""], "parameters": {"checks": []}})
     assert answer.headers["location"] == f"/v1/jobs/{answer.json()['id']}"
     found = over(web, answer.json()["id"])
-    assert (found["state"], found["answered"], found["progress"]) == ("done", 3, None)
-    first, second, third = found["results"]
+    assert (found["state"], found["answered"], found["progress"]) == ("done", 4, None)
+    first, second, third, fourth = found["results"]
     assert explain.read(json.dumps(third)).attributions == tiny.explain(TEXT, checks=()).attributions
     assert first["tokens"]["texts"] == ["a film"]
     assert second["code"] == "no_content_tokens", "one bad text does not take the others with it"
+    assert fourth["code"] == web.post("/v1/explain", json={"inputs": ""}).json()["code"]
     assert [j["id"] for j in web.get("/v1/jobs").json()["jobs"]] == [found["id"]]
 
 
@@ -174,6 +176,15 @@ def test_a_job_is_followed(waiting: TestClient, held: Held) -> None:
     assert lines[0]["state"] == "running"
     assert lines[-1]["state"] == "done"
     assert len(lines[-1]["results"]) == 1
+
+
+def test_a_job_can_be_forgotten(waiting: TestClient, held: Held) -> None:
+    job = submitted(waiting, **{"Idempotency-Key": "one"})["id"]
+    over(waiting, job, "running")
+    assert waiting.delete(f"/v1/jobs/{job}").json()["state"] == "cancelled"
+    assert held.jobs[0].stop.is_set()
+    assert waiting.get(f"/v1/jobs/{job}").json()["code"] == "job_not_found"
+    assert submitted(waiting, **{"Idempotency-Key": "one"})["id"] != job
 
 
 def test_answers_are_not_kept_for_ever(tiny_folder: Path) -> None:

@@ -5,7 +5,7 @@
 The model is Fixture T, a random BERT of 4 layers and 256 dimensions. The worker has one core and who asks another,
 where there are two (`--loose`: wherever the system puts them). All targets are ratios to S (seconds of one explanation
 alone) and X (explanations a second, two clients), both measured first in the same run. `--nightly` repeats everything
-three times and shows the worst.
+three times and shows the worst. Beside it stand `pages` (L7, L9), `browsers` (L8) and `batch` (L16).
 """
 
 from __future__ import annotations
