@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -156,7 +155,8 @@ class Store:
         """Destroy a record's key and files, and those of what was said about it; the chain stays whole.
 
         Raises:
-            AuditError: there is no such record, it is erased already, or a legal hold is on it.
+            AuditError: there is no such record, it is erased already, or a legal hold is on it; with the code
+                `not_overwritten` it is erased, but not yet as `sweep` leaves it.
         """
         found = self.read(record)
         if found.header.kind not in FILED:
@@ -259,21 +259,18 @@ class Store:
             self.__dict__["signers"] = (new,)
 
     def sweep(self) -> None:
-        """Remove files of erased records and of filings that never ended, and overwrite what the database freed."""
+        """Remove files of erased records and of filings that never ended, and overwrite what the database freed.
+
+        Raises:
+            AuditError: with the code `not_overwritten`, a reader kept the database from being overwritten.
+        """
         with database.writing(self.engine) as connection:  # nobody files meanwhile
             living = set(connection.execute(sa.select(entries.c.id).where(~entries.c.erased)).scalars())
             for folder in (self.home / "files").glob("*/*"):
                 if folder.name not in living:
                     shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(self.home / "temp", ignore_errors=True)
-        if self.engine.dialect.name == "sqlite":
-            raw = self.engine.raw_connection()
-            try:
-                for command in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
-                    with suppress(Exception):  # a reader is in the way: the next sweep does it
-                        raw.cursor().execute(command)
-            finally:
-                raw.close()
+        database.overwrite(self.engine)
 
 
 def _marked(explanation: Explanation, text: int, start: int, end: int, kind: str) -> bool:
