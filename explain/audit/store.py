@@ -19,7 +19,7 @@ from explain.audit.chain import HEAD, New, append
 from explain.audit.database import entries, envelopes, keys
 from explain.audit.entry import NOTE, RECORD, Draft, Entry, erased, state_of
 from explain.audit.keys import Keys
-from explain.audit.records import FILED, Content, Decision, Kind, Masking, Purpose, Who
+from explain.audit.records import FILED, Beside, Content, Decision, Kind, Masking, Purpose, Who
 from explain.catalog import Request
 from explain.errors import AuditError, InputError
 from explain.records import Explanation
@@ -92,16 +92,19 @@ class Store:
         decision: Decision | None = None,
         note: str | None = None,
         masking: Masking | None = None,
+        beside: Beside | None = None,
         kind: Kind = "explanation",
         pictures: Callable[[Draft], Mapping[str, bytes]] | None = None,
     ) -> Entry:
         """File an explanation; what comes back is on the disk.
 
-        `pictures` draws further files (name → bytes) once the record's id and commitment are known.
+        `pictures` draws further files (name → bytes) once the record's id and commitment are known. `beside` is
+        another answer about the same text, filed in the same record.
 
         Raises:
             AuditError: it could not be written; nothing was changed.
-            InputError: a name or note is too long, or the retention class does not exist.
+            InputError: a name or note is too long, the retention class does not exist, or masking or `beside` are about
+                another text.
         """
         who, purpose = named(who or Who()), named(purpose or Purpose())
         if kind not in FILED:
@@ -116,13 +119,15 @@ class Store:
             decision=None if decision is None else named(decision),
             note=bounded("note", note, 10_000),
             masking=masking,
+            beside=beside,
         )
         data = canonical.encode(content)
         contents = {RECORD: data}
         if pictures is not None:
             commitment = sealing.commitment(sealing.commitment_key(key), data)
             contents |= pictures(Draft(content, who, purpose, commitment, self.fingerprint))
-        return append(self, New(kind, who, purpose, contents, explanation, id=record, key=key))
+        detail = {} if beside is None else {"beside": beside.answer.schema}
+        return append(self, New(kind, who, purpose, contents, explanation, detail=detail, id=record, key=key))
 
     def add(
         self,
