@@ -144,9 +144,8 @@ class Verifier:
             return
         key = self._key(row, header, where)
         for f in header.files:
-            path = self.store.place(header.id) / f.name
             try:
-                sealed = path.read_bytes()
+                sealed = (self.store.place(header.id) / f.name).read_bytes()
             except OSError:
                 self.fault("V1", f"{where}, {f.name}", "the file is missing")
                 continue
@@ -196,8 +195,9 @@ class Verifier:
             self.events[header.about].append(header.id)
         elif header.about is not None:
             self.fault("V2", where, "it is about a record that is not there")
-        expected = columns(header, row.data or b"", state_of(row.listed), None)
-        for name in expected.keys() - {"label", *vars(state_of(row.listed))}:
+        now = state_of(row.listed)
+        expected = columns(header, row.data or b"", now, None)
+        for name in expected.keys() - {"label", *vars(now)}:
             if expected[name] != row.listed[name]:
                 self.fault("V1", f"{where}, list, {name}", "the list says something else than the record")
         if row.listed["label"] is not None and header.kind not in FILED:
