@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,14 @@ class Record:
     """Base of all records: arrays become read-only copies, lists become tuples, equality is by digest."""
 
     def __post_init__(self) -> None:
-        for f in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, f.name)
+        for name in _names(type(self)):
+            value = getattr(self, name)
             if isinstance(value, np.ndarray) and value.flags.writeable:
                 value = value.copy()
                 value.flags.writeable = False
-                object.__setattr__(self, f.name, value)
+                object.__setattr__(self, name, value)
             elif isinstance(value, list):
-                object.__setattr__(self, f.name, tuple(value))
+                object.__setattr__(self, name, tuple(value))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Unpickling and copying make writeable arrays; a record's are not."""
@@ -45,3 +45,9 @@ class Record:
 
     def __hash__(self) -> int:
         return hash(canonical.encode(self))
+
+
+@cache
+def _names(record: type) -> tuple[str, ...]:
+    """The fields of a kind of record, looked up once: verifying a store makes thousands of each."""
+    return tuple(f.name for f in dataclasses.fields(record))

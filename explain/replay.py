@@ -8,18 +8,20 @@ difference is held against a tolerance for the dtype.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from explain.audit import building
-from explain.audit.records import Content, Environment, Header
+from explain.audit.records import Beside, Content, Environment, Header
 from explain.catalog import Request
 from explain.engine import Model
 from explain.errors import AuditError
+from explain.heads import HeadsReport, HeadsRequest
 from explain.record import Record
 from explain.records import Attribution, Explanation
+from explain.road import Road
 from explain.work import Work
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 5e-2, "float16": 1e-2}
@@ -79,7 +81,7 @@ def replay(model: Model, header: Header, content: Content, *, decide: bool = Fal
     paths = {} if decide else {a.method: a.path for a in then.attributions if a.path is not None}
     now = Work(model, [request], paths=paths).run()[0]
     changed = tuple(_changes(header.environment, building.environment(now)))
-    parts = tuple(_parts(then, now))
+    parts = (*_parts(then, now), *(_beside(model, content.beside) if content.beside is not None else ()))
     alike = not changed and header.kind != "batch item"
     tolerance = 0.0 if alike else _tolerance(then, now)
     worst, bitwise = max(p.difference for p in parts), all(p.bitwise for p in parts)
@@ -166,6 +168,35 @@ def _parts(then: Explanation, now: Explanation) -> Iterator[Part]:
             yield Part(f"{a.method}: refined elsewhere", _part("", a.scores, b.scores).difference, False)
     if then.effects is not None and now.effects is not None and then.effects.without.shape == now.effects.without.shape:
         yield _part("measured without each word", then.effects.without, now.effects.without)
+
+
+def _beside(model: Model, beside: Beside) -> Iterator[Part]:
+    """The numbers of what was filed with the explanation, each group that both have."""
+    asked = beside.question
+    now = model.look(asked) if isinstance(asked, HeadsRequest) else model.walk(asked)
+    assert isinstance(now, (HeadsReport, Road))
+    there, here = (dict(_numbers(x)) for x in (beside.answer, now))
+    kind = "heads" if isinstance(asked, HeadsRequest) else "road"
+    for name in sorted(there.keys() | here.keys()):
+        if name in there and name in here and there[name].shape == here[name].shape:
+            yield _part(f"{kind}: {name}", there[name], here[name])
+        else:
+            yield Part(f"{kind}: {name} is not there, or of another shape", 1.0, False)
+
+
+def _numbers(found: Any, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """Name and value of every array of numbers in a record, but for what it read and which model it was."""
+    if isinstance(found, np.ndarray):
+        if found.dtype.kind == "f":
+            yield prefix, found
+    elif isinstance(found, (Mapping, tuple)):
+        items = found.items() if isinstance(found, Mapping) else enumerate(found)
+        for key, value in items:
+            yield from _numbers(value, f"{prefix} {key}".strip())
+    elif isinstance(found, Record):
+        for f in fields(found):  # type: ignore[arg-type]
+            if f.name not in ("model", "tokens", "provenance", "target"):
+                yield from _numbers(getattr(found, f.name), f"{prefix} {f.name}".strip())
 
 
 def _part(name: str, then: np.ndarray, now: np.ndarray) -> Part:

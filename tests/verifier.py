@@ -71,6 +71,15 @@ def unzip(data: bytes) -> dict[str, bytes]:
     return parts
 
 
+def second_answer(content: bytes) -> object:
+    """Schema of what is filed beside an explanation; None where nothing is."""
+    try:
+        beside = json.loads(content).get("beside")
+        return None if beside is None else beside["answer"]["schema"]
+    except Exception:
+        return "no record"
+
+
 class Verifier:
     def __init__(self, parts: dict[str, bytes], believed: set[str] | None) -> None:
         self.parts = parts
@@ -191,6 +200,8 @@ class Verifier:
                     self.v1.append(f"{name}: size")
                 elif hmac.new(opening, content, hashlib.sha256).hexdigest() != f["commitment"]:
                     self.v1.append(f"{name}: commitment")
+                elif f["name"] == "record.json" and second_answer(content) != header["detail"].get("beside"):
+                    self.v1.append(f"{name}: its second answer is not the one of the header")
         for name in self.parts:
             if name.startswith("files/") and name not in expected:
                 self.v1.append(f"{name}: belongs to no record")

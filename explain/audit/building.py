@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from explain import bundled
-from explain.audit.records import Content, Decision, Environment, Masking
+from explain.audit.records import Beside, Content, Decision, Environment, Masking
 from explain.catalog import Request
-from explain.errors import ModelError
+from explain.errors import InputError, ModelError
 from explain.model.sources import Source, find
 from explain.records import Explanation, ModelInfo, Prediction
 
@@ -52,6 +52,7 @@ _WHY = {
     "decision.time": "not supplied",
     "note": "no note was written",
     "masking": "the text was not de-identified",
+    "beside": "no other answer about the text was filed with it",
     "unknown": "the model's id of unknown tokens is not part of an explanation",
 }
 
@@ -64,9 +65,12 @@ def content(
     decision: Decision | None = None,
     note: str | None = None,
     masking: Masking | None = None,
+    beside: Beside | None = None,
 ) -> Content:
-    """The half that can be erased."""
+    """The half that can be erased; raises InputError where `beside` is about another text or model."""
     tokens = explanation.tokens
+    if beside is not None and not _same(explanation, beside):
+        raise InputError("What is filed beside an explanation must be about its text, by its model.", code="bad_beside")
     texts = tokens.texts
     kept = [len(t) for t in texts]
     if tokens.truncated_at is not None:
@@ -87,6 +91,7 @@ def content(
         flags=tuple(dict.fromkeys(n.code for n in explanation.warnings)),
         why_target="what the model decided" if own else "asked for by name",
         limits=LIMITS,
+        beside=beside,
     )
     return dataclasses.replace(draft, absent=reasons(draft))
 
@@ -130,12 +135,12 @@ def reasons(record: Any) -> dict[str, str]:
 
 
 def nothing(record: Any, prefix: str = "") -> Iterator[str]:
-    """Dotted paths of the fields that are None; explanations and requests are not looked into."""
+    """Dotted paths of the fields that are None; explanations, other answers and requests are not looked into."""
     for f in dataclasses.fields(record):
         value = getattr(record, f.name)
         if value is None:
             yield f"{prefix}{f.name}"
-        elif dataclasses.is_dataclass(value) and not isinstance(value, (Explanation, Request, ModelInfo, type)):
+        elif dataclasses.is_dataclass(value) and not isinstance(value, (Explanation, Request, ModelInfo, Beside, type)):
             yield from nothing(value, f"{prefix}{f.name}.")
 
 
@@ -185,6 +190,12 @@ def processor() -> str:
     except OSError:
         name = ""
     return f"{name or platform.processor() or platform.machine()} ({os.cpu_count()} threads)"
+
+
+def _same(explanation: Explanation, beside: Beside) -> bool:
+    mine, theirs = explanation, beside.answer
+    texts = mine.tokens.texts == theirs.tokens.texts == beside.question.about.texts
+    return texts and mine.model.weights_sha256 == theirs.model.weights_sha256
 
 
 def _score(prediction: Prediction, label: str | None) -> float:

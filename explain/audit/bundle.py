@@ -27,7 +27,7 @@ from explain.audit.keys import as_key, fingerprint, read_public
 from explain.audit.records import FILED, Header
 from explain.audit.store import Store
 from explain.audit.verdict import WORDS, Fault, Verdict
-from explain.audit.walk import label_in, names_its_files
+from explain.audit.walk import names_its_files, said_in
 from explain.errors import AuditError
 
 LARGEST = 512 * 2**20
@@ -197,8 +197,10 @@ def _content(header: Header, parts: Mapping[str, bytes], openings: Mapping[str, 
         plain = parts[name]
         if len(plain) != f.size or sealing.commitment(openings[header.id], plain) != f.commitment:
             faults.append(Fault("V1", name, "the file is not the one that was committed to"))
-        elif f.name == RECORD and label_in(plain) is None:
-            faults.append(Fault("V1", name, "the file is no record"))
+        elif f.name == RECORD:
+            label, beside = said_in(plain)
+            if label is None or beside != header.detail.get("beside"):
+                faults.append(Fault("V1", name, "the file is no record, or another one than its envelope says"))
     if not ids.valid(header.id):
         faults.append(Fault("V1", header.id[:40], "not the id of a record"))
     return faults

@@ -6,6 +6,7 @@ two processes never give one number twice. Elsewhere the row of the store is loc
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from explain.errors import AuditError
 
+PATIENCE = 10_000
+"""Milliseconds that an erasure waits for readers before it says that freed pages are not overwritten."""
 tables = sa.MetaData()
 store = sa.Table(
     "store",
@@ -89,6 +92,34 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         if engine.dialect.name != "sqlite":
             connection.execute(sa.update(store).where(store.c.name == "id").values(value=store.c.value))
         yield connection
+
+
+def overwrite(engine: sa.Engine) -> None:
+    """Leave nothing in SQLite's free pages or its write-ahead log; another database does that in its own way.
+
+    Raises:
+        AuditError: with the code `not_overwritten`, somebody went on reading for as long as `PATIENCE`.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={PATIENCE}")
+        cursor.execute("VACUUM")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        busy = any(row[0] for row in cursor.fetchall())  # it says so in a row, and raises nothing
+        cursor.close()
+    except sqlite3.Error:
+        busy = True
+    finally:
+        raw.invalidate()  # the next one waits as long as any other
+    if busy:
+        raise AuditError(
+            "It is erased, but its key may still be in freed pages of the database, which somebody is reading or which "
+            "has no room. Run `explain evidence expire` to overwrite them.",
+            code="not_overwritten",
+        )
 
 
 @contextmanager

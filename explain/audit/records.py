@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from explain.catalog import Request
+from explain.heads import HeadsReport, HeadsRequest
 from explain.record import Record
 from explain.records import Explanation, ModelInfo
+from explain.road import Road, RoadRequest
 
 SCHEMA = "whyboard-evidence/1"
 PREDICATE = "urn:whyboard:evidence:1"
@@ -74,6 +76,16 @@ class Masking(Record):
 
 
 @dataclass(frozen=True, eq=False)
+class Beside(Record):
+    """What else was asked about the text of an explanation, and the answer: how every head looks at it (`HeadsReport`),
+    or one token's road through the model. It does not say why the model decided, so it is filed with what does.
+    """
+
+    question: HeadsRequest | RoadRequest
+    answer: HeadsReport | Road
+
+
+@dataclass(frozen=True, eq=False)
 class FileEntry(Record):
     """A file of a record: `size` in bytes and `commitment`, the HMAC-SHA256 under the record's own key, are of the
     content; `sha256` is of the encrypted bytes that are stored.
@@ -114,7 +126,7 @@ class Header(Record):
     `sequence` counts from 1 in the `store`; `previous` is the SHA-256 of the previous envelope's bytes (64 zeros for
     the first). `about` is the id of the record that a note, review, erasure or picture belongs to. `recorded` is UTC;
     `began` and `seconds` are those of the computation. `model_files` are (name, SHA-256) of every file at hand.
-    `methods` are (method, library version) pairs. `detail` holds what an event says, such as a verdict.
+    `detail` holds what an event says, such as a verdict, and for a filed record the schema of what stands `beside`.
     """
 
     id: str
@@ -147,7 +159,8 @@ class Content(Record):
 
     `asked` is the request as a face made it. `matches` says in words how the decision in production compares.
     `characters` are the lengths of the texts, `unknown` the share of tokens that the model does not know, `flags`
-    the codes of what is unusual about the text. `limits` say what the explanation does not show.
+    the codes of what is unusual about the text. `limits` say what the explanation does not show. `beside` is another
+    answer about the same text by the same model.
     """
 
     id: str
@@ -163,5 +176,6 @@ class Content(Record):
     flags: tuple[str, ...]
     why_target: str
     limits: tuple[str, ...]
+    beside: Beside | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
     schema: str = SCHEMA

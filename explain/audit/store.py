@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,7 @@ from explain.audit.chain import HEAD, New, append
 from explain.audit.database import entries, envelopes, keys
 from explain.audit.entry import NOTE, RECORD, Draft, Entry, erased, state_of
 from explain.audit.keys import Keys
-from explain.audit.records import FILED, Content, Decision, Kind, Masking, Purpose, Who
+from explain.audit.records import FILED, Beside, Content, Decision, Kind, Masking, Purpose, Who
 from explain.catalog import Request
 from explain.errors import AuditError, InputError
 from explain.records import Explanation
@@ -93,16 +92,19 @@ class Store:
         decision: Decision | None = None,
         note: str | None = None,
         masking: Masking | None = None,
+        beside: Beside | None = None,
         kind: Kind = "explanation",
         pictures: Callable[[Draft], Mapping[str, bytes]] | None = None,
     ) -> Entry:
         """File an explanation; what comes back is on the disk.
 
-        `pictures` draws further files (name → bytes) once the record's id and commitment are known.
+        `pictures` draws further files (name → bytes) once the record's id and commitment are known. `beside` is
+        another answer about the same text, filed in the same record.
 
         Raises:
             AuditError: it could not be written; nothing was changed.
-            InputError: a name or note is too long, or the retention class does not exist.
+            InputError: a name or note is too long, the retention class does not exist, or masking or `beside` are about
+                another text.
         """
         who, purpose = named(who or Who()), named(purpose or Purpose())
         if kind not in FILED:
@@ -117,13 +119,15 @@ class Store:
             decision=None if decision is None else named(decision),
             note=bounded("note", note, 10_000),
             masking=masking,
+            beside=beside,
         )
         data = canonical.encode(content)
         contents = {RECORD: data}
         if pictures is not None:
             commitment = sealing.commitment(sealing.commitment_key(key), data)
             contents |= pictures(Draft(content, who, purpose, commitment, self.fingerprint))
-        return append(self, New(kind, who, purpose, contents, explanation, id=record, key=key))
+        detail = {} if beside is None else {"beside": beside.answer.schema}
+        return append(self, New(kind, who, purpose, contents, explanation, detail=detail, id=record, key=key))
 
     def add(
         self,
@@ -156,7 +160,8 @@ class Store:
         """Destroy a record's key and files, and those of what was said about it; the chain stays whole.
 
         Raises:
-            AuditError: there is no such record, it is erased already, or a legal hold is on it.
+            AuditError: there is no such record, it is erased already, or a legal hold is on it; with the code
+                `not_overwritten` it is erased, but not yet as `sweep` leaves it.
         """
         found = self.read(record)
         if found.header.kind not in FILED:
@@ -235,7 +240,7 @@ class Store:
 
     def place(self, record: str) -> Path:
         """The folder of a record's files."""
-        return self.home / "files" / record[-2:] / record
+        return self.home.joinpath("files", record[-2:], record)
 
     def checkpoint(self) -> Path | None:
         """Write a checkpoint of the chain as it is; None for an empty store."""
@@ -259,21 +264,18 @@ class Store:
             self.__dict__["signers"] = (new,)
 
     def sweep(self) -> None:
-        """Remove files of erased records and of filings that never ended, and overwrite what the database freed."""
+        """Remove files of erased records and of filings that never ended, and overwrite what the database freed.
+
+        Raises:
+            AuditError: with the code `not_overwritten`, a reader kept the database from being overwritten.
+        """
         with database.writing(self.engine) as connection:  # nobody files meanwhile
             living = set(connection.execute(sa.select(entries.c.id).where(~entries.c.erased)).scalars())
             for folder in (self.home / "files").glob("*/*"):
                 if folder.name not in living:
                     shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(self.home / "temp", ignore_errors=True)
-        if self.engine.dialect.name == "sqlite":
-            raw = self.engine.raw_connection()
-            try:
-                for command in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
-                    with suppress(Exception):  # a reader is in the way: the next sweep does it
-                        raw.cursor().execute(command)
-            finally:
-                raw.close()
+        database.overwrite(self.engine)
 
 
 def _marked(explanation: Explanation, text: int, start: int, end: int, kind: str) -> bool:

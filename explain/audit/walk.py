@@ -144,9 +144,8 @@ class Verifier:
             return
         key = self._key(row, header, where)
         for f in header.files:
-            path = self.store.place(header.id) / f.name
             try:
-                sealed = path.read_bytes()
+                sealed = (self.store.place(header.id) / f.name).read_bytes()
             except OSError:
                 self.fault("V1", f"{where}, {f.name}", "the file is missing")
                 continue
@@ -175,8 +174,13 @@ class Verifier:
             return
         if sealing.commitment(sealing.commitment_key(key), plain) != listed.commitment or len(plain) != listed.size:
             self.fault("V1", f"{where}, {name}", "the content is not the one that was committed to")
-        if name == RECORD and label_in(plain) != row.listed["label"]:
+        if name != RECORD:
+            return
+        label, beside = said_in(plain)
+        if label != row.listed["label"]:
             self.fault("V1", f"{where}, list, label", "the list says something else than the record")
+        if beside != header.detail.get("beside"):
+            self.fault("V1", f"{where}, {name}", "the envelope names another second answer than the record holds")
 
     def _happened(self, row: _Row, header: Header, where: str) -> None:
         """Follow what the chain says about each record, for the list to be compared with at the end."""
@@ -191,8 +195,9 @@ class Verifier:
             self.events[header.about].append(header.id)
         elif header.about is not None:
             self.fault("V2", where, "it is about a record that is not there")
-        expected = columns(header, row.data or b"", state_of(row.listed), None)
-        for name in expected.keys() - {"label", *vars(state_of(row.listed))}:
+        now = state_of(row.listed)
+        expected = columns(header, row.data or b"", now, None)
+        for name in expected.keys() - {"label", *vars(now)}:
             if expected[name] != row.listed[name]:
                 self.fault("V1", f"{where}, list, {name}", "the list says something else than the record")
         if row.listed["label"] is not None and header.kind not in FILED:
@@ -261,12 +266,16 @@ def names_its_files(header: Header, subject: Mapping[str, str], known: Mapping[s
     return named == dict(subject)
 
 
-def label_in(plain: bytes) -> str | None:
-    """The decision's label in a record's content, read without building the record."""
+def said_in(plain: bytes) -> tuple[str | None, str | None]:
+    """The decision's label in a record's content, and the schema of what is filed beside it, without building the
+    record; the label is None where it is no record.
+    """
     try:
-        said = json.loads(plain)["explanation"]["prediction"]
+        found = json.loads(plain)
+        said, beside = found["explanation"]["prediction"], found.get("beside")
+        schema = None if beside is None else str(beside["answer"]["schema"])
         if said["activation"] == "none":
-            return f"{said['logits'][0]:.4g}"[:200]
-        return (", ".join(said["labels"][i] for i in said["decision"]) or "none")[:200]
+            return f"{said['logits'][0]:.4g}"[:200], schema
+        return (", ".join(said["labels"][i] for i in said["decision"]) or "none")[:200], schema
     except (ValueError, KeyError, TypeError, IndexError):
-        return None
+        return None, None

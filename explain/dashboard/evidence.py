@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import streamlit as st
 
 from explain import filing
 from explain.audit.entry import Entry
-from explain.audit.records import Decision, Purpose, Who
+from explain.audit.records import Beside, Decision, Purpose, Who
 from explain.audit.retention import CLASSES
 from explain.audit.store import Store
 from explain.catalog import Request
 from explain.dashboard import privacy
 from explain.errors import ExplainError
+from explain.record import Record
 from explain.records import Explanation
 from explain.render import html
 
@@ -33,15 +35,15 @@ def who() -> Who:
     return Who(st.session_state.get("actor") or None, client="dashboard")
 
 
-def filed(explanation: Explanation) -> Entry | None:
-    """The record of this explanation, if this session filed it."""
+def filed(answer: Record) -> Entry | None:
+    """The record of this answer, if this session filed it."""
     known: dict[str, Entry] = st.session_state.setdefault("filed", {})
-    return known.get(explanation.digest) if known else None  # the digest walks over everything, at each look at a job
+    return known.get(answer.digest) if known else None  # the digest walks over everything, at each look at a job
 
 
-def state_of(explanation: Explanation) -> str | None:
-    """What a filed explanation may claim to be; None if it was not filed."""
-    entry = filed(explanation)
+def state_of(answer: Record) -> str | None:
+    """What a filed answer may claim to be; None if it was not filed."""
+    entry = filed(answer)
     if entry is None:
         return None
     key = store().fingerprint if entry.header.signed else None
@@ -53,45 +55,68 @@ def state_of(explanation: Explanation) -> str | None:
 
 def save(explanation: Explanation, request: Request | None, *, running: bool) -> None:
     """File what is on the screen, as soon as its checks are finished."""
-    entry = filed(explanation)
-    if entry is not None:
-        st.html(html.strip([("Record", entry.header.id)], str(state_of(explanation))))
-        st.page_link(PAGE, label="Open the page Evidence")
+    if _known(explanation):
         return
     with st.expander("Save as evidence"):
         if running:
             st.caption("The checks are not finished; what is filed is whole.")
             return
-        with st.form("file", border=False):
-            one, two = st.columns(2)
-            case = one.text_input(
-                "Case", key="case", max_chars=200, help="The decision that this explanation is about."
+        _form(explanation, request, None)
+
+
+def save_beside(beside: Beside, explained: Callable[[], Explanation | None]) -> None:
+    """File an answer that does not say why, together with the explanation of the same text, made when it is needed."""
+    if _known(beside.answer):
+        return
+    box = st.expander("Save as evidence", key="save", on_change="rerun")
+    if not box.open:
+        return
+    with box:
+        st.caption("It is filed with the explanation of the same text, which says which words count.")
+        explanation = explained()
+        if explanation is not None:
+            _form(explanation, beside.question.about, beside)
+
+
+def _known(answer: Record) -> bool:
+    """Say under which number an answer was filed; False if it was not."""
+    entry = filed(answer)
+    if entry is None:
+        return False
+    st.html(html.strip([("Record", entry.header.id)], str(state_of(answer))))
+    st.page_link(PAGE, label="Open the page Evidence")
+    return True
+
+
+def _form(explanation: Explanation, request: Request | None, beside: Beside | None) -> None:
+    """What a person says about the decision; files when they press the button."""
+    with st.form("file", border=False):
+        one, two = st.columns(2)
+        case = one.text_input("Case", key="case", max_chars=200, help="The decision that this explanation is about.")
+        use = two.text_input("Intended use", key="use", max_chars=200)
+        one.text_input("Your name or pseudonym", key="actor", max_chars=200)
+        retention = two.selectbox("Keep the text", list(RETENTION), 1, format_func=RETENTION.__getitem__)
+        label = one.selectbox("Decision in production", ["not supplied", *explanation.prediction.labels])
+        score = two.number_input("Its score", value=None, format="%.4f", help="Probability, or value of a regression.")
+        note = st.text_area("Note", max_chars=10_000, height=80)
+        pressed = st.form_submit_button("File", type="primary")
+    if pressed:
+        decided = Decision(None if label == "not supplied" else label, score)
+        given = decided.label is not None or score is not None
+        try:
+            entry = store().file(
+                explanation,
+                who=who(),
+                purpose=Purpose(case or None, use or None, retention=retention),
+                asked=request,
+                decision=decided if given else None,
+                note=note,
+                masking=privacy.masking_of(explanation.tokens.texts),
+                beside=beside,
+                pictures=filing.pictures,
             )
-            use = two.text_input("Intended use", key="use", max_chars=200)
-            one.text_input("Your name or pseudonym", key="actor", max_chars=200)
-            retention = two.selectbox("Keep the text", list(RETENTION), 1, format_func=RETENTION.__getitem__)
-            label = one.selectbox("Decision in production", ["not supplied", *explanation.prediction.labels])
-            score = two.number_input(
-                "Its score", value=None, format="%.4f", help="Probability, or value of a regression."
-            )
-            note = st.text_area("Note", max_chars=10_000, height=80)
-            pressed = st.form_submit_button("File", type="primary")
-        if pressed:
-            decided = Decision(None if label == "not supplied" else label, score)
-            given = decided.label is not None or score is not None
-            try:
-                entry = store().file(
-                    explanation,
-                    who=who(),
-                    purpose=Purpose(case or None, use or None, retention=retention),
-                    asked=request,
-                    decision=decided if given else None,
-                    note=note,
-                    masking=privacy.masking_of(explanation.tokens.texts),
-                    pictures=filing.pictures,
-                )
-            except ExplainError as error:
-                st.error(html.markdown(str(error)))
-                return
-            st.session_state.filed[explanation.digest] = entry
-            st.rerun()
+        except ExplainError as error:
+            st.error(html.markdown(str(error)))
+            return
+        st.session_state.filed[(beside.answer if beside is not None else explanation).digest] = entry
+        st.rerun()

@@ -191,6 +191,12 @@ def answered(question: Question, model: str, note: str) -> Seen | Explanation | 
     return found
 
 
+def explained(about: Request, model: str) -> Explanation | None:
+    """The explanation of a text, for what is to be filed beside it; its error or a wait stand in its place."""
+    found = answered(about, model, "Explaining the same text…")
+    return found if isinstance(found, Explanation) else None
+
+
 def problem(error: errors.ExplainError, model: str = "", method: str = "") -> None:
     """The sentence of an error, where the answer would have been; a gated `method` may be shown all the same."""
     if isinstance(error, errors.Cancelled):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from explain import canonical
 from explain.records import Check, Explanation, Notice, Status
 from explain.render import palette
 from explain.render.pieces import visible
@@ -18,6 +19,11 @@ CLASSES = 8
 def text(value: str) -> str:
     """Any text, shown literally: HTML is escaped and characters that act unseen become codes."""
     return escape(visible(value), quote=True)
+
+
+def data(value: float, shown: str) -> str:
+    """A number as people read it, with the exact one beside it for programs."""
+    return f'<data value="{text(canonical.encode(value).decode())}">{text(shown)}</data>'
 
 
 def verdict(title: str, lines: Iterable[str | None]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from explain import bundled, canonical
+from explain import bundled
 from explain.audit.building import LIMITS
 from explain.audit.records import Content, Header, Purpose, Who
 from explain.records import Attribution, Explanation
@@ -63,6 +63,7 @@ def report(explanation: Explanation, filing: Filing | None = None) -> str:
             *(_attribution(explanation, index) for index in range(len(explanation.attributions))),
             _numbers(explanation),
             *(_questions(explanation, index) for index in range(min(1, len(explanation.attributions)))),
+            _beside(filing) if filing is not None else "",
             _limits(filing),
             _case(filing) if filing is not None else "",
             f"<h2>How this was computed</h2>{_list(_how(explanation))}",
@@ -145,11 +146,11 @@ def _words(explanation: Explanation, index: int) -> str:
     rows = []
     for unit, word in enumerate(explanation.words(index)):
         off = float(attribution.uncertainty[unit])
-        without = "" if word.without is None else data(word.without, sentences.signed(word.without))
+        without = "" if word.without is None else html.data(word.without, sentences.signed(word.without))
         share = "" if word.prob_without is None else f" ({html.text(sentences.percent(word.prob_without))})"
         rows.append(
-            f"<tr><td>{data(unit, str(unit))}</td><td><bdi>{html.text(word.text)}</bdi></td>"
-            f'<td class="wb-n wb-score">{data(word.score, sentences.signed(word.score))}</td>'
+            f"<tr><td>{html.data(unit, str(unit))}</td><td><bdi>{html.text(word.text)}</bdi></td>"
+            f'<td class="wb-n wb-score">{html.data(word.score, sentences.signed(word.score))}</td>'
             f'<td class="wb-n">{f"± {off:.1g}" if off else ""}</td><td class="wb-n">{word.share * 100:.0f} %</td>'
             f'<td class="wb-n">{without}{share}</td><td class="wb-n">{word.rank}</td></tr>'
         )
@@ -166,8 +167,8 @@ def _numbers(explanation: Explanation) -> str:
     prediction = explanation.prediction
     shares = [None] * len(prediction.labels) if prediction.probs is None else prediction.probs.tolist()
     rows = [
-        f'<tr><td><bdi>{html.text(label)}</bdi></td><td class="wb-n">{data(logit, f"{logit:.4f}")}</td>'
-        f'<td class="wb-n">{"" if share is None else data(share, sentences.percent(share))}</td></tr>'
+        f'<tr><td><bdi>{html.text(label)}</bdi></td><td class="wb-n">{html.data(logit, f"{logit:.4f}")}</td>'
+        f'<td class="wb-n">{"" if share is None else html.data(share, sentences.percent(share))}</td></tr>'
         for label, logit, share in zip(prediction.labels, prediction.logits.tolist(), shares, strict=True)
     ]
     parts = [
@@ -179,7 +180,7 @@ def _numbers(explanation: Explanation) -> str:
         steps = [("baseline", a.value_baseline), ("words", float(a.scores.astype(float).sum()))]
         steps += [("special tokens", a.special), ("unexplained", a.residual), ("this text", a.value_input)]
         cells = "".join(
-            f'<tr><td>{name}</td><td class="wb-n">{data(value, sentences.signed(value, 4))}</td></tr>'
+            f'<tr><td>{name}</td><td class="wb-n">{html.data(value, sentences.signed(value, 4))}</td></tr>'
             for name, value in steps
             if value is not None
         )
@@ -192,6 +193,14 @@ def _numbers(explanation: Explanation) -> str:
 
 def _questions(explanation: Explanation, index: int) -> str:
     return f"<h2>Does this picture match the model?</h2>{html.questions(sentences.questions(explanation, index))}"
+
+
+def _beside(filing: Filing) -> str:
+    if filing.content.beside is None:
+        return ""
+    from explain.render import beside  # which loads the drawing of figures; most records have nothing beside
+
+    return beside.section(filing.content.beside.answer)
 
 
 def _limits(filing: Filing | None) -> str:
@@ -268,8 +277,3 @@ def _foot(filing: Filing | None) -> str:
 
 def _list(rows: Iterable[tuple[str, str]]) -> str:
     return f"<dl>{''.join(f'<div><dt>{html.text(k)}</dt><dd>{html.text(v)}</dd></div>' for k, v in rows)}</dl>"
-
-
-def data(value: float, shown: str) -> str:
-    """A number as people read it, with the exact one beside it for programs."""
-    return f'<data value="{html.text(canonical.encode(value).decode())}">{html.text(shown)}</data>'

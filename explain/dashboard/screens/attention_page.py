@@ -9,8 +9,9 @@ import numpy as np
 import streamlit as st
 
 from explain import bundled
+from explain.audit.records import Beside
 from explain.catalog import Request
-from explain.dashboard import ask, frames, jobs, link, panels
+from explain.dashboard import ask, evidence, frames, jobs, link, panels
 from explain.dashboard.view import heads as view
 from explain.errors import ExplainError
 from explain.heads import CAVEAT, Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
@@ -232,7 +233,9 @@ if isinstance(report, HeadsReport):
     many_heads(report, about, model, layer, masked)
     all_layers(report)
     st.html(html.heading("How this was computed", None))
-    st.html(html.strip(heads.how(report), panels.state_of(running=False)))
+    st.html(html.strip(heads.how(report), evidence.state_of(report) or panels.state_of(running=False)))
+    asked = Beside(HeadsRequest(about, effects, masked), report)
+    evidence.save_beside(asked, lambda: panels.explained(about, model))
     st.download_button(
         "Download JSON", report.to_json, f"whyboard-heads-{report.digest[:12]}.json", "application/json",
         on_click="ignore",

@@ -6,8 +6,9 @@ import numpy as np
 import streamlit as st
 
 from explain import bundled
+from explain.audit.records import Beside
 from explain.catalog import Request
-from explain.dashboard import ask, further, jobs, link, panels, steps
+from explain.dashboard import ask, evidence, further, jobs, link, panels, steps
 from explain.dashboard.view import road as view
 from explain.render import html
 from explain.render import road as render
@@ -77,7 +78,10 @@ if road is not None:
     steps.show(road, step)
     further.show(road, Request((st.session_state.text,), truncate=True), model)
     st.html(html.heading("How this was computed", None))
-    st.html(html.strip(render.how(road), panels.state_of(running=False)))
+    st.html(html.strip(render.how(road), evidence.state_of(road) or panels.state_of(running=False)))
+    about = Request((st.session_state.text,), truncate=True)
+    beside = Beside(RoadRequest(about, road.layer, road.head, road.token), road)
+    evidence.save_beside(beside, lambda: panels.explained(about, model))
     st.download_button(
         "Download JSON", road.to_json, f"whyboard-road-{road.digest[:12]}.json", "application/json", on_click="ignore"
     )
