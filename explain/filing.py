@@ -8,7 +8,7 @@ from explain.audit import envelope
 from explain.audit.entry import NOTE, RECORD, Draft, Entry
 from explain.audit.store import Store
 from explain.render.picture import picture
-from explain.render.report import Filing, Said, report
+from explain.render.report import Filing, Said, report, state
 
 REPORT, PICTURE = "report.html", "words.svg"
 
@@ -19,8 +19,21 @@ def pictures(draft: Draft) -> Mapping[str, bytes]:
     explanation = draft.content.explanation
     return {
         REPORT: report(explanation, filing).encode("utf-8"),
-        PICTURE: picture(explanation, f"record {draft.content.id} · {draft.commitment[:16]}…").encode("utf-8"),
+        PICTURE: picture(explanation, *footer(filing)).encode("utf-8"),
     }
+
+
+def footer(filing: Filing) -> tuple[str, ...]:
+    """What every picture of a record says below it: which record, signed or not, which case, reviewed by whom."""
+    purpose, content = filing.purpose, filing.content
+    reviews = "; ".join(f"{s.who} {s.words}" for s in filing.said if s.kind == "review")
+    return (
+        f"record {content.id} · {filing.commitment[:16]}… · {state(filing)}",
+        f"case: {purpose.case_id or 'not named'} · use: {purpose.intended_use or 'not named'} · filed by: "
+        f"{filing.who.actor or 'not named'}",
+        f"decision in production: {content.matches} · {reviews[:120] or 'not reviewed'}",
+        content.limits[0],
+    )
 
 
 def filing(store: Store, record: str) -> Filing:
@@ -55,4 +68,4 @@ def said(store: Store, event: Entry) -> Said:
     return Said(header.kind, header.who.actor or "not named", header.recorded, ". ".join(x for x in (words, note) if x))
 
 
-__all__ = ["PICTURE", "REPORT", "filing", "page", "pictures", "said"]
+__all__ = ["PICTURE", "REPORT", "filing", "footer", "page", "pictures", "said"]

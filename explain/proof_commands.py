@@ -148,18 +148,19 @@ def report(
 
     path = Path(what)
     if path.suffix == ".json" or path.is_file():
-        explanation, found, footer = explain.read(path), None, "NOT FILED – view only"
+        explanation, found = explain.read(path), None
+        footer: tuple[str, ...] = ()
     else:
         opened = open_store(store, there=True)
         found = filing.filing(opened, find_entry(opened, what).header.id)
-        explanation, footer = found.content.explanation, f"record {found.content.id} · {found.commitment[:16]}…"
+        explanation, footer = found.content.explanation, filing.footer(found)
     document = draw(explanation, found)
     if out.suffix == ".pdf":
         data = camera.pdf(document, explanation.provenance.created).data
     elif out.suffix == ".png":
         data = camera.png(document).data
     elif out.suffix == ".svg":
-        data = picture(explanation, footer).encode("utf-8")
+        data = picture(explanation, *footer).encode("utf-8")
     elif out.suffix == ".html":
         data = document.encode("utf-8")
     else:

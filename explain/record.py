@@ -15,7 +15,7 @@ class Record:
     """Base of all records: arrays become read-only copies, lists become tuples, equality is by digest."""
 
     def __post_init__(self) -> None:
-        for name in _names(type(self)):
+        for name in _names(type(self)):  # type: ignore[arg-type]  # a class has the hash of classes
             value = getattr(self, name)
             if isinstance(value, np.ndarray) and value.flags.writeable:
                 value = value.copy()

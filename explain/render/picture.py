@@ -8,17 +8,22 @@ from explain.render import html, palette, sentences
 WIDTH, ROW, LEFT, HALF = 760, 24, 220, 200
 SHOWN = 40
 """Words with a bar of their own, the largest scores first to be kept."""
+LINE, WIDE = 16, 130
+"""Height of a line of the footer, and the most characters in one."""
 FONT = 'font-family="system-ui, DejaVu Sans, sans-serif"'
 
 
-def picture(explanation: Explanation, footer: str = "NOT FILED – view only", index: int = 0) -> str:
-    """A self-contained SVG; text is escaped, and nothing is loaded from anywhere."""
+def picture(explanation: Explanation, *footer: str, index: int = 0) -> str:
+    """A self-contained SVG; text is escaped, and nothing is loaded from anywhere. `footer` are lines that say what it
+    is as evidence; none: that it is not filed.
+    """
     attribution = explanation.attributions[index] if index < len(explanation.attributions) else None
     words = explanation.words(index) if attribution is not None else []
     kept = sorted(sorted(range(len(words)), key=lambda u: -abs(words[u].score))[:SHOWN])
     limit = palette.scale_limit(attribution) if attribution is not None else 1.0
     turn = palette.direction(explanation, attribution) if attribution is not None else 1
-    height = 96 + ROW * (len(kept) + 1)
+    lines = [*(footer or ("NOT FILED – view only",)), _how(explanation, index)]
+    height = 96 + ROW * (len(kept) + 1) + LINE * (len(lines) - 1)
     middle = LEFT + HALF
     parts = [_label(16, 30, sentences.verdict(explanation), 17, "600")]
     if attribution is not None:
@@ -39,13 +44,22 @@ def picture(explanation: Explanation, footer: str = "NOT FILED – view only", i
             _label(LEFT - 12, base + 14, f"and {len(words) - len(kept)} words with smaller scores", 12, anchor="end")
         )
     parts.append(f'<line x1="{middle}" x2="{middle}" y1="68" y2="{base}" stroke="#14202b"/>')
-    model = explanation.model
-    parts.append(_label(16, height - 12, f"{model.id} @ {model.revision[:12]} · {footer}", 11))
+    for line, said in enumerate(reversed(lines)):
+        shown = said if len(said) <= WIDE else f"{said[: WIDE - 1]}…"
+        parts.append(_label(16, height - 12 - LINE * line, shown, 11))
     alt = html.text(f"{sentences.verdict(explanation)} {sentences.reasons(explanation) or ''}".strip())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         f'role="img"><title>{alt}</title><rect width="{WIDTH}" height="{height}" fill="#fff"/>{"".join(parts)}</svg>\n'
     )
+
+
+def _how(explanation: Explanation, index: int) -> str:
+    """Model, method and versions, in one line."""
+    model, made = explanation.model, explanation.provenance
+    methods = [a.method.replace("_", " ") for a in explanation.attributions[index : index + 1]]
+    versions = [f"{k} {v}" for k, v in sorted(made.versions.items()) if k in ("explain", "whyboard", "torch")]
+    return " · ".join([f"{model.id} @ {model.revision[:12]}", *methods, *versions])
 
 
 def _label(x: int, y: int, value: str, size: int, weight: str = "400", anchor: str = "start") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import shutil
@@ -140,6 +141,21 @@ def test_the_picture_is_xml_with_its_record(found: Explanation) -> None:
     assert "record 7" in shown
     assert "witty" in shown
     assert "U+200B" in shown or "\u200b" not in shown
+
+
+def test_every_picture_says_which_record_and_case_it_is(found: Explanation, store: Store) -> None:
+    filed = filing.filing(store, store.read(1).header.id)
+    now, then = picture(found, *filing.footer(filed)), store.open(filed.content.id, filing.PICTURE).decode()
+    for drawn in (now, then):
+        shown = " ".join(ElementTree.fromstring(drawn).itertext())
+        known = (filed.content.id, "signed by key", "case: case 4711", "use: triage", "filed by: ada", "differs by")
+        for words in (*known, found.model.revision[:12], "integrated gradients", "They do not say that the decision"):
+            assert words in shown, words
+    assert "bob disagrees, signed off" in now
+    assert "not reviewed" in then
+    assert "NOT FILED" in picture(found)
+    unsigned = dataclasses.replace(filed, fingerprint=None)
+    assert "UNSIGNED" in picture(found, *filing.footer(unsigned))
 
 
 def test_reports_on_the_command_line(run, found: Explanation, store: Store, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
