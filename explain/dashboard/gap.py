@@ -18,13 +18,13 @@ def gap(explanation: Explanation) -> None:
     if place is None or prediction.probs is None:
         return
     st.html(html.heading("What may stand there", ABOUT))
-    tokens, text = explanation.tokens, explanation.tokens.texts[0]
+    tokens = explanation.tokens
     masks = [t for t, i in enumerate(tokens.ids.tolist()) if i == tokens.ids[place]]
     if len(masks) > 1:
         key = f"mask {tokens.digest[:12]}"
         st.segmented_control(
             "Which mask", range(len(masks)), default=masks.index(place), key=key, required=True,
-            format_func=lambda i: f"mask {i + 1}", on_change=_choose, args=(text, key),
+            format_func=lambda i: f"mask {i + 1}", on_change=_choose, args=(key,),
         )  # fmt: skip
     shares = dict(prediction.ranked())
     key = f"candidates {explanation.digest[:12]}"
@@ -40,9 +40,9 @@ def gap(explanation: Explanation) -> None:
     )
 
 
-def _choose(text: str, key: str) -> None:
+def _choose(key: str) -> None:
     state = st.session_state
-    state.place, state.place_for = state[key], text
+    state.place, state.place_for = state[key], state.text
     state.target, state.contrast = DECIDED, NOTHING
 
 
