@@ -99,8 +99,9 @@ class Case:
     `special_ids` maps mask, pad and unk to token ids where the tokenizer has them; `embed` looks ids
     up; `evaluate` answers an Ask at once, for libraries that want to be given a function. `retold(texts, **changes)`
     makes the case of other texts with the same question, or with what the changes to the request say (raises
-    InputError). `redrawn(seed)` is the same for a copy of the model whose weights were dealt anew; its cases are driven
-    by `at_once` with their own `evaluate`, and the copy lives as long as they do. `nearest(token, count)` are the words
+    InputError); with `ordinary=True` the texts are sentences that the task first makes a question of. `redrawn(seed)`
+    is the same for a copy of the model whose weights were dealt anew; its cases are driven by `at_once` with their own
+    `evaluate`, and the copy lives as long as they do. `nearest(token, count)` are the words
     with the nearest vectors. `kept` remembers what was found out about the model, whatever the text. `rationale` holds
     the (text, start, end) characters that a person marked as the reason; `enough` says whether a person has seen enough
     of a sampling method; `shift` is added to the word vectors (see `shifted`). `path` holds the intervals that an
@@ -153,14 +154,14 @@ class Case:
     def row(self, target: Target | None = None) -> Row:
         """The text as it is."""
         if self.shift is not None:
-            return Row(self.encoding.inputs, target or self.target, self.embeds, self.embeds)
-        return Row(self.encoding.inputs, target or self.target)
+            return self.encoding.row(target or self.target, start=self.embeds, end=self.embeds)
+        return self.encoding.row(target or self.target)
 
     def point(
         self, start: Float32[np.ndarray, "T D"], alpha: float, end: Float32[np.ndarray, "T D"] | None = None
     ) -> Row:
         """The text with its embeddings at start + alpha · (end − start); `end` defaults to its own embeddings."""
-        return Row(self.encoding.inputs, self.target, start, self.embeds if end is None else end, alpha)
+        return self.encoding.row(self.target, start=start, end=self.embeds if end is None else end, alpha=alpha)
 
     def baseline(self, name: str, text: str = "") -> tuple[str, Float32[np.ndarray, "T D"]]:
         """Embeddings of the text with every non-special token replaced, and the name of what replaced them.
@@ -206,14 +207,15 @@ class Case:
         scored = self.units.of_token >= 0
         gone[scored] = units[self.units.of_token[scored]]
         filler = self.filler(how)[1]
-        inputs = dict(self.encoding.inputs)
+        inputs, place = dict(self.encoding.inputs), self.encoding.place
         if how == "remove" and not gone.all():
             inputs = {name: array[~gone] for name, array in inputs.items()}
+            place = None if place is None else place - int(gone[:place].sum())
         elif how == "remove":  # a model needs one token to read
             inputs = {n: np.full(1, filler) if n == "input_ids" else a[:1] for n, a in inputs.items()}
         else:
             inputs["input_ids"] = np.where(gone, filler, inputs["input_ids"])
-        return Row(inputs, target or self.target)
+        return Row(inputs, target or self.target, place=place)
 
     def stands_in(self, how: str) -> str:
         """What really stands in a removed word's place: 'remove', or the name of the token that the tokenizer has."""

@@ -80,7 +80,8 @@ class Request(Record):
     """One question: which text, which decision, which methods. The same for every face.
 
     `target` is a label, a class index, or None for what the model decided; `contrast` asks 'why the
-    target and not this?'. `attention` lists layers to keep, None for none. `checks` lists names,
+    target and not this?'. `place` chooses among several places that the text asks about, from 0 on; None: the first.
+    `attention` lists layers to keep, None for none. `checks` lists names,
     None for the default set; `checked` is how many of the methods, in order, they are run for (None: all).
     `orders` is how many random orders the removal checks draw. `budget` bounds the gradient evaluations
     spent on one text by one method. `phrases` are (text, start, end) characters that are scored as one unit,
@@ -93,6 +94,7 @@ class Request(Record):
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     target: str | int | None = None
     contrast: str | int | None = None
+    place: int | None = None
     quantity: TargetKind = "log_odds"
     granularity: Granularity = "word"
     attention: tuple[int, ...] | None = None
@@ -110,10 +112,14 @@ class Request(Record):
 
 @dataclass(frozen=True, eq=False)
 class PredictRequest(Record):
-    """What does the model decide? Without why. One text, or the two of a pair; `truncate` cuts what is too long."""
+    """What does the model decide? Without why. One text, or the two of a pair; `truncate` cuts what is too long.
+
+    `place` as in Request.
+    """
 
     texts: tuple[str, ...]
     truncate: bool = False
+    place: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

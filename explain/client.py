@@ -63,13 +63,13 @@ class Client:
         found = json.loads(self._call("POST", "/v1/explain", self._body([_input(t) for t in texts], parameters)))
         return [decode(Explanation, json.dumps(one)) for one in found]
 
-    def predict(self, text: Text, *, truncate: bool = False) -> Prediction:
-        """What the model decides, without why."""
-        return decode(Prediction, self._call("POST", "/v1/predict", self._body(_input(text), {"truncate": truncate})))
+    def predict(self, text: Text, **parameters: Any) -> Prediction:
+        """What the model decides, without why; parameters as `Model.predict` takes them."""
+        return decode(Prediction, self._call("POST", "/v1/predict", self._body(_input(text), parameters)))
 
-    def predict_batch(self, texts: Sequence[Text], *, truncate: bool = False) -> list[Prediction]:
+    def predict_batch(self, texts: Sequence[Text], **parameters: Any) -> list[Prediction]:
         """What the model decides about several texts, in order."""
-        body = self._body([_input(t) for t in texts], {"truncate": truncate})
+        body = self._body([_input(t) for t in texts], parameters)
         return [decode(Prediction, json.dumps(one)) for one in json.loads(self._call("POST", "/v1/predict", body))]
 
     def models(self) -> list[str]:

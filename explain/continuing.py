@@ -67,7 +67,7 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
 
 
 def _require(runner: Runner, request: GenerateRequest) -> None:
-    if not runner.task.open_ended:
+    if not runner.task.goes_on:
         raise InputError(
             f"This model does {runner.info.task}, so it cannot go on with a text. Use a causal language model such as "
             "the bundled 'tales'.",

@@ -41,6 +41,7 @@ class Model(Runner):
         params: Mapping[str, Any] | None = None,
         target: str | int | None = None,
         contrast: str | int | None = None,
+        place: int | None = None,
         quantity: TargetKind = "log_odds",
         granularity: Granularity = "word",
         attention: bool | Sequence[int] = False,
@@ -65,6 +66,8 @@ class Model(Runner):
             params: parameters: `{"baseline": "pad"}` for all methods, or `{"method": {...}}` for one.
             target: label or class index to explain; None for the model's own top label.
             contrast: explain 'why the target and not this label?'.
+            place: which of several places the text asks about (masks of a masked language model), from 0 on; None:
+                the first.
             quantity: log_odds (default), logit, margin or probability.
             granularity: score each word, token or sentence.
             attention: True for the attention maps of all layers, or a list of layers.
@@ -94,6 +97,7 @@ class Model(Runner):
             params=params,
             target=target,
             contrast=contrast,
+            place=place,
             quantity=quantity,
             granularity=granularity,
             attention=attention,
@@ -300,7 +304,7 @@ class Model(Runner):
         """`forecast` for requests about the same text, read once; infinite where it will be refused."""
         if not requests:
             return []
-        encoding = self.encode(requests[0].texts, truncate=True)
+        encoding = self.encode(requests[0].texts, truncate=True, place=requests[0].place)
         units = int(units_for(encoding, requests[0]).of_token.max(initial=0)) + 1
         return [self._forecast(request, len(encoding.tokens.ids), units) for request in requests]
 

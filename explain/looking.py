@@ -80,7 +80,7 @@ def head_map(encoding: Encoding, info: ModelInfo, evaluate: Callable[[Ask], Answ
     layer, head, tokens = request.layer, request.head, encoding.tokens
     if not 0 <= layer < info.n_layers:
         raise InputError(f"There is no layer {layer}: this model has 0 to {info.n_layers - 1}.", code="bad_layer")
-    weights, parts = _layer(evaluate, Row(encoding.inputs, NOTHING), layer)
+    weights, parts = _layer(evaluate, encoding.row(NOTHING), layer)
     sink = None if parts is None else parts.sink
     _require_rows(tokens, weights, sink)
     mixed = None if parts is None else parts.mixed

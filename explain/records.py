@@ -28,10 +28,10 @@ Granularity = Literal["word", "token", "sentence"]
 class ModelInfo(Record):
     """Which network answered, down to the bytes of its weights.
 
-    `revision` is the Hub commit, or the SHA-256 over a local folder's files. `problem` is the kind of
-    head: single-label, binary, multi-label, regression or next-token; `labels` are () where the outcomes are a
-    vocabulary. `kernel` is the attention implementation.
-    `d_model` is the width of the embeddings that attributions are taken with respect to.
+    `revision` is the Hub commit, or the SHA-256 over a local folder's files. `problem` is the kind of head:
+    single-label, binary, multi-label, regression, next-token or masked-token; `labels` are () where the outcomes are a
+    vocabulary. `kernel` is the attention implementation. `d_model` is the width of the embeddings that attributions are
+    taken with respect to.
     """
 
     id: str
@@ -58,7 +58,8 @@ class Tokens(Record):
     """What the model read. `texts` are the raw inputs, untouched (two for a sentence pair).
 
     `segment` is the index of the text a token comes from (−1: special), `offsets` its character span
-    in that text (0, 0 if special), `words` the index of the word it belongs to (−1: special).
+    in that text (0, 0 if special), `words` the index of the word it belongs to (−1: special). A mask that the text asks
+    about is special too, but keeps its segment and its offsets.
     `truncated_at` is the character of the last text where reading stopped, None if all was read.
     """
 

@@ -84,7 +84,7 @@ class Work:
             checking.chosen(request.checks)
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
-        encodings = [self.model.encode(r.texts, truncate=r.truncate) for r in self.requests]
+        encodings = [self.model.encode(r.texts, truncate=r.truncate, place=r.place) for r in self.requests]
         self._pass_the_gate()
         self._enter("Predicting")
         predictions = self.model.decide(encodings, self.meter)
@@ -116,7 +116,8 @@ class Work:
         known, key = self.model.claims, (method.info.name, params)
         if key not in known:
             self._enter("Measuring the method's claim")
-            requests = [Request((probe,), truncate=True) for probe in gate.PROBES]  # nobody wrote these
+            posed = (self.model.task.posed((p,), self.model.tokenizer) for p in gate.PROBES)
+            requests = [Request(texts, truncate=True) for texts in posed]  # nobody wrote these
             encodings = [self.model.encode(r.texts, truncate=r.truncate) for r in requests]
             predictions = self.model.decide(encodings, self.meter)
             cases = [self._case(*t) for t in zip(requests, encodings, predictions, strict=True)]
@@ -140,13 +141,13 @@ class Work:
     def _case(self, request: Request, encoding: Encoding, prediction: Prediction) -> Case:
         model, tokenizer = self.model, self.model.tokenizer
         named = {"mask": tokenizer.mask_token_id, "pad": tokenizer.pad_token_id, "unk": tokenizer.unk_token_id}
+        wish = request.target, request.contrast, request.quantity
+        target = model.task.target(prediction, model.labels, model.info.problem, *wish)
         return Case(
             info=model.info,
             encoding=encoding,
             prediction=prediction,
-            target=model.task.target(
-                prediction, model.labels, model.info.problem, request.target, request.contrast, request.quantity
-            ),
+            target=replace(target, position=encoding.place),
             granularity=request.granularity,
             units=units_for(encoding, request),
             special_ids={name: i for name, i in named.items() if i is not None},
@@ -174,7 +175,7 @@ class Work:
         """The text of such a question, with some words `hidden`; nothing is decided."""
         require_bounds(request)
         self._enter(stage)
-        encoding = self.model.encode(request.texts, truncate=request.truncate)
+        encoding = self.model.encode(request.texts, truncate=request.truncate, place=request.place)
         return masked(encoding, hidden, self.model.tokenizer) if hidden else encoding
 
     def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
@@ -182,10 +183,12 @@ class Work:
         other.meter = self.meter
         return partial(other._retold, request)
 
-    def _retold(self, request: Request, texts: tuple[str, ...], **changes: Any) -> Case:
+    def _retold(self, request: Request, texts: tuple[str, ...], ordinary: bool = False, **changes: Any) -> Case:
         """The same question about other texts; character spans of this text mean nothing there."""
+        if ordinary:  # has one place at most, so there is nothing to choose
+            texts, changes = self.model.task.posed(texts, self.model.tokenizer), {**changes, "place": None}
         other = replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
-        encoding = self.model.encode(texts, truncate=other.truncate)
+        encoding = self.model.encode(texts, truncate=other.truncate, place=other.place)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
     def _attribute(self, results: list[_Result], place: int) -> None:

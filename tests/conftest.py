@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
+from transformers import BertForMaskedLM
 from transformers.utils import logging
 
 from explain import cli
@@ -77,6 +78,18 @@ def teller_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def teller(teller_folder: Path) -> Model:
     """The same, loaded."""
     return load(str(teller_folder))
+
+
+@pytest.fixture(scope="session")
+def filler_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random 2-layer masked language model, on disk."""
+    return bert_folder(tmp_path_factory.mktemp("filler"), head=BertForMaskedLM)
+
+
+@pytest.fixture(scope="session")
+def filler(filler_folder: Path) -> Model:
+    """The same, loaded."""
+    return load(str(filler_folder))
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    BertPreTrainedModel,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -92,8 +93,14 @@ def word_piece() -> PreTrainedTokenizerFast:
     )
 
 
-def bert_folder(folder: Path, seed: int = 0, spread: float = 0.3, **config: object) -> Path:
-    """Save a random 2-layer BERT classifier, with weights wide enough to make decisions that are not all alike."""
+def bert_folder(
+    folder: Path,
+    seed: int = 0,
+    spread: float = 0.3,
+    head: type[BertPreTrainedModel] = BertForSequenceClassification,
+    **config: object,
+) -> Path:
+    """Save a random 2-layer BERT (a classifier, or another `head`), with weights wide enough that texts differ."""
     tokenizer = word_piece()
     settings: dict[str, object] = {
         "vocab_size": len(tokenizer),
@@ -107,7 +114,7 @@ def bert_folder(folder: Path, seed: int = 0, spread: float = 0.3, **config: obje
     }
     settings.update(config)
     torch.manual_seed(seed)
-    model = BertForSequenceClassification(BertConfig(**settings))
+    model = head(BertConfig(**settings))
     for parameter in model.parameters():
         if parameter.ndim == 2:
             torch.nn.init.normal_(parameter, std=spread)

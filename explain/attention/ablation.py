@@ -18,7 +18,6 @@ from jaxtyping import Float64
 from explain.case import Ask, Case
 from explain.errors import InputError
 from explain.methods.expected_gradients import BACKGROUND
-from explain.model.rows import Row
 
 Ablation = Literal["mean", "resample", "zero"]
 DRAWS = 8
@@ -35,7 +34,7 @@ def head_effects(case: Case, how: Ablation = "mean", layers: int | None = None) 
     stand_ins = _stand_ins(case, how, layers or case.info.n_layers)  # (L, K, H, e)
     layers, draws, heads, _ = stand_ins.shape
     rows = [
-        Row(case.encoding.inputs, case.target, ablation=(layer, head, stand_ins[layer, draw, head]))
+        case.encoding.row(case.target, ablation=(layer, head, stand_ins[layer, draw, head]))
         for layer in range(layers)
         for head in range(heads)
         for draw in range(draws)
@@ -47,9 +46,8 @@ def head_effects(case: Case, how: Ablation = "mean", layers: int | None = None) 
 
 def _stand_ins(case: Case, how: Ablation, layers: int) -> Float64[np.ndarray, "L K H e"]:
     """What is put in a head's place: K vectors (one, or one a draw) for every head of every layer."""
-    rows = (
-        [case.row()] if how == "zero" else [case.retold((text,)).row(case.target) for text in BACKGROUND.splitlines()]
-    )
+    texts = [] if how == "zero" else BACKGROUND.splitlines()
+    rows = [case.retold((text,), ordinary=True).row(case.target) for text in texts] or [case.row()]
     found = []
     for layer in range(layers):
         heads = case.evaluate(Ask(rows, heads=layer)).heads

@@ -12,7 +12,9 @@ from typing import Any
 from explain.case import Case
 from explain.errors import InputError
 
-PLAIN: dict[str, Any] = {"target": None, "contrast": None, "quantity": "log_odds", "granularity": "word"}
+PLAIN: dict[str, Any] = {
+    "target": None, "contrast": None, "quantity": "log_odds", "granularity": "word", "ordinary": True,
+}  # fmt: skip
 """What other texts are asked, whatever was asked of the request's own."""
 TOO_LONG = ("too_long", "no_content_tokens")
 """Errors that say that the model reads too little for a sentence; all others are defects."""

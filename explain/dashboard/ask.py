@@ -47,6 +47,10 @@ def ask(labels: tuple[str, ...], *, closed: bool = True) -> Asked:
 def text_and_model(button: str) -> tuple[str, bool]:
     """Draw the text, the examples, the model and the button; returns the model and whether the button was pressed."""
     state = st.session_state
+    fitting = of(str(state.model or settings().model), jobs.task(str(state.model or settings().model)))
+    if state.pop("refit", False):  # the model cannot be asked about a text that nobody wrote
+        state.edits += 1
+        state.example, state.text, state.pair = fitting[0], EXAMPLES[fitting[0]], ""
     st.text_area("Text", key="text", height=110, placeholder=f"Type or paste a sentence, then press {button}.")
     if state.get("forgotten") and not state.text:
         st.caption("An address never holds a person's text: paste it again.")
@@ -55,9 +59,8 @@ def text_and_model(button: str) -> tuple[str, bool]:
         # browser that has not heard of it would send its choice again, which would count as a new one: the example's
         # text would overwrite the person's.
         state.example, state.edits = None, state.edits + 1
-    fitting = of(str(state.model or settings().model))
     st.pills(
-        "Examples", fitting, default=state.example, key=f"examples {state.edits}",
+        "Examples", fitting, default=state.example if state.example in fitting else None, key=f"examples {state.edits}",
         on_change=_use_example, args=(state.edits,), label_visibility="collapsed",
     )  # fmt: skip
     left, right = st.columns([3, 1], vertical_alignment="bottom")
@@ -132,6 +135,7 @@ def _settings(labels: tuple[str, ...], model: str, *, closed: bool) -> tuple[Req
         params={method.name: values} if values else {},
         target=None if target == DECIDED else target,
         contrast=None if contrast == NOTHING else contrast,
+        place=state.get("place") if state.get("place_for") == text else None,
         quantity=cast(TargetKind, quantity),
         granularity=cast(Granularity, granularity or "word"),
         truncate=True,
@@ -178,7 +182,7 @@ def _use_model() -> None:
     """A text that nobody wrote makes way for an example that suits the new model; so do outcomes of the old one."""
     state = st.session_state
     state.target, state.contrast = DECIDED, NOTHING
-    fitting = of(str(state.model or settings().model))
+    fitting = of(str(state.model or settings().model), jobs.task(str(state.model or settings().model)))
     if state.example not in fitting:
         state.edits += 1
         if state.example is not None:

@@ -18,7 +18,7 @@ ABOUT = "The likeliest token each time. Choose one, and the text before it is ex
 
 def continuation(explanation: Explanation, model: str, *, running: bool) -> None:
     """Offer to go on with the text, where the model says what comes next."""
-    if not explanation.prediction.left_out:
+    if explanation.model.task != "text-generation":
         return
     state, text = st.session_state, explanation.tokens.texts[0]
     st.html(html.heading("How the text goes on", ABOUT))

@@ -17,6 +17,12 @@ BY_TASK: dict[str, dict[str, str]] = {
         "Sarcastic": "Oh great, another three-hour film about a sad robot. Just what the world needed.",
         "Too long": (_LONG * 16).strip(),
     },
+    "fill-mask": {
+        "Capital": "The capital of France is [MASK].",
+        "Person": "The nurse said that [MASK] would be back in an hour.",
+        "Season": "It had snowed all night, so the children built a [MASK] man in the garden.",
+        "Opposite": "The elder sister was proud and ugly, but the younger was kind and [MASK].",
+    },
     "text-generation": {
         "Beginning": "Once upon a time there was a",
         "Name": 'The youngest brother was called Hans. "Tell me your name," said the king. "My name is',
@@ -28,7 +34,7 @@ EXAMPLES = {name: text for texts in BY_TASK.values() for name, text in texts.ite
 FIRST = "Clear"
 
 
-def of(model: str) -> list[str]:
-    """Names of the examples that suit a model: those of a bundled model's task, else those of classifiers."""
-    task = bundled.card(model).task if bundled.is_bundled(model) else "text-classification"
-    return list(BY_TASK.get(task, BY_TASK["text-classification"]))
+def of(model: str, task: str | None = None) -> list[str]:
+    """Names of the examples that suit a model: those of its task, where that is known, else those of classifiers."""
+    known = bundled.card(model).task if bundled.is_bundled(model) else task
+    return list(BY_TASK.get(known or "", BY_TASK["text-classification"]))

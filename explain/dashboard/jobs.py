@@ -45,6 +45,17 @@ def trusted(model: str, pressed: bool) -> bool:
     return bool(st.session_state.get("trusted") == model)
 
 
+def task(model: str) -> str | None:
+    """The task of a model that this session has asked; None before."""
+    found: str | None = st.session_state.get("tasks", {}).get(model)
+    return found
+
+
+def learn(model: str, found: str) -> None:
+    """Remember a model's task, so that examples for it can be offered."""
+    st.session_state.setdefault("tasks", {})[model] = found
+
+
 def current(request: Request, model: str, *, again: bool) -> Job | ExplainError:
     """The job that answers this question; a new one if the question is new, or asked again after it failed."""
     key = (model, request.digest)

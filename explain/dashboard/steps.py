@@ -54,7 +54,7 @@ def _preprocessing(road: Road) -> None:
         html.heading(
             "Pre-processing: from characters to numbers",
             f"The tokenizer cuts the text into {len(tokens.ids)} tokens of its vocabulary and writes down the number "
-            f"of each; {int(tokens.special.sum())} of them are special tokens that it adds.{cut}",
+            f"of each; {int((tokens.segment < 0).sum())} of them are special tokens that it adds.{cut}",
         )
     )
     st.latex(r"\text{text} \;\to\; (t_0, t_1, \dots) \;\to\; (\mathrm{id}_0, \mathrm{id}_1, \dots)")

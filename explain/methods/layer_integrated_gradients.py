@@ -9,12 +9,13 @@ above the first layer holds more than its own word, so a score belongs to a plac
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from explain.case import Ask, Case, Steps, residual_scale
 from explain.methods import method
 from explain.methods._layer import Params, no_layers
-from explain.model.rows import Row
 from explain.records import Attribution
 
 
@@ -30,14 +31,16 @@ from explain.records import Attribution
 def layer_integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
     """Divides the change among the positions of one layer's output instead of the words' embeddings."""
     name, ids = case.baseline_ids(params.baseline)
-    other = Row({**case.encoding.inputs, "input_ids": ids}, case.target)
+    other = replace(case.row(), inputs={**case.encoding.inputs, "input_ids": ids})
     ends = yield Ask([other, case.row()], layer=params.layer)
     start, end = ends.states
     delta = (end - start).astype(np.float64)  # (T, D)
     change, steps, spent = float(ends.values[1] - ends.values[0]), params.steps, 0
     while True:
         nodes, weights = np.polynomial.legendre.leggauss(steps)
-        rows = [Row(case.encoding.inputs, case.target, start, end, (x + 1) / 2, params.layer) for x in nodes]
+        rows = [
+            case.encoding.row(case.target, start=start, end=end, alpha=(x + 1) / 2, layer=params.layer) for x in nodes
+        ]
         answer = yield Ask(rows, gradients=True, layer=params.layer)
         slopes = np.stack([(g * delta).sum(1) for g in answer.gradients])  # (K, T)
         scores = weights / 2 @ slopes  # (T,)

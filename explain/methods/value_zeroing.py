@@ -19,7 +19,6 @@ from explain.case import Ask, Case, Steps
 from explain.methods import method
 from explain.methods._layer import no_layers
 from explain.model.reads import reads
-from explain.model.rows import Row
 from explain.records import Attribution
 
 
@@ -40,7 +39,7 @@ class Params:
 def value_zeroing(case: Case, params: Params) -> Steps[Attribution]:
     """Silences each word in each layer and measures how much what the other positions become changes."""
     tokens = len(case.tokens.ids)
-    rows = [case.row(), *(Row(case.encoding.inputs, case.target, muted=t) for t in range(tokens))]
+    rows = [case.row(), *(case.encoding.row(case.target, muted=t) for t in range(tokens))]
     mixed = np.eye(tokens)  # (T, T)
     for layer in range(case.info.n_layers):
         answer = yield Ask(rows, layer=layer)

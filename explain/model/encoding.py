@@ -10,17 +10,35 @@ import numpy as np
 from jaxtyping import Int64
 
 from explain.errors import InputError
-from explain.records import Tokens
+from explain.model.rows import Row
+from explain.records import Target, Tokens
 from explain.settings import settings
 from explain.units import units_of
 
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
-    """One text as the model reads it: the record of its tokens, and the integer inputs by name."""
+    """One text as the model reads it: the record of its tokens, and the integer inputs by name.
+
+    `place` is the token that the answer is read at, where the text asks about one of its places; else None.
+    """
 
     tokens: Tokens
     inputs: Mapping[str, Int64[np.ndarray, "T"]]
+    place: int | None = None
+
+    def row(self, target: Target, **more: Any) -> Row:
+        """The text as one pass through the model, with what else a Row may say."""
+        return Row(self.inputs, target, place=self.place, **more)
+
+
+def whole(encoding: Encoding, place: int | None) -> Encoding:
+    """The encoding, for a task whose answer is about a whole text; raises InputError where a place was named."""
+    if place is not None:
+        raise InputError(
+            "This model's answer is about the whole text, so there is no place to choose.", code="bad_place"
+        )
+    return encoding
 
 
 def check_texts(texts: tuple[str, ...], pairs: bool = True) -> None:
@@ -139,4 +157,5 @@ def masked(encoding: Encoding, words: tuple[int, ...], tokenizer: Any) -> Encodi
     name = str(tokenizer.convert_ids_to_tokens(filler))
     strings = tuple(name if g else s for g, s in zip(gone.tolist(), tokens.strings, strict=True))
     ids = np.where(gone, filler, tokens.ids)
-    return Encoding(replace(tokens, ids=ids, strings=strings), {**encoding.inputs, "input_ids": ids})
+    inputs = {**encoding.inputs, "input_ids": ids}
+    return replace(encoding, tokens=replace(tokens, ids=ids, strings=strings), inputs=inputs)

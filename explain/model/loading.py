@@ -99,10 +99,20 @@ def _task_for(config: dict[str, Any], wish: str) -> Task:
         )
     kind, listed = config["model_type"], config.get("architectures")
     named = [str(name) for name in listed] if isinstance(listed, list) else []
-    for task in known.values():
-        classes = task.architectures()
-        if kind in classes and (wish in (task.name, *task.problems) or classes[kind] in named):
-            return task
+    fitting = [
+        task
+        for task in known.values()
+        if (classes := task.architectures()).get(kind)
+        and (wish in (task.name, *task.problems) or (wish == "auto" and classes[kind] in named))
+    ]
+    if len(fitting) > 1:
+        raise InputError(
+            f"This checkpoint could be read in {len(fitting)} ways: {', '.join(t.name for t in fitting)}. Say which "
+            "with task=… (--task on the command line).",
+            code="ambiguous_task",
+        )
+    if fitting:
+        return fitting[0]
     if any(kind in task.architectures() for task in known.values()):
         raise ModelError(
             f"This checkpoint is a {(', '.join(named) or kind)[:80]}, which has no trained head "

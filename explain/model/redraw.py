@@ -16,7 +16,8 @@ from torch import nn
 
 from explain.errors import ModelError
 from explain.model.chunks import is_out_of_memory
-from explain.model.runner import Rates, Runner
+from explain.model.rates import Rates
+from explain.model.runner import Runner
 from explain.model.substitution import embedding_modules
 
 R = TypeVar("R", bound=Runner)

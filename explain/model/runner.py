@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from explain.catalog import Claim
 from explain.errors import Cancelled, ExplainError, ModelError
 from explain.model.chunks import Padding, chunks, halving, is_out_of_memory
 from explain.model.encoding import Encoding, encode
+from explain.model.rates import Rates
 from explain.model.rows import Row
 from explain.model.substitution import lookup, substituted
 from explain.records import ModelInfo, Prediction, Target
@@ -55,30 +54,6 @@ class Meter:
             self.progress(self.done)
 
 
-@dataclass
-class Rates:
-    """Seconds a token for a forward pass, and for a forward and backward pass; None until measured.
-
-    Each is the median of the last passes, so that one that had to share the machine spoils no forecast.
-    """
-
-    last: dict[bool, deque[float]] = field(default_factory=lambda: {False: deque(maxlen=15), True: deque(maxlen=15)})
-
-    def learn(self, seconds: float, tokens: int, backward: bool) -> None:
-        """Remember a new measurement."""
-        self.last[backward].append(seconds / tokens)
-
-    @property
-    def forward(self) -> float | None:
-        """Seconds a token without gradients."""
-        return median(self.last[False]) if self.last[False] else None
-
-    @property
-    def backward(self) -> float | None:
-        """Seconds a token with gradients."""
-        return median(self.last[True]) if self.last[True] else None
-
-
 class Runner:
     """A model, its tokenizer and its task. Shared by threads: one lock guards the module.
 
@@ -110,10 +85,11 @@ class Runner:
         self.padding: Padding = "pad"
         self.padding = self._probe_padding()
 
-    def encode(self, texts: tuple[str, ...], *, truncate: bool = False) -> Encoding:
-        """Tokenize one text or a pair; raises InputError as `explain.model.encoding.encode`."""
+    def encode(self, texts: tuple[str, ...], *, truncate: bool = False, place: int | None = None) -> Encoding:
+        """Tokenize one text or a pair; raises InputError as `explain.model.encoding.encode` and `Task.asked`."""
         with self.lock:  # truncation is state of the tokenizer
-            return encode(self.tokenizer, texts, self.info.max_tokens, truncate, pairs=self.task.pairs)
+            found = encode(self.tokenizer, texts, self.info.max_tokens, truncate, pairs=self.task.pairs)
+        return self.task.asked(found, self.tokenizer, place)
 
     def embed(self, ids: Int64[np.ndarray, "T"]) -> Float32[np.ndarray, "T D"]:
         """The vectors that the model looks up for `ids`."""
@@ -136,20 +112,27 @@ class Runner:
         with self.lock:
             return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int64)
 
-    def predict(self, text: str | tuple[str, str], *, truncate: bool = False) -> Prediction:
-        """What the model decides about one text or pair."""
-        return self.predict_batch([text], truncate=truncate)[0]
+    def predict(self, text: str | tuple[str, str], *, truncate: bool = False, place: int | None = None) -> Prediction:
+        """What the model decides about one text or pair; `place` as in `Model.explain`."""
+        return self.predict_batch([text], truncate=truncate, place=place)[0]
 
     def predict_batch(
-        self, texts: Sequence[str | tuple[str, str]], *, truncate: bool = False, meter: Meter | None = None
+        self,
+        texts: Sequence[str | tuple[str, str]],
+        *,
+        truncate: bool = False,
+        place: int | None = None,
+        meter: Meter | None = None,
     ) -> list[Prediction]:
         """`predict` for many texts, in the same order."""
-        return self.decide([self.encode((t,) if isinstance(t, str) else t, truncate=truncate) for t in texts], meter)
+        whole = [(t,) if isinstance(t, str) else t for t in texts]
+        return self.decide([self.encode(t, truncate=truncate, place=place) for t in whole], meter)
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""
-        found = self.outputs([Row(e.inputs, NOTHING) for e in encodings], meter or Meter())
-        return [self.task.prediction(o, self.labels, self.info.problem) for o in found]
+        found = self.outputs([e.row(NOTHING) for e in encodings], meter or Meter())
+        decided = [self.task.prediction(o, self.labels, self.info.problem) for o in found]
+        return [replace(d, position=e.place) for d, e in zip(decided, encodings, strict=True)]
 
     def outputs(self, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "..."]]:
         """The head's raw output for every row, as the task reads it."""
@@ -180,10 +163,7 @@ class Runner:
 
     def forecast(self, tokens: int, forward: int, backward: int) -> float | None:
         """Seconds that so many passes over a text of `tokens` will take; None before anything was measured."""
-        if self.rates.forward is None:
-            return None
-        slow = self.rates.backward or 3 * self.rates.forward
-        return tokens * (forward * self.rates.forward + backward * slow)
+        return self.rates.forecast(tokens, forward, backward)
 
     # From here on down: one chunk at a time, under the lock.
 
@@ -265,8 +245,8 @@ class Runner:
 
     def raw(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The head's raw output (N, …) for one chunk, in float32."""
-        lengths = torch.tensor([len(row) for row in rows], device=self.device)
-        return _finite(self.task.read(outputs, lengths).float())
+        places = torch.tensor([len(r) - 1 if r.place is None else r.place for r in rows], device=self.device)
+        return _finite(self.task.read(outputs, places).float())
 
     def valued(self, raw: Tensor, rows: list[Row]) -> Tensor:
         """The target's value (N,) for each row, from the head's raw output."""

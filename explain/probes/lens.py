@@ -18,7 +18,6 @@ from sklearn.decomposition import PCA
 from explain.case import Ask, Case
 from explain.errors import ModelError
 from explain.lens import Lens
-from explain.model.rows import Row
 from explain.records import Provenance
 
 OUTCOMES = 16
@@ -37,7 +36,7 @@ def lens(case: Case, entering: Float32[np.ndarray, "T D"], provenance: Provenanc
     Raises:
         ModelError: the model does not keep its layers in a list, or they change width.
     """
-    last, inputs = case.info.n_layers - 1, case.encoding.inputs
+    last = case.info.n_layers - 1
     states = [entering, *layer_states(case)]
     if any(s.shape != entering.shape for s in states):
         raise ModelError("The layers of this model are of different widths.", code="no_lens")
@@ -47,7 +46,7 @@ def lens(case: Case, entering: Float32[np.ndarray, "T D"], provenance: Provenanc
         replace(case.target, kind=kind, index=case.prediction.outcome(c), contrast=None)
         for c in range(outcomes if outcomes <= OUTCOMES else 0)
     ]
-    rows = [Row(inputs, target, s, s, layer=last) for target in (case.target, *raw) for s in states]
+    rows = [case.encoding.row(target, start=s, end=s, layer=last) for target in (case.target, *raw) for s in states]
     found = case.evaluate(Ask(rows, layer=last)).values.reshape(-1, len(states))  # (1 + C, L)
     points, shares = projected(np.stack(states))
     return Lens(

@@ -79,4 +79,4 @@ def _exchanged(
     """The host text, with one token's state after the layer taken from `end`."""
     state = start.copy()
     state[token] = end[token]
-    return Row(host.encoding.inputs, asked.target, state, state, layer=layer)
+    return host.encoding.row(asked.target, start=state, end=state, layer=layer)

@@ -14,12 +14,15 @@ from typing import Literal
 from explain.notices import unseen
 from explain.records import Attribution, Tokens
 
-Kind = Literal["word", "gap", "unread"]
+Kind = Literal["word", "gap", "asked", "unread"]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of text. `unit` is the scored unit it is, None for gaps. `parts` are (text, is a code)."""
+    """A stretch of text. `unit` is the scored unit it belongs to, or None. `parts` are (text, is a code).
+
+    kinds: word, gap (nothing is scored there), asked (the place that the text asks about), unread (it was cut).
+    """
 
     raw: str
     kind: Kind
@@ -47,12 +50,30 @@ def pieces(tokens: Tokens, attribution: Attribution, segment: int) -> list[Piece
             found.append(Piece(text[at:end], kind, unit, _parts(text, hidden, at, end)))
             at = end
 
+    places = _asked(tokens, segment)
     for start, end, unit in units:
+        while places and places[0][0] < start:
+            a, b = places.pop(0)
+            add(a, "gap")
+            add(b, "asked")
         add(start, "gap")
+        while places and places[0][0] < end:  # inside a sentence that is scored
+            a, b = places.pop(0)
+            add(a, "word", unit)
+            add(b, "asked")
         add(min(end, stop), "word", unit)
+    for a, b in places:
+        add(a, "gap")
+        add(b, "asked")
     add(stop, "gap")
     add(len(text), "unread")
     return found
+
+
+def _asked(tokens: Tokens, segment: int) -> list[tuple[int, int]]:
+    """Where a text asks what stands there, without the white space that tokenizers take for a part of it."""
+    text, found = tokens.texts[segment], tokens.offsets[tokens.special & (tokens.segment == segment)].tolist()
+    return [(a + len(text[a:b]) - len(text[a:b].lstrip()), b) for a, b in found]
 
 
 def visible(text: str) -> str:

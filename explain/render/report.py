@@ -126,7 +126,7 @@ def _attribution(explanation: Explanation, index: int) -> str:
 def _piece(piece: Piece, attribution: Attribution, limit: float, turn: int) -> str:
     shown = "".join(f"<code>{html.text(t)}</code>" if code else html.text(t) for t, code in piece.parts)
     if piece.unit is None:
-        return f'<span class="wb-unread">{shown}</span>' if piece.kind == "unread" else shown
+        return f'<span class="wb-{piece.kind}">{shown}</span>' if piece.kind in ("unread", "asked") else shown
     score = float(attribution.scores[piece.unit])
     tint = min(1.0, abs(score) / limit) * palette.STRONGEST
     colour = palette.BLUE if score * turn > 0 or not attribution.signed else palette.ORANGE

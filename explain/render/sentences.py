@@ -78,7 +78,8 @@ def decided(prediction: Prediction, problem: str) -> str:
         return f"The model finds none of its {len(prediction.labels)} labels; the nearest is {nearest}."
     if prediction.left_out:
         rest = [f"{short(name)} ({percent(share)})" for name, share in prediction.ranked(1 + CANDIDATES)[1:]]
-        return f"The most likely next token is {shares[0]}, then {_list(rest)}."
+        where = "token at the mask" if problem == "masked-token" else "next token"
+        return f"The most likely {where} is {shares[0]}, then {_list(rest)}."
     return f"The model reads this as {_list(shares)}."
 
 
@@ -203,7 +204,7 @@ def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
     rows = [
         ("Model", f"{model.id} @ {model.revision[:12]}"),
         ("Weights", f"SHA-256 {model.weights_sha256[:16]}… · {model.licence or 'licence not stated'}"),
-        ("Explained", f"{explanation.target.unit} of {explanation.target.name}"),
+        ("Explained", f"{explanation.target.unit} of {explanation.target.name}{_at(explanation)}"),
     ]
     if index < len(explanation.attributions):
         rows += _method(explanation, explanation.attributions[index])
@@ -221,6 +222,12 @@ def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
         ("Time", f"{made.created.split('.')[0].replace('T', ' ')} UTC · {made.seconds:.1f} s"),
         ("Versions", " · ".join(f"{name} {number}" for name, number in made.versions.items())),
     ]
+
+
+def _at(explanation: Explanation) -> str:
+    """The token that the answer is read at, where the text asks about one of its places."""
+    place = explanation.target.position
+    return "" if place is None else f", at token {place} ({explanation.tokens.strings[place]})"
 
 
 def _method(explanation: Explanation, attribution: Attribution) -> list[tuple[str, str]]:

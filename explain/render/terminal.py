@@ -67,7 +67,7 @@ def words(found: Explanation, index: int = 0, segment: int = 0) -> Text:
     for piece in pieces(found.tokens, attribution, segment):
         shown = "".join(part for part, _ in piece.parts)
         if piece.unit is None:
-            line.append(shown, style="strike dim" if piece.kind == "unread" else "")
+            line.append(shown, style={"unread": "strike dim", "asked": "reverse"}.get(piece.kind, ""))
             continue
         tint = 0.0 if failed else max(-1.0, min(1.0, float(attribution.scores[piece.unit]) * factor))
         line.append(shown, style=_style(tint))

@@ -48,6 +48,7 @@ class PredictParameters(Strict):
 
     model: Named | None = None
     truncate: bool = False
+    place: Place | None = None
 
 
 class ExplainParameters(PredictParameters):
@@ -154,4 +155,4 @@ def explanations(inputs: Any, parameters: ExplainParameters, limits: Settings, l
 
 def predictions(inputs: Any, parameters: PredictParameters, limits: Settings) -> list[PredictRequest]:
     """A question for every input, without why; raises InputError."""
-    return [PredictRequest(texts, parameters.truncate) for texts in texts_of(inputs, limits)]
+    return [PredictRequest(texts, parameters.truncate, parameters.place) for texts in texts_of(inputs, limits)]

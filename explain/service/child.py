@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -41,7 +41,8 @@ def answer(
         return Forecasts(tuple(model.forecasts(question.requests)))
     if isinstance(question, PredictRequest):
         texts = cast(tuple[str, str], question.texts)  # one text in a tuple is one text
-        return model.predict_batch([texts], truncate=question.truncate, meter=Meter(cancel=cancel))[0]
+        about: dict[str, Any] = {"truncate": question.truncate, "place": question.place}
+        return model.predict_batch([texts], **about, meter=Meter(cancel=cancel))[0]
     if isinstance(question, (HeadsRequest, HeadRequest)):
         return model.look(question, progress=listen, cancel=cancel)
     if isinstance(question, GenerateRequest):

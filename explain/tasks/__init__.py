@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float32
 
 from explain.catalog import TargetKind
+from explain.model.encoding import Encoding
 from explain.records import Prediction, Target
 
 
@@ -29,8 +30,8 @@ class Task(Protocol):
     problems: tuple[str, ...]
     """The variants a caller may force with `task=`; () if there is only one."""
 
-    open_ended: bool
-    """Whether the outcomes are a vocabulary, too many for a record, rather than a few labels."""
+    goes_on: bool
+    """Whether the answer is the text's next token, so that the model can go on with the text."""
     pairs: bool
     """Whether a model of this task may read two texts at once."""
 
@@ -49,8 +50,21 @@ class Task(Protocol):
     def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
         """Names of the outcomes where they are a vocabulary; () where they are labels."""
 
-    def read(self, outputs: Any, lengths: torch.Tensor) -> torch.Tensor:
-        """The head's raw output (N, …) from the module's output object; `lengths` (N,) are the tokens of each row."""
+    def posed(self, texts: tuple[str, ...], tokenizer: Any) -> tuple[str, ...]:
+        """Ordinary sentences in the form in which this task is asked about a text."""
+
+    def asked(self, encoding: Encoding, tokenizer: Any, place: int | None) -> Encoding:
+        """The encoding with the token that the answer is read at, where a text is asked about one of its places.
+
+        `place` chooses among several, from 0 on; None: the first. Raises InputError where there is no such place.
+        """
+
+    def read(self, outputs: Any, places: torch.Tensor) -> torch.Tensor:
+        """The head's raw output (N, …) from the module's output object.
+
+        `places` (N,) are the tokens that the rows' answers are read at: the last one of each row where a text is not
+        asked about a place of its own.
+        """
 
     def prediction(self, raw: Float32[np.ndarray, "..."], labels: tuple[str, ...], problem: str) -> Prediction:
         """What one row of `read` decides."""

@@ -1,4 +1,8 @@
-"""The tokens of a vocabulary as outcomes: how each is written for people, and which one a person means."""
+"""The tokens of a vocabulary as outcomes: how each is written for people, and which one a person means.
+
+The outcomes exclude each other, so the target is the log-odds of one token, log p − log(1 − p), unless another quantity
+is asked for.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,17 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from explain.errors import InputError
+import numpy as np
+import torch
+from jaxtyping import Float32
 
+from explain.catalog import TargetKind
+from explain.errors import InputError, ModelError
+from explain.records import Prediction, Target
+from explain.tasks import _exclusive
+
+KEPT = 16
+"""Tokens that a prediction keeps, the most likely ones; a record of a whole vocabulary would be unreadable."""
 _BEGINNINGS = ("Ġ", "▁")  # how byte-level and SentencePiece tokenizers write the space before a word
 _SIGNS = {"\n": "↵", "\t": "⇥", " ": "␣"}
 
@@ -18,12 +31,15 @@ def names(tokenizer: Any) -> tuple[str, ...]:
     A token that begins a word is written as the word, one that goes on with a word as '…ing'. White space is written
     with signs, and half a character as the tokenizer writes it.
     """
+    prefix = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None) or ""
     found: list[str] = []
     taken: set[str] = set()
     special = set(tokenizer.all_special_ids)
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    if any(str(token).startswith(_BEGINNINGS) for token in tokens):
+        prefix = ""  # what begins a word is marked, and not what goes on with one
     for index, token in enumerate(tokens):
-        name = str(token) if index in special or token is None else _name(tokenizer, index, str(token))
+        name = str(token) if index in special or token is None else _name(tokenizer, index, str(token), prefix)
         if name in taken:
             name = f"{name} (#{index})"
         taken.add(name)
@@ -31,7 +47,9 @@ def names(tokenizer: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _name(tokenizer: Any, index: int, token: str) -> str:
+def _name(tokenizer: Any, index: int, token: str, prefix: str) -> str:
+    if prefix:
+        return f"…{token.removeprefix(prefix)}" if token.startswith(prefix) and token != prefix else token
     text = str(tokenizer.decode([index], clean_up_tokenization_spaces=False))
     if not text or "\ufffd" in text:
         return token
@@ -66,3 +84,59 @@ def find(labels: tuple[str, ...], wish: str | int) -> int:
 @lru_cache(maxsize=8)
 def _places(labels: tuple[str, ...]) -> Mapping[str, int]:
     return {name: i for i, name in enumerate(labels)}
+
+
+class OpenVocabulary:
+    """What tasks share whose answer is one token of a vocabulary. Raw output: logits (N, V) at each row's place."""
+
+    kind: str
+    """The one variant of the head."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return (self.kind,)
+
+    def problem(self, config: Any, wish: str) -> str:
+        return self.kind
+
+    def labels(self, config: Any, problem: str) -> tuple[str, ...]:
+        return ()
+
+    def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
+        return names(tokenizer)
+
+    def read(self, outputs: Any, places: torch.Tensor) -> torch.Tensor:
+        logits = outputs.logits  # (N, T, V)
+        if logits.ndim != 3:
+            raise ModelError("This model does not answer with a logit for every token and place.", code="no_logits")
+        return logits[torch.arange(len(logits), device=logits.device), places]  # type: ignore[no-any-return]
+
+    def prediction(self, raw: Float32[np.ndarray, "V"], labels: tuple[str, ...], problem: str) -> Prediction:
+        best = np.argsort(-raw, kind="stable")[:KEPT]
+        return Prediction(
+            labels=tuple(labels[i] if i < len(labels) else f"#{i}" for i in best),
+            logits=raw[best].astype(np.float32),
+            probs=_exclusive.softmax(raw)[best].astype(np.float32),
+            activation="softmax",
+            rule="the token with the highest probability",
+            decision=(0,),
+            indices=tuple(int(i) for i in best),
+            left_out=len(raw) - len(best),
+        )
+
+    def target(
+        self,
+        prediction: Prediction,
+        labels: tuple[str, ...],
+        problem: str,
+        wish: str | int | None,
+        contrast: str | int | None,
+        quantity: TargetKind,
+    ) -> Target:
+        index = prediction.outcome(prediction.top) if wish is None else find(labels, wish)
+        name = labels[index] if index < len(labels) else f"#{index}"
+        other = None if contrast is None else find(labels, contrast)
+        return _exclusive.target(index, name, None if other is None else (other, labels[other]), quantity)
+
+    def score(self, raw: torch.Tensor, target: Target, problem: str) -> torch.Tensor:
+        return _exclusive.score(raw, target)

@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from explain.catalog import TargetKind
 from explain.errors import InputError
+from explain.model.encoding import Encoding, whole
 from explain.records import Prediction, Target
 from explain.tasks import _exclusive
 
@@ -35,7 +36,7 @@ class SequenceClassification:
     name = "text-classification"
     summary = "One decision about a text or a pair of texts: a label of several, labels at once, or a number."
     problems = (SINGLE, BINARY, MULTI, REGRESSION)
-    open_ended = False
+    goes_on = False
     pairs = True
 
     def architectures(self) -> Mapping[str, str]:
@@ -66,7 +67,13 @@ class SequenceClassification:
     def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
         return ()
 
-    def read(self, outputs: Any, lengths: torch.Tensor) -> torch.Tensor:
+    def posed(self, texts: tuple[str, ...], tokenizer: Any) -> tuple[str, ...]:
+        return texts
+
+    def asked(self, encoding: Encoding, tokenizer: Any, place: int | None) -> Encoding:
+        return whole(encoding, place)
+
+    def read(self, outputs: Any, places: torch.Tensor) -> torch.Tensor:
         return outputs.logits  # type: ignore[no-any-return]  # (N, C)
 
     def prediction(self, raw: Float32[np.ndarray, "C"], labels: tuple[str, ...], problem: str) -> Prediction:

@@ -75,6 +75,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "minicpm3": MLA,
     "mistral4": MLA | {"head_dim": 16},
     "mt5": SMALL_T5,
+    "neomme": {"head_dim": 16},
     "perceiver": {
         "num_latents": 8, "d_latents": 32, "num_self_attends_per_block": 2, "num_self_attention_heads": 4,
         "num_cross_attention_heads": 4,

@@ -11,6 +11,7 @@ from explain import list_methods
 from explain.dashboard import choices, evidence, jobs, panels, trust
 from explain.dashboard.ask import Asked, ask
 from explain.dashboard.continuation import continuation
+from explain.dashboard.gap import gap
 from explain.errors import ExplainError
 from explain.render import html
 from explain.service import Job
@@ -31,11 +32,17 @@ def outcome(asked: Asked, job: Job) -> None:
     else:
         place.empty()
     if job.error is not None:
+        if job.error.code == "no_mask" and jobs.task(asked.model) != "fill-mask":
+            jobs.learn(asked.model, "fill-mask")
+            st.session_state.refit = st.session_state.example is not None
+            st.rerun()
         panels.problem(job.error, asked.model, asked.request.methods[0])
         return
     explanation = job.partial
     if explanation is not None:
+        jobs.learn(asked.model, explanation.model.task)
         panels.decision(explanation)
+        gap(explanation)
         if explanation.attributions:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
             st.session_state.word = selected  # the Attention page opens with it
