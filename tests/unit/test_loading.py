@@ -311,13 +311,18 @@ REFUSED: dict[str, tuple[Fault, str, str]] = {
         )
         for kind in ("vit", "clip", "frobnicate")
     },
+    "a head that the weights are not of": (
+        config(architectures=["BertForMaskedLM"]),
+        "missing_keys",
+        "cls.predictions",
+    ),
     **{
         f"architectures {named}": (
             config(architectures=named),
             "no_trained_head",
-            "no trained head for: text-generation, text-class",
+            "no trained head for: fill-mask, text-generation, text-class",
         )
-        for named in (["BertForMaskedLM"], None, "BertForSequenceClassification", 1, [])
+        for named in (["BertForPreTraining"], None, "BertForSequenceClassification", 1, [])
     },
 }
 
