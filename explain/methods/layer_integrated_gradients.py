@@ -31,7 +31,7 @@ from explain.records import Attribution
 def layer_integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
     """Divides the change among the positions of one layer's output instead of the words' embeddings."""
     name, ids = case.baseline_ids(params.baseline)
-    other = replace(case.row(), inputs={**case.encoding.inputs, "input_ids": ids})
+    other = replace(case.encoding.row(case.target), inputs={**case.encoding.inputs, "input_ids": ids})
     ends = yield Ask([other, case.row()], layer=params.layer)
     start, end = ends.states
     delta = (end - start).astype(np.float64)  # (T, D)
