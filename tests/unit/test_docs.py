@@ -15,6 +15,7 @@ from explain.service.models import Models
 from explain.tasks import tasks
 from tests import rest
 from tests.benchmarks import comparison
+from tests.benchmarks.peers import table as peers
 from tests.engines import Inline
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +48,13 @@ def task_table() -> str:
     return "\n".join(rows)
 
 
-BLOCKS = {"tasks": task_table, "methods": method_table, "comparison": comparison.markdown, "checks": check_table}
+BLOCKS = {
+    "tasks": task_table,
+    "methods": method_table,
+    "comparison": comparison.markdown,
+    "checks": check_table,
+    "peers": peers.markdown,
+}
 
 
 def with_tables(text: str) -> str:
