@@ -235,7 +235,7 @@ def test_reports_are_records(tiny: Model) -> None:
     assert decode(HeadsReport, report.to_json()) == report
     assert report.effects is not None
     assert report.effects.shape == (2, 4)
-    assert report.difference < 1e-4
+    assert report.difference < 1e-5
     assert report.flow is not None
     assert report.flow.sum() == pytest.approx(1)
     assert "Jain & Wallace" in report.caveat

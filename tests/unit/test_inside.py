@@ -79,7 +79,7 @@ def test_attention_and_its_gradients(tiny: Model, case: Case) -> None:
         expected = torch.autograd.grad(value, outputs.attentions)
     for layer in range(2):
         assert np.allclose(found.attention[0][layer], outputs.attentions[layer][0].detach(), atol=1e-5)
-        assert np.allclose(found.gradients[0][layer], expected[layer][0], atol=1e-4)
+        assert np.allclose(found.gradients[0][layer], expected[layer][0], atol=1e-5)
     t = len(short.tokens.ids)
     assert found.attention[1].shape == (2, 4, t, t)
     assert np.allclose(found.attention[1].sum(-1), 1, atol=1e-5)
@@ -103,7 +103,7 @@ def test_a_muted_token_gives_nothing_to_the_others(tiny: Model, case: Case) -> N
         layer = tiny.module.bert.encoder.layer[0]  # type: ignore[union-attr,index]
         summed = layer.attention.output(mixed, hidden)  # type: ignore[union-attr,operator]
         expected = layer.output(layer.intermediate(summed), summed)[0]  # type: ignore[union-attr,operator]
-    assert np.allclose(found.states[1], expected, atol=1e-4)
+    assert np.allclose(found.states[1], expected, atol=1e-5)
     assert traces(tiny) == before
 
 

@@ -50,9 +50,9 @@ def test_points_are_principal_components(tiny: Model) -> None:
     flat -= flat.mean(0)
     left, sizes, _ = np.linalg.svd(flat, full_matrices=False)
     points, shares = projected(states)
-    assert np.allclose(np.abs(points.reshape(-1, 2)), np.abs(left[:, :2] * sizes[:2]), atol=1e-4)
+    assert np.allclose(np.abs(points.reshape(-1, 2)), np.abs(left[:, :2] * sizes[:2]), atol=1e-5)
     assert shares == pytest.approx(tuple((sizes**2 / (sizes**2).sum())[:2]))
-    assert np.allclose(tiny.lens(TEXT).points, points, atol=1e-4)
+    assert np.allclose(tiny.lens(TEXT).points, points, atol=1e-5)
 
 
 def test_patching_equals_exchanging_by_hand(tiny: Model) -> None:
@@ -76,9 +76,9 @@ def test_patching_equals_exchanging_by_hand(tiny: Model) -> None:
         ):
             state = a[layer + 1].clone()
             state[:, token] = b[layer + 1][:, token]
-            assert into[layer, token] == pytest.approx(value(layer, state) - start, abs=1e-4)
-    assert found.into[1, 0] == pytest.approx(found.other_value - found.value, abs=1e-4), "[CLS] holds all at the end"
-    assert found.back[1, 0] == pytest.approx(found.value - found.other_value, abs=1e-4)
+            assert into[layer, token] == pytest.approx(value(layer, state) - start, abs=1e-5)
+    assert found.into[1, 0] == pytest.approx(found.other_value - found.value, abs=1e-5), "[CLS] holds all at the end"
+    assert found.back[1, 0] == pytest.approx(found.value - found.other_value, abs=1e-5)
     assert np.allclose(found.into[1, 1:], 0, atol=1e-5)
     moved = []
     noise = np.random.default_rng([0, 1]).standard_normal((DRAWS, *mine[2][0].shape))
@@ -87,7 +87,7 @@ def test_patching_equals_exchanging_by_hand(tiny: Model) -> None:
         state = mine[2].clone()
         state[0, 0] += torch.from_numpy(draw / np.linalg.norm(draw) * far).float()
         moved.append(abs(value(1, state) - found.value))
-    assert found.control_into[1, 0] == pytest.approx(np.mean(moved), abs=1e-4)
+    assert found.control_into[1, 0] == pytest.approx(np.mean(moved), abs=1e-5)
     assert decode(Patch, found.to_json()) == found
     assert tiny.patch(TEXT, OTHER, target="POSITIVE").into.tolist() == found.into.tolist()
     assert traces(tiny) == before

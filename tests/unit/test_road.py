@@ -351,18 +351,18 @@ def test_direct_contributions_add_up_with_a_linear_head(llama: Model) -> None:
     before = traces(llama)
     found = llama.direct(TEXT, target="P")
     parts = found.start + found.heads.sum() + found.feed_forward.sum()
-    assert parts == pytest.approx(found.value, abs=1e-4), "no constants anywhere in this model"
-    assert np.allclose(found.constants, 0, atol=1e-4)
-    assert found.rest == pytest.approx(0, abs=1e-4)
+    assert parts == pytest.approx(found.value, abs=1e-5), "no constants anywhere in this model"
+    assert np.allclose(found.constants, 0, atol=1e-5)
+    assert found.rest == pytest.approx(0, abs=1e-5)
     module: Any = llama.module
     state = torch.from_numpy(states_before_the_norm(llama)[-1])
     scale = float((state.square().mean() + module.model.norm.variance_epsilon).sqrt())
     row = (module.score.weight[1] - module.score.weight[0]) * module.model.norm.weight / scale
     heads = llama.road(TEXT, 1, HEAD, len(found.tokens.ids) - 1)
     given = torch.from_numpy(heads.attention.projected.copy())
-    assert found.heads[1, HEAD] == pytest.approx(float(row @ given), abs=1e-4)
+    assert found.heads[1, HEAD] == pytest.approx(float(row @ given), abs=1e-5)
     written = torch.from_numpy(heads.feed_forward.output.copy())
-    assert found.feed_forward[1] == pytest.approx(float(row @ written), abs=1e-4)
+    assert found.feed_forward[1] == pytest.approx(float(row @ written), abs=1e-5)
     assert decode(Direct, found.to_json()) == found
     assert traces(llama) == before
 
@@ -389,20 +389,20 @@ def test_direct_contributions_of_an_encoder_are_its_slope(bert: Model) -> None:
     slope = (value(step * written) - value(-step * written)) / (2 * step)
     assert found.feed_forward[1] == pytest.approx(slope, rel=2e-3, abs=2e-3)
     total = found.start + found.heads.sum() + found.constants.sum() + found.feed_forward.sum() + found.rest
-    assert total == pytest.approx(found.value, abs=1e-4)
+    assert total == pytest.approx(found.value, abs=1e-5)
 
 
 def test_direct_contributions_leave_only_the_last_norms_shift(gpt2: Model) -> None:
     found, module = gpt2.direct(TEXT, target="P"), gpt2.module
     difference = module.score.weight[1] - module.score.weight[0]  # type: ignore[union-attr,index,operator]
-    assert found.rest == pytest.approx(float(difference @ module.transformer.ln_f.bias), abs=1e-4)  # type: ignore[union-attr,operator]
+    assert found.rest == pytest.approx(float(difference @ module.transformer.ln_f.bias), abs=1e-5)  # type: ignore[union-attr,operator]
     total = found.start + found.heads.sum() + found.constants.sum() + found.feed_forward.sum() + found.rest
-    assert total == pytest.approx(found.value, abs=1e-4)
+    assert total == pytest.approx(found.value, abs=1e-5)
     assert np.abs(found.constants).max() > 1e-3
 
 
 def test_the_lens_reads_decoders_through_their_last_norm(llama: Model) -> None:
     found, seen, module = llama.lens(TEXT), states(llama), llama.module
     expected = [module.score(module.model.norm(torch.from_numpy(s[-1]))).numpy() for s in seen[:-1]]  # type: ignore[union-attr,operator]
-    assert np.allclose(found.logits[:-1], expected, atol=1e-4)
+    assert np.allclose(found.logits[:-1], expected, atol=1e-5)
     assert np.allclose(found.logits[-1], found.prediction.logits, atol=1e-5)
