@@ -35,7 +35,7 @@ def _heads(report: HeadsReport) -> str:
     more = f"<p>The {SHOWN} largest of {len(rows)} words and special tokens.</p>" if len(rows) > SHOWN else ""
     through = f"<p>{html.text(heads.through_layers(report))}</p>"
     return "".join(
-        [*parts, through, _table("through", ("word", "rollout", "flow"), kept), more, _how(heads.how(report))]
+        [*parts, through, _table("through", ("word", "rollout", "flow"), kept), more, html.terms(heads.how(report))]
     )
 
 
@@ -72,7 +72,7 @@ def _road(found: Road) -> str:
         parts.append(_table("road-answer", ("outcome", "logit"), rows))
     missing = "".join(f"<li>{html.text(f'{name}: {why}')}</li>" for name, why in found.reasons.items())
     parts.append(f"<ul>{missing}</ul>" if missing else "")
-    return "".join([*parts, "<p>Vectors stand in the record's JSON.</p>", _how(road.how(found))])
+    return "".join([*parts, "<p>Vectors stand in the record's JSON.</p>", html.terms(road.how(found))])
 
 
 def _told(sentence: str) -> str:
@@ -89,7 +89,3 @@ def _table(name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str
         cells = "".join(f'<td class="wb-n">{cell}</td>' for cell in rest)
         body += f"<tr><td><bdi>{html.text(first)}</bdi></td>{cells}</tr>"
     return f'<table id="{html.text(name)}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def _how(rows: Iterable[tuple[str, str]]) -> str:
-    return f"<dl>{''.join(f'<div><dt>{html.text(k)}</dt><dd>{html.text(v)}</dd></div>' for k, v in rows)}</dl>"

@@ -82,8 +82,12 @@ def questions(answers: Sequence[tuple[str, Status, Sequence[Check]]], *, running
 
 def strip(rows: Sequence[tuple[str, str]], state: str) -> str:
     """How it was computed, and whether it is filed as evidence."""
-    cells = "".join(f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in rows)
-    return f'<section class="wb-how"><p class="wb-state">{text(state)}</p><dl>{cells}</dl></section>'
+    return f'<section class="wb-how"><p class="wb-state">{text(state)}</p>{terms(rows)}</section>'
+
+
+def terms(rows: Iterable[tuple[str, str]]) -> str:
+    """What each thing is, one below the other."""
+    return f"<dl>{''.join(f'<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>' for k, v in rows)}</dl>"
 
 
 def heading(title: str, line: str | None, level: int = 3) -> str:

@@ -33,8 +33,8 @@ class Piece:
 def pieces(tokens: Tokens, attribution: Attribution, segment: int) -> list[Piece]:
     """The text of one segment in pieces, in order."""
     text = tokens.texts[segment]
-    last = segment == len(tokens.texts) - 1
-    stop = tokens.truncated_at if last and tokens.truncated_at is not None else len(text)
+    final = segment == len(tokens.texts) - 1
+    stop = tokens.truncated_at if final and tokens.truncated_at is not None else len(text)
     units = sorted(
         (int(a), int(b), u)
         for u, (a, b) in enumerate(attribution.units.tolist())
@@ -51,20 +51,19 @@ def pieces(tokens: Tokens, attribution: Attribution, segment: int) -> list[Piece
             at = end
 
     places = _asked(tokens, segment)
+
+    def ask(end: int, around: Kind, unit: int | None = None) -> None:
+        while places and places[0][0] < end:
+            first, last = places.pop(0)
+            add(first, around, unit)
+            add(last, "asked")
+
     for start, end, unit in units:
-        while places and places[0][0] < start:
-            a, b = places.pop(0)
-            add(a, "gap")
-            add(b, "asked")
+        ask(start, "gap")
         add(start, "gap")
-        while places and places[0][0] < end:  # inside a sentence that is scored
-            a, b = places.pop(0)
-            add(a, "word", unit)
-            add(b, "asked")
+        ask(end, "word", unit)  # inside a sentence that is scored
         add(min(end, stop), "word", unit)
-    for a, b in places:
-        add(a, "gap")
-        add(b, "asked")
+    ask(len(text), "gap")
     add(stop, "gap")
     add(len(text), "unread")
     return found

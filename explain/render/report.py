@@ -6,7 +6,7 @@ the report back and compare it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -66,7 +66,7 @@ def report(explanation: Explanation, filing: Filing | None = None) -> str:
             _beside(filing) if filing is not None else "",
             _limits(filing),
             _case(filing) if filing is not None else "",
-            f"<h2>How this was computed</h2>{_list(_how(explanation))}",
+            f"<h2>How this was computed</h2>{html.terms(_how(explanation))}",
             _provenance(filing) if filing is not None else "",
             "</main>",
             _foot(filing),
@@ -233,7 +233,7 @@ def _case(filing: Filing) -> str:
         for s in filing.said
     )
     table = f"<table><tbody>{said}</tbody></table>" if said else ""
-    return f"<h2>The case and its review</h2>{_list(rows)}{table}"
+    return f"<h2>The case and its review</h2>{html.terms(rows)}{table}"
 
 
 def _how(explanation: Explanation) -> Sequence[tuple[str, str]]:
@@ -261,7 +261,7 @@ def _provenance(filing: Filing) -> str:
             ("SHA-256 of Whyboard's code", header.environment.code_sha256),
         ]
     rows.append(("Signing key", filing.fingerprint or "UNSIGNED"))
-    return f"<h2>The record</h2>{_list(rows)}"
+    return f"<h2>The record</h2>{html.terms(rows)}"
 
 
 def _foot(filing: Filing | None) -> str:
@@ -273,7 +273,3 @@ def _foot(filing: Filing | None) -> str:
         f"<br>To verify: explain verify {html.text(content.id)}. Holds the fields for an audit; whether that is "
         "enough is for the auditor to say.</footer>"
     )
-
-
-def _list(rows: Iterable[tuple[str, str]]) -> str:
-    return f"<dl>{''.join(f'<div><dt>{html.text(k)}</dt><dd>{html.text(v)}</dd></div>' for k, v in rows)}</dl>"

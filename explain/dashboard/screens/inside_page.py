@@ -76,10 +76,10 @@ if road is not None:
     own = {} if model in bundled.names() else {"model": model}
     link.view(st.session_state.text, layer=layer, head=head, step=step, **own)
     steps.show(road, step)
-    further.show(road, Request((st.session_state.text,), truncate=True), model)
+    about = Request((st.session_state.text,), truncate=True)
+    further.show(road, about, model)
     st.html(html.heading("How this was computed", None))
     st.html(html.strip(render.how(road), evidence.state_of(road) or panels.state_of(running=False)))
-    about = Request((st.session_state.text,), truncate=True)
     beside = Beside(RoadRequest(about, road.layer, road.head, road.token), road)
     evidence.save_beside(beside, lambda: panels.explained(about, model))
     st.download_button(
