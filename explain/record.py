@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ class Record:
     """Base of all records: arrays become read-only copies, lists become tuples, equality is by digest."""
 
     def __post_init__(self) -> None:
-        for name in _names(type(self)):  # type: ignore[arg-type]  # a class has the hash of classes
+        for name in (f.name for f in dataclasses.fields(self)):  # type: ignore[arg-type]
             value = getattr(self, name)
             if isinstance(value, np.ndarray) and value.flags.writeable:
                 value = value.copy()
@@ -45,9 +45,3 @@ class Record:
 
     def __hash__(self) -> int:
         return hash(canonical.encode(self))
-
-
-@cache
-def _names(record: type) -> tuple[str, ...]:
-    """The fields of a kind of record, looked up once: verifying a store makes thousands of each."""
-    return tuple(f.name for f in dataclasses.fields(record))

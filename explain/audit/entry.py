@@ -27,9 +27,6 @@ NOTHING = "0" * 64
 """What the first record has in place of a previous envelope's digest."""
 
 
-_STATE = tuple(f.name for f in dataclasses.fields(state.State))
-
-
 @dataclass(frozen=True)
 class Draft:
     """A record about to be filed, for whoever draws its pictures: `commitment` is of its content."""
@@ -76,7 +73,7 @@ def columns(header: Header, data: bytes, now: state.State, label: str | None) ->
 
 def state_of(row: Mapping[Any, Any]) -> state.State:
     """The state in a row of the list."""
-    return state.State(**{name: row[name] for name in _STATE})
+    return state.State(**{f.name: row[f.name] for f in dataclasses.fields(state.State)})
 
 
 def media(name: str) -> str:

@@ -240,7 +240,7 @@ class Store:
 
     def place(self, record: str) -> Path:
         """The folder of a record's files."""
-        return self.home.joinpath("files", record[-2:], record)
+        return self.home / "files" / record[-2:] / record
 
     def checkpoint(self) -> Path | None:
         """Write a checkpoint of the chain as it is; None for an empty store."""
