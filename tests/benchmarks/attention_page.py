@@ -29,6 +29,13 @@ def ready(page: Page) -> None:
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=300_000)
 
 
+def warm(page: Page, address: str) -> None:
+    """Have the model loaded, and its average outputs known; closes the page."""
+    page.goto(f"{address}/attention")
+    ready(page)
+    page.close()
+
+
 def frame(page: Page, view: str, count: int) -> str:
     """Open a view of a text of `count` tokens."""
     page.get_by_label("Text", exact=True).fill("film " * (count - 2))
@@ -91,14 +98,14 @@ def another(page: Page, cell: int) -> float:
     return time.perf_counter() - begin
 
 
-def large(folder: Path) -> Path:
-    """A random BERT of 12 layers with 12 heads that reads 2,048 tokens; narrow, since the page is measured, not it."""
+def large(folder: Path, longest: int) -> Path:
+    """A random BERT of 12 layers with 12 heads that reads `longest` tokens; narrow: the page is measured, not it."""
     found = bert_folder(
         folder, spread=0.05, hidden_size=192, num_hidden_layers=12, num_attention_heads=HEADS, intermediate_size=768,
-        max_position_embeddings=2048,
+        max_position_embeddings=longest,
     )  # fmt: skip
     file = found / "tokenizer_config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "model_max_length": 2048}), "utf-8")
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "model_max_length": longest}), "utf-8")
     return found
 
 
@@ -121,17 +128,19 @@ def long_texts(page: Page, address: str) -> str:
 def main() -> None:
     """Measure everything once."""
     with tempfile.TemporaryDirectory() as folder:
-        options = {"HF_HUB_OFFLINE": "1", "EXPLAIN_MODEL": str(large(Path(folder)))}
-        with dashboard(**options) as address, sync_playwright() as playwright:
-            browser = chromium(playwright)
-            print(long_texts(browser.new_page(), address), flush=True)
-            browser.close()
+        for longest in (512, 2048):
+            options = {"HF_HUB_OFFLINE": "1", "EXPLAIN_MODEL": str(large(Path(folder) / str(longest), longest))}
+            with dashboard(**options) as address, sync_playwright() as playwright:
+                browser = chromium(playwright)
+                if longest == 512:
+                    warm(browser.new_page(), address)
+                    print(f"12 layers x 12 heads, {first_visit(browser.new_page(), address)}", flush=True)
+                else:
+                    print(long_texts(browser.new_page(), address), flush=True)
+                browser.close()
     with dashboard(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1") as address, sync_playwright() as playwright:
         browser = chromium(playwright)
-        page = browser.new_page()
-        page.goto(f"{address}/attention")  # the model is loaded, and its average outputs known
-        ready(page)
-        page.close()
+        warm(browser.new_page(), address)
         for view, count in FRAMES:
             page = browser.new_page()
             page.goto(f"{address}/attention")
