@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from explain.engine import load
-from explain.errors import ExplainError, MethodError, ModelError
+from explain.errors import MethodError, ModelError
+from tests.architectures.outcome import failure
 from tests.architectures.tiny import DEAF, JUMPS, KNOWN, architectures, build, tokenizer
 
 TEXT = "the film was never dull and the ending is brilliant"
@@ -70,12 +71,8 @@ def main() -> None:
     failed = dict(DEAF)
     for model_type in (m for m in architectures() if m not in DEAF):
         with tempfile.TemporaryDirectory() as folder:
-            try:
-                explained(model_type, Path(folder))
-            except ExplainError as error:
-                failed[model_type] = f"{type(error).__name__}: {error}"
-            except Exception as error:
-                failed[model_type] = f"UNCLEAR {type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+            if reason := failure(explained, model_type, Path(folder)):
+                failed[model_type] = reason
     print(f"{len(architectures()) - len(failed)} of {len(architectures())} architectures")
     for model_type, reason in failed.items():
         print(f"  {model_type}: {reason}  [{(KNOWN | DEAF).get(model_type, 'unexpected')}]")

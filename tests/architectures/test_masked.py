@@ -20,8 +20,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 from transformers.utils import logging
 
 from explain.engine import load
-from explain.errors import ExplainError
 from explain.tasks import tasks
+from tests.architectures.outcome import failure
 from tests.architectures.tiny import config, tokenizer
 
 TEXT = "the film was never [MASK] and the ending is witty"
@@ -96,12 +96,8 @@ def main() -> int:
             except Exception as error:
                 unbuilt[model_type] = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
                 continue
-            try:
-                explained(model_type, Path(folder))
-            except ExplainError as error:
-                failed[model_type] = f"{type(error).__name__}: {error}"
-            except Exception as error:
-                failed[model_type] = f"UNCLEAR {type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+            if reason := failure(explained, model_type, Path(folder)):
+                failed[model_type] = reason
     built = len(MAPPING) - len(unbuilt)
     print(f"fill-mask: {built - len(failed)} of {built} architectures; {len(unbuilt)} cannot be built small here")
     for model_type, reason in (failed | unbuilt).items():

@@ -145,7 +145,7 @@ def main() -> None:
     found["made"] = {
         "texts": {"gradients": len(tasks[False].texts), "Shapley values": len(games)},
         "rounds": options.rounds,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch threads: {options.threads}",
         "limits": {key: max(each[key] for each in machine) for key in machine[0]},
         "weights_sha256": model.info.weights_sha256,
     }

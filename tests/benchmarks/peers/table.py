@@ -104,7 +104,7 @@ def explained(found: dict[str, Any]) -> str:
     best = made["limits"]
     return (
         f"The same model, texts and threads for all ({made['machine']}), each peer in a process of its own, in turn, "
-        f"{made['rounds']} rounds; {made['texts']['gradients']} development sentences one at a time, and "
+        f"rounds: {made['rounds']}; {made['texts']['gradients']} development sentences one at a time, and "
         f"{made['texts']['Shapley values']} of up to 12 words, each a single token, for Shapley values. Seconds are "
         "medians; ratios are of all texts' time, with 95 % intervals over texts. In the same run the machine's matrix "
         f"products reached {best['float32'] / 1e9:.0f} GFLOP/s in float32 and {best['bfloat16'] / 1e9:.0f} in "
