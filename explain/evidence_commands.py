@@ -105,7 +105,7 @@ def review(
     record: Record,
     agree: Annotated[bool, typer.Option("--agree/--disagree", help="Is the decision right, in your eyes?")],
     actor: Annotated[str, typer.Option(help="Your name or pseudonym.")],
-    sign_off: Annotated[bool, typer.Option("--sign-off", help="This closes the review.")] = False,
+    sign_off: Annotated[bool, typer.Option("--sign-off", help="Sign this verdict off.")] = False,
     note: Note = None,
     store: Place = None,
 ) -> None:

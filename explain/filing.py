@@ -8,7 +8,7 @@ from explain.audit import envelope
 from explain.audit.entry import NOTE, RECORD, Draft, Entry
 from explain.audit.store import Store
 from explain.render.picture import picture
-from explain.render.report import Filing, Said, report, state
+from explain.render.report import Filing, Said, report, state, unreviewed
 
 REPORT, PICTURE = "report.html", "words.svg"
 
@@ -31,7 +31,7 @@ def footer(filing: Filing) -> tuple[str, ...]:
         f"record {content.id} · {filing.commitment[:16]}… · {state(filing)}",
         f"case: {purpose.case_id or 'not named'} · use: {purpose.intended_use or 'not named'} · filed by: "
         f"{filing.who.actor or 'not named'}",
-        f"decision in production: {content.matches} · {reviews[:120] or 'not reviewed'}",
+        f"decision in production: {content.matches} · {reviews[:120] or unreviewed(filing)}",
         content.limits[0],
     )
 

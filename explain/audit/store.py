@@ -143,9 +143,11 @@ class Store:
 
         Raises:
             AuditError: there is no such record, or it is erased.
-            InputError: a value is too long or unknown.
+            InputError: a value is too long or unknown, or a note says nothing.
         """
         note = bounded("note", note, 10_000)
+        if kind == "note" and note is None:
+            raise InputError("A note needs words: nothing was filed.", code="empty_note")
         contents = {**(attached or {}), **({NOTE: note.encode()} if note else {})}
         return append(self, New(kind, named(who), contents=contents, about=about, detail=detail or {}))
 

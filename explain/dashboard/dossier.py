@@ -14,6 +14,7 @@ from explain.dashboard import evidence, frames
 from explain.errors import ExplainError
 from explain.render import html, sentences
 from explain.render.report import state
+from explain.settings import settings
 
 MARKS = {"holds": ("pass", "✓"), "broken": ("fail", "✕"), "not checked": ("not-checked", "○")}
 """Class and sign of a level's mark."""
@@ -33,11 +34,14 @@ def dossier(entry: Entry) -> None:
         return
     found = filing.filing(store, header.id)
     st.caption(html.markdown(f"{state(found)} · contains the text, which may be personal data"))
+    for line in filing.footer(found)[1:3]:  # which decision it is about, and what production and people said
+        st.caption(html.markdown(line))
     document = filing.page(store, header.id)
-    address = frames.place(f"record {header.id} {len(found.said)} {entry.digest}", lambda: document)
+    name = f"record {header.id} {len(found.said)} {entry.digest}"
+    address = frames.place(name, lambda: document, lambda: not store.read(header.id).state.erased)
     st.iframe(address, height=900, alt="The report of this record")
     _downloads(entry, document)
-    _review(entry)
+    _review(entry, len(found.said))
     _said(entry)
     _compare(entry)
     _keep(entry)
@@ -55,7 +59,8 @@ def levels(verdict: Verdict) -> None:
     for fault in verdict.faults[:50]:
         st.error(html.markdown(f"{fault.level}, {fault.where}: {fault.what}."))
     keys = ", ".join(f"{key[:16]}…" for key in verdict.signed_by) or "nobody"
-    said = [f"{verdict.checked:,} records looked at, {verdict.erased:,} erased, signed by {keys}."]
+    records = "record" if verdict.checked == 1 else "records"
+    said = [f"{verdict.checked:,} {records} looked at, {verdict.erased:,} erased, signed by {keys}."]
     if verdict.unsigned:
         said.append(f"{verdict.unsigned:,} UNSIGNED.")
     if verdict.uncovered:
@@ -67,6 +72,7 @@ def done(act: Any, *args: Any, **options: Any) -> bool:
     """Do something to the store and look again; a refusal is said where the button is."""
     try:
         act(*args, **options)
+        frames.forget()  # afterwards, or another session's look in between would bring back what was erased
     except ExplainError as error:
         st.error(html.markdown(str(error)))
         return False
@@ -96,20 +102,22 @@ def _downloads(entry: Entry, document: str) -> None:
     )
 
 
-def _review(entry: Entry) -> None:
+def _review(entry: Entry, said: int) -> None:
     st.html(html.heading("Your review", "It becomes a record of its own: signed, in the chain, and never changed."))
-    with st.form("review", border=False):
+    with st.form(f"review {said}", border=False):  # a new one, and empty, once something was said
         one, two = st.columns(2)
         one.text_input("Your name or pseudonym", key="actor", max_chars=200)
         verdict = two.radio("Was the decision right?", ["agree", "disagree", "only a note"], horizontal=True)
         rationale = st.text_input("Words that are the reason, in your eyes", max_chars=400)
         note = st.text_area("Note", max_chars=9_000, height=80)
-        off = st.checkbox("Sign off: this closes the review")
+        off = st.checkbox("Sign off", help="Of this verdict; a later review takes its place, signed off or not.")
         pressed = st.form_submit_button("File the review", type="primary")
     if not pressed:
         return
     store, words = evidence.store(), f"Reason in the reviewer's eyes: {rationale}. " if rationale else ""
-    if verdict == "only a note":
+    if verdict == "only a note" and off:
+        st.error("Only a verdict can be signed off: agree or disagree. Nothing was filed.")
+    elif verdict == "only a note":
         done(store.add, "note", entry.header.id, evidence.who(), note=words + note)
     else:
         done(store.review, entry.header.id, evidence.who(), agree=verdict == "agree", sign_off=off, note=words + note)
@@ -169,8 +177,9 @@ def _keep(entry: Entry) -> None:
             done(store.add, kind, record, evidence.who())
         st.divider()
         st.caption("Erasing destroys the key: text, scores and notes are gone for good. The chain still verifies.")
+        if settings().jobs is not None:
+            st.caption("A job of the REST service that explained the same text holds it until DELETE or its end.")
         reason = st.text_input("Reason (it stays, so name no person)", key="reason", max_chars=400)
         sure = st.text_input("Type ‘erase’ to confirm", key="sure")
         if st.button("Erase for good", key="erase", disabled=sure.strip().lower() != "erase"):
-            frames.forget()
             done(store.erase, record, evidence.who(), reason)

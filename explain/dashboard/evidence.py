@@ -98,11 +98,18 @@ def _form(explanation: Explanation, request: Request | None, beside: Beside | No
         retention = two.selectbox("Keep the text", list(RETENTION), 1, format_func=RETENTION.__getitem__)
         label = one.selectbox("Decision in production", ["not supplied", *explanation.prediction.labels])
         score = two.number_input("Its score", value=None, format="%.4f", help="Probability, or value of a regression.")
+        threshold = one.number_input("Its threshold", value=None, format="%.4f")
+        system = two.text_input("System that took it", max_chars=200)
+        time = one.text_input("When it was taken", max_chars=200, placeholder="2026-11-25T09:30:00Z")
+        weights = two.text_input("SHA-256 of its model's weights", max_chars=200)
         note = st.text_area("Note", max_chars=10_000, height=80)
         pressed = st.form_submit_button("File", type="primary")
     if pressed:
-        decided = Decision(None if label == "not supplied" else label, score)
-        given = decided.label is not None or score is not None
+        wish = None if label == "not supplied" else label
+        decided = Decision(
+            wish, score, threshold, weights.strip() or None, system.strip() or None, time.strip() or None
+        )
+        given = any(value is not None for value in vars(decided).values())
         try:
             entry = store().file(
                 explanation,
