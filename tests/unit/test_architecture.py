@@ -39,7 +39,7 @@ LAYERS = [
     ["replay", "masking"],
     ["render"],
     ["guard", "keys", "journal", "client"],
-    ["doctor"],
+    ["doctor", "profiling"],
     ["filing", "camera"],
     ["dashboard", "rest"],
     ["arguments"],
