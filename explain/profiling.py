@@ -84,5 +84,7 @@ def _stage(path: str, function: str) -> str | None:
     _, here, inside = path.replace("\\", "/").rpartition("/explain/")
     if not here:
         return None
+    if function == "<module>":
+        return "import"
     named = f"{inside} {function}"
     return next((stage for where, stage in _STAGES.items() if named.startswith(where)), None)

@@ -115,6 +115,13 @@ def test_forbidden_imports(name: str) -> None:
         assert target.split(".")[0] not in banned, f"explain/{name}:{line} imports {target}"
 
 
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_slow_imports_are_made_where_they_are_needed(name: str) -> None:
+    for target, line, top in imported(modules()[name]):
+        slow = target.startswith(("scipy.stats", "scipy.integrate", "scipy.optimize", "sklearn", "pyinstrument"))
+        assert not (top and slow), f"explain/{name}:{line} imports {target} before the first words can be computed"
+
+
 @pytest.mark.parametrize(
     "statement",
     [
