@@ -66,7 +66,7 @@ def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...]
         # browser that has not heard of it would send its choice again, which would count as a new one: the example's
         # text would overwrite the person's.
         state.example, state.edits = None, state.edits + 1
-    with st.container(horizontal=True, horizontal_alignment="distribute"):
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.pills(
             "Examples", fitting, default=state.example if state.example in fitting else None,
             key=f"examples {state.edits}", on_change=_use_example, args=(state.edits,), label_visibility="collapsed",
