@@ -66,14 +66,11 @@ def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...]
         # browser that has not heard of it would send its choice again, which would count as a new one: the example's
         # text would overwrite the person's.
         state.example, state.edits = None, state.edits + 1
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.pills(
-            "Examples", fitting, default=state.example if state.example in fitting else None,
-            key=f"examples {state.edits}", on_change=_use_example, args=(state.edits,), label_visibility="collapsed",
-        )  # fmt: skip
-        privacy.switch()
-    texts = privacy.reduced((state.text, state.pair) if pairs and state.get("pair") else (state.text,))
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    st.pills(
+        "Examples", fitting, default=state.example if state.example in fitting else None, key=f"examples {state.edits}",
+        on_change=_use_example, args=(state.edits,), label_visibility="collapsed",
+    )  # fmt: skip
+    left, middle, right = st.columns([1.9, 1.1, 1], vertical_alignment="bottom")
     with left:
         model = st.selectbox(
             "Model",
@@ -83,8 +80,11 @@ def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...]
             accept_new_options=True,
             help="A bundled model, a Hub id such as owner/model, or a folder with config.json and safetensors.",
         )
+    with middle:
+        privacy.switch()
     with right:
         pressed = st.button(button, type="primary", width="stretch", on_click=_close_settings)
+    texts = privacy.reduced((state.text, state.pair) if pairs and state.get("pair") else (state.text,))
     return texts, str(model or settings().model), pressed
 
 

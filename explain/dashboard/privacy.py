@@ -12,7 +12,7 @@ from explain.render import html
 
 
 def switch() -> None:
-    """Draw the switch, which stands beside the text on every page that asks about one."""
+    """Draw the switch, which stands below the text on every page that asks about one."""
     about = "E-mail addresses, telephone, card, account, IP and identity numbers become [EMAIL], [PHONE], …"
     st.toggle("Mask identifiers first", key="masking", help=f"{about} Names stay: reduced, not anonymous.")
 
