@@ -145,7 +145,7 @@ def test_what_cannot_be_filed_as_a_review_is_said_and_not_dropped(filled: Store)
     app.text_input(key="actor").set_value("bob")
     next(r for r in app.radio if r.label == "Was the decision right?").set_value("only a note")
     press(app)
-    assert "A note needs words" in app.error[0].value
+    assert "The note is empty" in app.error[0].value
     next(c for c in app.checkbox if c.label == "Sign off").set_value(True)
     next(t for t in app.text_area if t.label == "Note").set_value("as expected")
     press(app)
