@@ -28,7 +28,7 @@ def followed(model: str) -> tuple[str | None, str | None]:
         return None, None
     left, right = st.columns(2)
     first = left.text_input("What may follow", key="followed", max_chars=LONGEST, help=WHOLE)
-    second = right.text_input("rather than", key="instead", max_chars=LONGEST, help=AGAINST, disabled=not first.strip())
+    second = right.text_input("instead of", key="instead", max_chars=LONGEST, help=AGAINST, disabled=not first.strip())
     return first.strip() or None, (second.strip() or None) if first.strip() else None
 
 

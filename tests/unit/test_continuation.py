@@ -117,6 +117,7 @@ def test_every_method_and_check_leaves_the_continuation_alone(teller: Model, mon
         assert np.isfinite(found.attributions[0].scores).all(), info.name
         assert (found.attributions[0].unit_of[found.tokens.segment == 1] == -1).all(), info.name
     about |= {"checks": explain.list_checks(), "rationale": ["wolf"], "interactions": True, "contrast": OTHER}
+    about["budget"] = 512  # enough to add up
     found = teller.explain("The wolf went into the wood", **about)
     assert not [c for c in found.checks if c.name == "completeness" and c.status == "fail"]
     assert len(seen) > 1_000
