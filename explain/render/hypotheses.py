@@ -1,4 +1,4 @@
-"""What a zero-shot classification explained, in words: which hypothesis, and what it was held against."""
+"""The question that stands behind a text, in words: a hypothesis or a continuation, and what it was held against."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from explain.records import Explanation
 
 
 def question(explanation: Explanation, index: int = 0) -> str:
-    """The hypothesis that the text was held against, and what its scores are of; '' for other tasks.
+    """What was asked beside the text, and what its scores are of; '' where the text alone was read.
 
     Args:
         explanation: the explanation.
         index: which of its attributions.
     """
     asked = explanation.candidates
+    if explanation.model.problem == "continuation":
+        return (
+            "The continuation is the question and no evidence: each of its tokens is read after those before it as "
+            "they are written, is never taken out, and has no score."
+        )
     if asked is None:
         return ""
     target = explanation.attributions[index].target if explanation.attributions else explanation.target

@@ -148,6 +148,7 @@ def test_the_continuation_is_shown_as_the_question(teller: Model) -> None:
     (asked,) = [p for p in pieces.pieces(found.tokens, found.attributions[0], 1) if p.kind == "asked"]
     assert asked.raw == END
     assert sentences.verdict(found).startswith("The model gives what follows a log-probability of −")
+    assert "The continuation is the question" in sentences.meaning(found)
     assert dict(sentences.how(found))["Explained"] == f"log-probability of “{END}” rather than “{OTHER}”"
 
 
