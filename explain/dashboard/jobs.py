@@ -80,7 +80,7 @@ def forecasts(request: Request, model: str) -> dict[str, float | None]:
     Nothing is asked while a job runs: the answer would have to wait for the model.
     """
     job: Job | None = st.session_state.get("job")
-    key = (model, request.texts, request.granularity)
+    key = (model, request.digest)
     kept = st.session_state.get("forecasts", (None, {}))
     if kept[0] == key or job is None or not job.over:
         return kept[1] if kept[0] == key else {}

@@ -19,17 +19,12 @@ READY = {
     "required": ["name", "ready"],
     "properties": {"name": {"type": "string"}, "ready": {"type": "boolean"}},
 }
-SCORES = {
-    "type": "array",
-    "items": {
-        "type": "array",
-        "items": {
-            "type": "object",
-            "required": ["label", "score"],
-            "properties": {"label": {"type": "string"}, "score": {"type": "number"}},
-        },
-    },
+SCORE = {
+    "type": "object",
+    "required": ["label", "score"],
+    "properties": {"label": {"type": "string"}, "score": {"type": "number"}},
 }
+SCORES = {"type": "array", "items": {"anyOf": [SCORE, {"type": "array", "items": SCORE}]}}
 
 
 def _list(name: str, items: dict[str, Any]) -> dict[str, Any]:
@@ -99,6 +94,8 @@ async def explain(request: Request) -> Response:
 async def classify(request: Request) -> Response:
     """Text classification as the Hub's inference endpoints answer it: labels with scores, best first, for every input.
 
+    With `candidate_labels` it is the Hub's zero-shot classification, whose answer to one text is no list of lists.
+
     `huggingface_hub.InferenceClient(model="http://localhost:8600/v1/models/sentiment")` asks here.
     """
     here = face(request)
@@ -107,7 +104,9 @@ async def classify(request: Request) -> Response:
     _agrees(ask.parameters.model, model)
     questions = asks.predictions(ask.inputs, ask.parameters, here.settings)
     found = [json.loads(one) for one in await several(request, questions, model)]
-    return answers.json([_scores(one, ask.parameters) for one in found])
+    scores = [_scores(one, ask.parameters) for one in found]
+    alone = ask.parameters.candidate_labels is not None and not isinstance(ask.inputs, tuple)
+    return answers.json(scores[0] if alone else scores)
 
 
 def _scores(prediction: dict[str, Any], wish: asks.HubParameters) -> list[dict[str, Any]]:
