@@ -9,7 +9,7 @@ import streamlit as st
 
 from explain import bundled, list_checks, list_methods, spans
 from explain.catalog import Request, TargetKind
-from explain.dashboard import choices, jobs, link, privacy
+from explain.dashboard import access, choices, jobs, link, privacy
 from explain.dashboard.examples import EXAMPLES, of
 from explain.dashboard.link import DECIDED, GRANULARITIES, NOTHING, QUANTITIES
 from explain.errors import InputError
@@ -74,7 +74,9 @@ def text_and_model(button: str) -> tuple[str, bool]:
             help="A bundled model, a Hub id such as owner/model, or a folder with config.json and safetensors.",
         )
     with right:
-        pressed = st.button(button, type="primary", width="stretch", on_click=_close_settings)
+        pressed = st.button(
+            button, type="primary", width="stretch", on_click=_close_settings, disabled=not access.may("explain")
+        )
     return str(model or settings().model), pressed
 
 

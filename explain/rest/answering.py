@@ -28,7 +28,7 @@ def one_or_list(schema: dict[str, Any]) -> dict[str, Any]:
 @route(
     "POST",
     "/v1/explain",
-    "analyst",
+    "explain",
     tag="Explain",
     takes=asks.Explain,
     answers=one_or_list(EXPLANATION),
@@ -58,7 +58,7 @@ async def explain(request: Request) -> Response:
 @route(
     "POST",
     "/v1/predict",
-    "analyst",
+    "explain",
     tag="Explain",
     takes=asks.Predict,
     answers=one_or_list(PREDICTION),
