@@ -11,6 +11,7 @@ import os
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ import explain
 from explain import evidence_commands, operations, proof_commands
 from explain.arguments import parameters
 from explain.errors import ExplainError, InputError, outcome
+from explain.profiling import profiled
 from explain.records import Explanation
 from explain.render import terminal, terminal_inside
 from explain.render.pieces import visible
@@ -83,6 +85,9 @@ def run(
     task: Annotated[str, typer.Option(help="auto, a task or the variant of its head.")] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Run a method that misses its own claim here.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
+    profile: Annotated[
+        Path | None, typer.Option(help="Write a flame graph of the run to this HTML file, and print seconds by stage.")
+    ] = None,
 ) -> None:
     """Explain one decision."""
     first = _standard_input() if text == "-" else text
@@ -105,7 +110,8 @@ def run(
         "truncate": truncate,
         "forced": force,
     }
-    with _err.status("Loading the model…") as status:
+    watched = nullcontext() if profile is None else profiled(profile)
+    with watched as spent, _err.status("Loading the model…") as status:
         loaded = explain.load(model, revision=revision, device=device, dtype=dtype, task=task)
         result: Explanation = loaded.explain(
             first if pair is None else (first, pair),
@@ -117,6 +123,8 @@ def run(
         sys.stdout.buffer.write(result.to_json().encode("utf-8") + b"\n")  # UTF-8, whatever the terminal speaks
     else:
         _out.print(terminal.explanation(result), soft_wrap=False)
+    if spent is not None:
+        _err.print(terminal.profile(spent.seconds))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from explain.catalog import Request as Explain
 from explain.keys import DOORS, Action, Holder, Keys, Role
 from explain.rest.board import Board
 from explain.rest.limiter import Limiter
@@ -35,6 +36,9 @@ class Engine(Protocol):
 
     def info(self, model: str) -> Job:
         """Ask which network it is; raises BusyError."""
+
+    def forecasts(self, requests: Sequence[Explain], model: str) -> list[float | None]:
+        """Seconds that each of several explanations of one text would take; None where that is not known now."""
 
     def submit(
         self,

@@ -32,8 +32,8 @@ DASHBOARD = Path(pages.__file__).parent
 FREE: Literal["free"] = "free"
 BUTTONS: dict[tuple[str, str], tuple[Action | Literal["free"], tuple[str, ...]]] = {
     ("ask", "button"): ("explain", ("Explain", "Look", "Look inside")),
-    ("explain_page", "'Stop refining'"): (FREE, ("Stop refining",)),  # of the person's own question
-    ("explain_page", "'Cancel'"): (FREE, ("Cancel",)),
+    ("progress", "'Stop refining'"): (FREE, ("Stop refining",)),  # of the person's own question
+    ("progress", "'Cancel'"): (FREE, ("Cancel",)),
     ("continuation", "'Write on'"): ("explain", ("Write on",)),
     ("trust", "'Check thoroughly'"): ("explain", ("Check thoroughly",)),
     ("panels", "wish"): ("explain", ("Find words that work together",)),
