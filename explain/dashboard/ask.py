@@ -10,7 +10,7 @@ import streamlit as st
 from explain import bundled, list_checks, list_methods, spans
 from explain.candidates import Candidates
 from explain.catalog import Request, TargetKind
-from explain.dashboard import choices, jobs, link, privacy
+from explain.dashboard import access, choices, jobs, link, privacy
 from explain.dashboard.continuation import followed
 from explain.dashboard.examples import EXAMPLES, LABELS, of
 from explain.dashboard.labels import own
@@ -93,7 +93,9 @@ def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...]
             help="A bundled model, a Hub id such as owner/model, or a folder with config.json and safetensors.",
         )
     with right:
-        pressed = st.button(button, type="primary", width="stretch", on_click=_close_settings)
+        pressed = st.button(
+            button, type="primary", width="stretch", on_click=_close_settings, disabled=not access.may("explain")
+        )
     return texts, str(model or settings().model), pressed
 
 
