@@ -23,7 +23,7 @@ from tests.conftest import MAIN, finish, html_of
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     own = Store(tmp_path / "evidence")
-    monkeypatch.setattr("explain.dashboard.evidence.store", lambda: own)
+    monkeypatch.setattr("explain.dashboard.evidence.opened", lambda: own)
     return own
 
 
@@ -180,7 +180,7 @@ def test_an_unsigned_store_says_so_in_heading_and_list(
 ) -> None:
     assert list(page().dataframe[0].value["signed"]) == ["yes"] * 3
     own = Store(tmp_path / "unsigned" / "evidence", signed=False)
-    monkeypatch.setattr("explain.dashboard.evidence.store", lambda: own)
+    monkeypatch.setattr("explain.dashboard.evidence.store", lambda *_: own)
     app = page()
     assert "UNSIGNED, chained" in html_of(app)
     app.button(key="checkpoint").click().run()
@@ -236,7 +236,8 @@ def test_what_is_over_is_erased_counted_and_no_longer_shown(filled: Store, monke
     Store(filled.home).erase(filled.read(2).header.id, Who("another process"), "asked")
     assert client.get(shown[1]).status_code == 404
     page(filled.read(1).header.id)
-    monkeypatch.setattr(filled, "expire", functools.partial(filled.expire, now=datetime.now(UTC) + timedelta(days=400)))
+    later = datetime.now(UTC) + timedelta(days=400)
+    monkeypatch.setattr(Store, "expire", functools.partialmethod(Store.expire, now=later))
     app = page()
     app.button(key="expire").click().run()
     assert "over: 2" in app.success[0].value.replace("\\", "")

@@ -97,7 +97,7 @@ def test_the_page_shows_and_files_the_masked_text(
     app: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = Store(tmp_path / "own" / "evidence")
-    monkeypatch.setattr("explain.dashboard.evidence.store", lambda: own)
+    monkeypatch.setattr("explain.dashboard.evidence.opened", lambda: own)
     app.run()
     app.text_area(key="text").set_value(TEXT)
     app.toggle(key="masking").set_value(True)
@@ -115,7 +115,7 @@ def test_no_page_asks_about_what_was_masked(app: AppTest, monkeypatch: pytest.Mo
     """Explanations, forecasts, heads, roads, their parameters and second texts; and what two other pages file."""
     own, line = Store(tmp_path / "evidence"), jobs.service()
     asked: list[str] = []
-    monkeypatch.setattr("explain.dashboard.evidence.store", lambda: own)
+    monkeypatch.setattr("explain.dashboard.evidence.store", lambda *_: own)
     submit, forecasts = line.submit, line.forecasts
     monkeypatch.setattr(line, "submit", lambda *a, **o: asked.append(repr(a[0])) or submit(*a, **o))
     monkeypatch.setattr(line, "forecasts", lambda *a: asked.append(f"forecast {a[0]}") or forecasts(*a))

@@ -7,7 +7,8 @@ import streamlit as st
 from explain.audit import listing, verify
 from explain.audit.entry import Entry
 from explain.audit.records import FILED
-from explain.dashboard import evidence
+from explain.audit.store import Store
+from explain.dashboard import access, evidence
 from explain.dashboard.dossier import done, dossier, levels
 from explain.errors import ExplainError
 from explain.render import html
@@ -20,7 +21,7 @@ REVIEWS = {"all": None, "not reviewed": "none", "agreed": "agree", "disagreed": 
 
 def table() -> None:
     """The list: filters, a page of rows, and what can be done with the store as a whole."""
-    signed = "signed" if evidence.store().signed else "UNSIGNED"
+    signed = "signed" if evidence.store("read evidence").signed else "UNSIGNED"
     st.html(html.heading("Evidence", f"Filed explanations: {signed}, chained, encrypted. Tick a row to open it."))
     if done_before := st.session_state.pop("evidence_said", None):
         st.success(html.markdown(done_before))
@@ -30,11 +31,12 @@ def table() -> None:
     erased = three.selectbox("Content", ["all", "there", "erased"], key="evidence_erased")
     wish = listing.Wish(search=search, review=REVIEWS[review], erased=None if erased == "all" else erased == "erased")
     place = st.session_state.get("evidence_page", 1)
-    found = listing.page(evidence.store(), wish, offset=(place - 1) * ROWS, limit=ROWS)
+    store = evidence.store("read evidence")
+    found = listing.page(store, wish, offset=(place - 1) * ROWS, limit=ROWS)
     pages = max(1, -(-found.total // ROWS))
     if place > pages:  # fewer are found than on the page before
         st.session_state.evidence_page = place = pages
-        found = listing.page(evidence.store(), wish, offset=(place - 1) * ROWS, limit=ROWS)
+        found = listing.page(store, wish, offset=(place - 1) * ROWS, limit=ROWS)
     if not found.total:
         anything = not search and wish.review is None and wish.erased is None
         st.info(
@@ -80,35 +82,32 @@ def _shown(value: str | None) -> str:
 def _signed(sequence: int) -> str:
     """Does somebody claim to have signed this record? Whether the signature holds, only Verify says."""
     try:
-        return "yes" if evidence.store().read(sequence).header.signed else "UNSIGNED"
+        return "yes" if evidence.store("read evidence").read(sequence).header.signed else "UNSIGNED"
     except ExplainError:
         return "damaged"
 
 
-def _expire() -> None:
-    gone = evidence.store().expire(evidence.who())
-    st.session_state.evidence_said = f"Erased because their time was over: {len(gone):,}."
-
-
 def _store() -> None:
     """Verification of the whole, checkpoints, retention, and which key signs."""
-    store = evidence.store()
+    store = evidence.store("read evidence")
     with st.expander("The store as a whole"):
         one, two, three = st.columns(3)
-        if one.button("Verify everything", key="verify_all", width="stretch"):
+        checks, keeps = access.may("verify evidence"), access.may("keep evidence")
+        if checks and one.button("Verify everything", key="verify_all", width="stretch"):
             with st.spinner("Reading every record…"):
-                levels(verify.store(store))
-        if two.button("Write a checkpoint", key="checkpoint", width="stretch"):
+                levels(verify.store(evidence.store("verify evidence")))
+        if checks and two.button("Write a checkpoint", key="checkpoint", width="stretch"):
             try:
-                written = store.checkpoint()
+                written = evidence.store("verify evidence").checkpoint()
                 if written is None:
                     st.info("There is no record yet, so no checkpoint was written.")
                 else:
                     st.success(html.markdown(f"Written to {written.parent}."))
             except ExplainError as error:
                 st.error(html.markdown(str(error)))
-        if three.button("Erase what is over", key="expire", width="stretch", help="Records whose time is over."):
-            done(_expire)
+        about = "Records whose time is over."
+        if keeps and three.button("Erase what is over", key="expire", width="stretch", help=about):
+            done("keep evidence", Store.expire, evidence.who(), say=lambda gone: f"Erased, being over: {len(gone):,}.")
         mark = f"Records are signed by key {store.fingerprint}." if store.fingerprint else "Records are UNSIGNED."
         st.caption(f"{mark} Deleting the end of the chain shows only in checkpoints that are kept elsewhere.")
 
@@ -116,14 +115,16 @@ def _store() -> None:
 def _wanted(record: str) -> Entry | None:
     """The record that the address names by its id or number, or that an event is about; None is said in words."""
     try:
-        entry = evidence.store().read(int(record) if record.isdecimal() and len(record) < 10 else record.lower())
+        entry = evidence.store("read evidence").read(
+            int(record) if record.isdecimal() and len(record) < 10 else record.lower()
+        )
         if entry.header.kind in FILED:
             return entry
         said = f"Record {entry.header.sequence} is of the kind ‘{entry.header.kind}’"
         if entry.header.about is None:
             st.info(html.markdown(f"{said} and is about the store, not about an explanation."))
             return None
-        about = evidence.store().read(entry.header.about)
+        about = evidence.store("read evidence").read(entry.header.about)
         st.info(html.markdown(f"{said}, about record {about.header.sequence}, which stands here."))
         return about
     except ExplainError as error:
