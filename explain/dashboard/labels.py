@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from explain.candidates import LONGEST, TEMPLATE, Candidates, candidates, sides
-from explain.dashboard import jobs
+from explain.dashboard import jobs, privacy
 from explain.dashboard.link import DECIDED, NOTHING
 from explain.errors import InputError
 from explain.records import Explanation
@@ -25,11 +25,11 @@ def own(model: str) -> Candidates | None:
     written = left.text_input("Your labels", key="labels", max_chars=10 * LONGEST, help=ABOUT, on_change=_changed)
     template = middle.text_input("Asked as", key="template", max_chars=LONGEST, on_change=_changed)
     apart = right.toggle("Each by itself", key="apart", help=APART, on_change=_changed)
-    labels = [label for part in written.split(";") if (label := part.strip())]
+    labels = [privacy.value(label) for part in written.split(";") if (label := part.strip())]
     if not labels:
         return None
     try:
-        return candidates(labels, apart, template)
+        return candidates(labels, apart, privacy.value(template))
     except InputError as error:
         st.caption(html.markdown(str(error)))
         return None

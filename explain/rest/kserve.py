@@ -31,13 +31,13 @@ def _list(name: str, items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": [name], "properties": {name: {"type": "array", "items": items}}}
 
 
-@route("GET", "/v1/models", "viewer", answers=_list("models", {"type": "string"}))
+@route("GET", "/v1/models", "see lists", answers=_list("models", {"type": "string"}))
 async def models(request: Request) -> Response:
     """Names of the models that may be asked, as KServe lists them; `/v1/catalog` says more."""
     return answers.json({"models": face(request).served.names()})
 
 
-@route("GET", "/v1/models/{name}", "viewer", answers=READY)
+@route("GET", "/v1/models/{name}", "see lists", answers=READY)
 async def ready(request: Request) -> Response:
     """Whether a model may be asked; it is loaded at the first question."""
     return answers.json({"name": _model(request).name, "ready": True})
@@ -46,7 +46,7 @@ async def ready(request: Request) -> Response:
 @route(
     "POST",
     "/v1/models/{name}:predict",
-    "analyst",
+    "explain",
     tag="KServe",
     takes=asks.PredictInstances,
     answers=_list("predictions", PREDICTION),
@@ -65,7 +65,7 @@ async def predict(request: Request) -> Response:
 @route(
     "POST",
     "/v1/models/{name}:explain",
-    "analyst",
+    "explain",
     tag="KServe",
     takes=asks.ExplainInstances,
     answers=_list("explanations", EXPLANATION),
@@ -85,7 +85,7 @@ async def explain(request: Request) -> Response:
 @route(
     "POST",
     "/v1/models/{name}",
-    "analyst",
+    "explain",
     tag="Hub",
     takes=asks.Hub,
     answers=SCORES,

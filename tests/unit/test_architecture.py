@@ -39,6 +39,7 @@ LAYERS = [
     ["replay", "masking"],
     ["render"],
     ["guard", "keys", "journal", "client"],
+    ["login"],
     ["doctor", "profiling"],
     ["filing", "camera"],
     ["dashboard", "rest"],
