@@ -28,11 +28,13 @@ def footer(filing: Filing) -> tuple[str, ...]:
     purpose, content = filing.purpose, filing.content
     reviews = "; ".join(f"{s.who} {s.words}" for s in filing.said if s.kind == "review")
     return (
-        f"record {content.id} · {filing.commitment[:16]}… · {state(filing)}",
-        f"case: {purpose.case_id or 'not named'} · use: {purpose.intended_use or 'not named'} · filed by: "
-        f"{filing.who.actor or 'not named'}",
-        f"decision in production: {content.matches} · {reviews[:120] or 'not reviewed'}",
-        content.limits[0],
+        f"record {content.id} · content {filing.commitment} · {state(filing)}",
+        f"case: {purpose.case_id or 'not named'}",
+        f"use: {purpose.intended_use or 'not named'}",
+        f"filed by: {filing.who.actor or 'not named'}",
+        f"decision in production: {content.matches}",
+        f"review: {reviews or 'not reviewed'}",
+        *content.limits,
     )
 
 
