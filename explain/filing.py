@@ -29,11 +29,9 @@ def footer(filing: Filing) -> tuple[str, ...]:
     reviews = "; ".join(f"{s.who} {s.words}" for s in filing.said if s.kind == "review")
     return (
         f"record {content.id} · content {filing.commitment} · {state(filing)}",
-        f"case: {purpose.case_id or 'not named'}",
-        f"use: {purpose.intended_use or 'not named'}",
-        f"filed by: {filing.who.actor or 'not named'}",
-        f"decision in production: {content.matches}",
-        f"review: {reviews or 'not reviewed'}",
+        f"case: {purpose.case_id or 'not named'} · use: {purpose.intended_use or 'not named'} · filed by: "
+        f"{filing.who.actor or 'not named'}",
+        f"decision in production: {content.matches} · {reviews or 'not reviewed'}",
         *content.limits,
     )
 

@@ -173,7 +173,7 @@ class Store:
 
     def expire(self, who: Who, now: datetime | None = None) -> list[str]:
         """Erase every record whose time is over and that no legal hold keeps; returns their ids."""
-        at = (now or datetime.now(UTC)).astimezone(UTC).isoformat()  # compared as text
+        at = (now or datetime.now(UTC)).isoformat()
         with database.reading(self.engine) as connection:
             wish = sa.select(entries.c.id).where(
                 entries.c.due <= at, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(FILED)
