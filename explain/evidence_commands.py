@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from explain.errors import AuditError, InputError
+from explain.render.pieces import visible
 
 if TYPE_CHECKING:
     from explain.audit.entry import Entry
@@ -58,7 +59,8 @@ def file_(
     data = sys.stdin.buffer.read() if explanation == "-" else None
     found = explain.read(data if data is not None else Path(explanation))
     decided = Decision(decision, score, threshold, model_sha256, system, time)
-    entry = open_store(store).file(
+    opened = open_store(store)
+    entry = opened.file(
         found,
         who=Who(actor, client="command line"),
         purpose=Purpose(case, use, retention=retention),
@@ -68,6 +70,8 @@ def file_(
         pictures=filing.pictures,
     )
     _print(entry)
+    matches = opened.content(entry.header.id).matches
+    Console(stderr=True).print(Text(visible(f"Decision in production: {matches}")), soft_wrap=True)
 
 
 @evidence.command("list")
