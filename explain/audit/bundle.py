@@ -22,11 +22,12 @@ import rfc8785
 from securesystemslib.signer import SSlibKey
 
 from explain.audit import checkpoints, database, envelope, ids, sealing
+from explain.audit.belief import Belief
 from explain.audit.entry import NOTHING, RECORD, Entry
 from explain.audit.keys import as_key, fingerprint, read_public
 from explain.audit.records import FILED, Header
 from explain.audit.store import Store
-from explain.audit.verdict import WORDS, Fault, Verdict
+from explain.audit.verdict import Fault, Verdict, judged
 from explain.audit.walk import names_its_files, said_in
 from explain.errors import AuditError
 
@@ -89,7 +90,8 @@ def read(data: bytes) -> dict[str, bytes]:
 
 
 def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdict:
-    """Verify a bundle by itself: V1, and V2 as far as its records follow each other.
+    """Verify a bundle by itself: V1, and V2 where it is of a whole store. In a bundle of one record, V2 can be broken
+    but not hold: what is not in it cannot be missed.
 
     Args:
         data: the zip file's bytes.
@@ -99,10 +101,10 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
         AuditError: not a bundle at all.
     """
     parts, faults, notes = read(data), list[Fault](), list[str]()
-    if trusted is None:
-        publics = [read_public(parts[n]) for n in sorted(parts) if n.startswith("keys/")]
-        trusted = {fingerprint(public): as_key(public) for public in publics}
+    if trusted is None and any(n.startswith("keys/") for n in parts):
         notes.append("Verified with the keys in the bundle: compare their fingerprints with ones you know.")
+    publics = [read_public(parts[n]) for n in sorted(parts) if n.startswith("keys/")]
+    belief = Belief(trusted, {fingerprint(public): as_key(public) for public in publics})
     openings = _openings(parts)
     chain: dict[int, tuple[str, Header]] = {}
     keys, unsigned, erased = set[str](), 0, 0
@@ -114,7 +116,6 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
     for name in envelopes:
         try:
             wrapped = envelope.unwrap(parts[name], envelope.PAYLOAD)
-            key = envelope.signed_by(wrapped, trusted)
             header, subject = envelope.statement(wrapped)
         except AuditError as error:
             faults.append(Fault("V1", name, str(error)))
@@ -123,12 +124,13 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
         chain[number] = (envelope.digest(parts[name]), header)
         if header.sequence != number:
             faults.append(Fault("V2", name, f"its envelope says that it is number {header.sequence}"))
-        if key is not None:
-            keys.add(key)
-        elif header.signed or wrapped.signatures:
-            faults.append(Fault("V1", name, "it is not signed by a key that is believed"))
-        else:
-            unsigned += 1
+        unsigned += not wrapped.signatures
+        try:
+            keys |= belief.record(wrapped, header)
+        except AuditError as error:
+            faults.append(Fault("V1", name, str(error)))
+        if not ids.valid(header.id):
+            faults.append(Fault("V1", name, "its id is not the id of a record"))
         if not names_its_files(header, subject, digests):
             faults.append(Fault("V1", name, "its subject does not name its files, or the record that it is about"))
         digests[header.id] = envelope.digest(parts[name])
@@ -146,10 +148,21 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
     events = any(header.about for _, header in chain.values())
     if not whole and events and not any(header.kind in FILED for _, header in chain.values()):
         faults.append(Fault("V2", "bundle", "the record that the others are about is missing"))
-    faults += _checkpoints(parts, chain, trusted, whole=whole)
-    broken = {f.level for f in faults}
-    levels = {v: "broken" if v in broken else "holds" if v in ("V1", "V2") else "not checked" for v in WORDS}
-    return Verdict(len(envelopes), levels, tuple(faults), tuple(sorted(keys)), unsigned, erased, notes=tuple(notes))
+    faults += _checkpoints(parts, chain, belief, whole=whole)
+    if not whole:
+        notes.append(
+            "V2 not checked: the bundle is of one record. What else was said about it, after it was made or at the "
+            "numbers that are not in it, does not show here."
+        )
+    return judged(
+        faults,
+        ("V1", "V2") if whole else ("V1",),
+        notes,
+        checked=len(envelopes),
+        unsigned=unsigned,
+        signed_by=tuple(sorted(keys)),
+        erased=erased,
+    )
 
 
 def _all(store: Store) -> list[Entry]:
@@ -201,8 +214,6 @@ def _content(header: Header, parts: Mapping[str, bytes], openings: Mapping[str, 
             label, beside = said_in(plain)
             if label is None or beside != header.detail.get("beside"):
                 faults.append(Fault("V1", name, "the file is no record, or another one than its envelope says"))
-    if not ids.valid(header.id):
-        faults.append(Fault("V1", header.id[:40], "not the id of a record"))
     return faults
 
 
@@ -219,18 +230,17 @@ def _order(chain: Mapping[int, tuple[str, Header]]) -> list[Fault]:
 
 
 def _checkpoints(
-    parts: Mapping[str, bytes], chain: Mapping[int, tuple[str, Header]], trusted: Mapping[str, SSlibKey], *, whole: bool
+    parts: Mapping[str, bytes], chain: Mapping[int, tuple[str, Header]], belief: Belief, *, whole: bool
 ) -> list[Fault]:
-    faults = []
+    faults, stores = [], {header.store for _, header in chain.values()}
     for name in sorted(n for n in parts if n.startswith("checkpoints/")):
         try:
-            note, key = checkpoints.read(parts[name], trusted)
+            note, wrapped = checkpoints.read(parts[name])
+            belief.signers(wrapped)
         except AuditError as error:
             faults.append(Fault("V2", name, str(error)))
             continue
-        if key is None and any(header.signed for _, header in chain.values()):
-            faults.append(Fault("V2", name, "nobody who is believed signed it"))
-        elif note.size != int(Path(name).stem):
+        if note.size != int(Path(name).stem) or (stores and note.store not in stores):
             faults.append(Fault("V2", name, "it belongs somewhere else"))
         elif note.size in chain and chain[note.size][0] != note.head:
             faults.append(Fault("V2", name, f"record {note.size} is not the one that stood there"))

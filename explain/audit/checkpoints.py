@@ -7,12 +7,12 @@ checkpoint that they cannot reach. The second place should be one that the store
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import rfc8785
-from securesystemslib.signer import CryptoSigner, SSlibKey
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner
 
 from explain.audit import envelope, files
 from explain.errors import AuditError
@@ -38,8 +38,8 @@ def write(folder: Path, checkpoint: Checkpoint, signers: tuple[CryptoSigner, ...
     return path
 
 
-def read(data: bytes, trusted: Mapping[str, SSlibKey]) -> tuple[Checkpoint, str | None]:
-    """A checkpoint and the believed key that signed it (None: unsigned); raises AuditError."""
+def read(data: bytes) -> tuple[Checkpoint, Envelope]:
+    """A checkpoint and the envelope that it came in, whose signatures nobody has looked at; raises AuditError."""
     wrapped = envelope.unwrap(data, PAYLOAD)
     try:
         found = Checkpoint(**json.loads(wrapped.payload))
@@ -49,7 +49,7 @@ def read(data: bytes, trusted: Mapping[str, SSlibKey]) -> tuple[Checkpoint, str 
             raise ValueError
     except (ValueError, TypeError):
         raise AuditError("Not a checkpoint as Whyboard writes it.", code="not_evidence") from None
-    return found, envelope.signed_by(wrapped, trusted)
+    return found, wrapped
 
 
 def newest(folder: Path, store: str) -> Path | None:

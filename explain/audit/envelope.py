@@ -71,24 +71,22 @@ def unwrap(data: bytes, payload_type: str) -> Envelope:
     return envelope
 
 
-def signed_by(envelope: Envelope, trusted: Mapping[str, SSlibKey]) -> str | None:
-    """Fingerprint of a believed key that signed it; None where there is none. Every signature must hold.
+def signed_by(envelope: Envelope, trusted: Mapping[str, SSlibKey]) -> set[str]:
+    """Fingerprints of the keys that signed it; empty where nobody did.
 
     Raises:
-        AuditError: a signature does not belong to these bytes.
+        AuditError: a signature is by a key that is not believed, or does not belong to these bytes.
     """
-    found = None
     for keyid, signature in envelope.signatures.items():
         if keyid not in trusted:
-            continue
+            raise AuditError(f"it is signed by a key that is not believed, {keyid[:16]}…", code="signature")
         try:
             trusted[keyid].verify_signature(signature, envelope.pae())
         except SigningError:
             raise AuditError(
-                f"The signature by key {keyid[:16]}… does not belong to these bytes.", code="signature"
+                f"the signature by key {keyid[:16]}… does not belong to these bytes", code="signature"
             ) from None
-        found = keyid
-    return found
+    return set(envelope.signatures)
 
 
 def statement(envelope: Envelope) -> tuple[Header, dict[str, str]]:

@@ -15,7 +15,7 @@ from securesystemslib.signer import CryptoSigner
 from explain import canonical
 from explain.audit import building, checkpoints, database, envelope, files, ids, sealing
 from explain.audit.bounds import bounded, named
-from explain.audit.chain import HEAD, New, append
+from explain.audit.chain import HEAD, New, append, checkpoint_if_due, finish_change
 from explain.audit.database import entries, envelopes, keys
 from explain.audit.entry import NOTE, RECORD, Draft, Entry, erased, state_of
 from explain.audit.keys import Keys
@@ -72,15 +72,15 @@ class Store:
                 shutil.rmtree(self.home / "temp", ignore_errors=True)
             return found
 
-    @cached_property
+    @property
     def signers(self) -> tuple[CryptoSigner, ...]:
-        """What signs here; nothing in an unsigned store."""
+        """What signs here now (another process may have changed the key); nothing in an unsigned store."""
         return (self.keys.signer(),) if self.signed else ()
 
     @property
     def fingerprint(self) -> str | None:
         """The signing key's fingerprint; None in an unsigned store."""
-        return self.signers[0].public_key.keyid if self.signers else None
+        return next((s.public_key.keyid for s in self.signers), None)
 
     def file(
         self,
@@ -146,6 +146,8 @@ class Store:
             InputError: a value is too long or unknown.
         """
         note = bounded("note", note, 10_000)
+        if kind == "note" and note is None:
+            raise InputError("The note is empty.", code="empty_text")
         contents = {**(attached or {}), **({NOTE: note.encode()} if note else {})}
         return append(self, New(kind, named(who), contents=contents, about=about, detail=detail or {}))
 
@@ -172,8 +174,10 @@ class Store:
         return entry
 
     def expire(self, who: Who, now: datetime | None = None) -> list[str]:
-        """Erase every record whose time is over and that no legal hold keeps; returns their ids."""
-        at = (now or datetime.now(UTC)).isoformat()
+        """Erase every record whose time is over and that no legal hold keeps, and write a checkpoint if one is due;
+        returns their ids.
+        """
+        at = (now or datetime.now(UTC)).astimezone(UTC).isoformat()  # compared as text
         with database.reading(self.engine) as connection:
             wish = sa.select(entries.c.id).where(
                 entries.c.due <= at, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(FILED)
@@ -184,7 +188,17 @@ class Store:
             append(self, New("erase", named(who), about=record, detail=detail))
         if over:
             self.sweep()
+        self.checkpoint(if_due=True)  # also where nothing is filed any more
         return over
+
+    def root(self, record: str | int) -> str:
+        """Id of the record that an event is about, or of the record itself; raises AuditError."""
+        column = entries.c.sequence if isinstance(record, int) else entries.c.id
+        with database.reading(self.engine) as connection:
+            row = connection.execute(sa.select(entries.c.id, entries.c.about).where(column == record)).first()
+        if row is None:
+            raise AuditError(f"There is no record {str(record)[:40]} in this store.", code="no_record")
+        return str(row.about or row.id)
 
     def read(self, record: str | int) -> Entry:
         """One record by its id or sequence number; raises AuditError."""
@@ -231,9 +245,10 @@ class Store:
         return plain
 
     def key(self, record: str) -> bytes:
-        """The key of a record; raises AuditError when it was destroyed."""
+        """The key of a record; raises AuditError when it was destroyed, also if somebody put it back since."""
+        wish = sa.select(keys.c.wrapped).join(entries, entries.c.id == keys.c.id)
         with database.reading(self.engine) as connection:
-            wrapped = connection.execute(sa.select(keys.c.wrapped).where(keys.c.id == record)).scalar()
+            wrapped = connection.execute(wish.where(keys.c.id == record, ~entries.c.erased)).scalar()
         if wrapped is None:
             raise erased(record)
         return sealing.decrypt(self.keys.master(), wrapped, record)
@@ -242,26 +257,26 @@ class Store:
         """The folder of a record's files."""
         return self.home / "files" / record[-2:] / record
 
-    def checkpoint(self) -> Path | None:
-        """Write a checkpoint of the chain as it is; None for an empty store."""
-        with database.reading(self.engine) as connection:
-            head = connection.execute(HEAD).first()
+    def checkpoint(self, *, if_due: bool = False) -> Path | None:
+        """Write a checkpoint of the chain as it is; None for an empty store, or where none is due."""
+        with database.writing(self.engine) as connection:  # so that the key is the one of the last record
+            finish_change(self, connection)
+            head, signers = connection.execute(HEAD).first(), self.signers
         if head is None:
             return None
         note = checkpoints.Checkpoint(self.id, head.sequence, head.digest, datetime.now(UTC).isoformat())
-        return checkpoints.write(self.second, note, self.signers)
+        return checkpoint_if_due(self, note, signers) if if_due else checkpoints.write(self.second, note, signers)
 
     def rotate(self, who: Who) -> Entry:
-        """Change the signing key: the record that says so is signed by the old one and the new one."""
+        """Change the signing key: the record that says so is signed by the old one and the new one, and from then on
+        only the new one is believed.
+        """
         if not self.signed:
             raise AuditError("An unsigned store has no key to change.", code="bad_key")
-        old, new = self.keys.rotate()
-        self.__dict__["signers"] = (old, new)
-        try:
-            detail = {"from": old.public_key.keyid, "to": new.public_key.keyid}
-            return append(self, New("key change", named(who), detail=detail))
-        finally:
-            self.__dict__["signers"] = (new,)
+        entry = append(self, New("key change", named(who)))
+        with database.writing(self.engine) as connection:
+            finish_change(self, connection)
+        return entry
 
     def sweep(self) -> None:
         """Remove files of erased records and of filings that never ended, and overwrite what the database freed.

@@ -37,15 +37,22 @@ def ask(labels: tuple[str, ...], *, closed: bool = True) -> Asked:
         closed: whether there are no others; of a vocabulary, `labels` are the best few, and any word may be typed.
     """
     link.restore(st.query_params.to_dict())
-    model, pressed = text_and_model("Explain")
+    texts, model, pressed = text_and_model("Explain", pairs=True)
     with st.expander("Settings", key="settings", on_change="rerun"):
-        request, fixed = _settings(labels, model, closed=closed and bool(labels))
+        request, fixed = _settings(texts, labels, model, closed=closed and bool(labels))
     link.write(request, model, fixed_scale=fixed)
     return Asked(request, model, fixed, pressed)
 
 
-def text_and_model(button: str) -> tuple[str, bool]:
-    """Draw the text, the examples, the model and the button; returns the model and whether the button was pressed."""
+def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...], str, bool]:
+    """Draw the text, the examples, the model and the button.
+
+    Returns:
+        texts: what may be asked about: the text, and the second one if the page takes `pairs` and there is one; masked
+            where the switch is on.
+        model: its name.
+        pressed: was the button pressed?
+    """
     state = st.session_state
     fitting = of(str(state.model or settings().model), jobs.task(str(state.model or settings().model)))
     if state.pop("refit", False):  # the model cannot be asked about a text that nobody wrote
@@ -59,10 +66,13 @@ def text_and_model(button: str) -> tuple[str, bool]:
         # browser that has not heard of it would send its choice again, which would count as a new one: the example's
         # text would overwrite the person's.
         state.example, state.edits = None, state.edits + 1
-    st.pills(
-        "Examples", fitting, default=state.example if state.example in fitting else None, key=f"examples {state.edits}",
-        on_change=_use_example, args=(state.edits,), label_visibility="collapsed",
-    )  # fmt: skip
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        st.pills(
+            "Examples", fitting, default=state.example if state.example in fitting else None,
+            key=f"examples {state.edits}", on_change=_use_example, args=(state.edits,), label_visibility="collapsed",
+        )  # fmt: skip
+        privacy.switch()
+    texts = privacy.reduced((state.text, state.pair) if pairs and state.get("pair") else (state.text,))
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with left:
         model = st.selectbox(
@@ -75,16 +85,16 @@ def text_and_model(button: str) -> tuple[str, bool]:
         )
     with right:
         pressed = st.button(button, type="primary", width="stretch", on_click=_close_settings)
-    return str(model or settings().model), pressed
+    return texts, str(model or settings().model), pressed
 
 
-def _settings(labels: tuple[str, ...], model: str, *, closed: bool) -> tuple[Request, bool]:
+def _settings(texts: tuple[str, ...], labels: tuple[str, ...], model: str, *, closed: bool) -> tuple[Request, bool]:
     state = st.session_state
     known = {m.name: m for m in list_methods()}
-    text = state.text
+    text = texts[0]
     seconds = jobs.forecasts(Request((text,), truncate=True, granularity=state.granularity or "word"), model)
     method = choices.pick(known, seconds, jobs.refused(model))
-    values = choices.parameters(method)
+    values = {name: privacy.value(given) for name, given in choices.parameters(method).items()}
     state.beside = [n for n in state.beside if n != method.name]
     beside = st.multiselect(
         "Beside it",
@@ -110,8 +120,7 @@ def _settings(labels: tuple[str, ...], model: str, *, closed: bool) -> tuple[Req
         fixed = st.toggle(
             "Fixed colour scale (± 2 log-odds)", key="fixed", help="Fixed, so that small scores look small everywhere."
         )
-    pair = st.text_area("Second text (for models that compare two)", key="pair", height=68)
-    texts = privacy.reduced((text, pair) if pair else (text,))
+    st.text_area("Second text (for models that compare two)", key="pair", height=68)
     one, two = st.columns(2)
     with one:
         phrases = _marked(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -134,6 +134,15 @@ def test_retention_classes_erase_in_time(store: Store, found: Explanation) -> No
     assert store.expire(Who("job"), now + timedelta(days=9999)) == [by_class["long"]]
     assert store.content(by_class["permanent"]).explanation == found
     assert verify.store(store).exit_code == 0
+
+
+def test_a_time_of_another_zone_erases_neither_early_nor_late(store: Store, found: Explanation) -> None:
+    record = store.file(found, purpose=Purpose(retention="short"))
+    due = datetime.fromisoformat(str(record.state.due))
+    for hours in (-11, 14):
+        zone = timezone(timedelta(hours=hours))
+        assert store.expire(Who("job"), (due - timedelta(hours=1)).astimezone(zone)) == []
+    assert store.expire(Who("job"), (due + timedelta(hours=1)).astimezone(timezone(timedelta(hours=-11)))) != []
 
 
 def test_standard_retention_is_never_less_than_six_months() -> None:
