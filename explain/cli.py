@@ -61,6 +61,14 @@ def run(
     target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
     contrast: Annotated[str | None, typer.Option(help="Explain the target rather than this label.")] = None,
     place: Annotated[int | None, typer.Option(min=0, help="Which of several masks, from 0 on; else the first.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Label of your own to choose among (zero-shot); repeat for more.")
+    ] = None,
+    multi_label: Annotated[bool, typer.Option("--multi-label", help="Judge each --label by itself.")] = False,
+    template: Annotated[str | None, typer.Option(help="Sentence that a --label is written into at {}.")] = None,
+    continuation: Annotated[
+        str | None, typer.Option(help="What may follow: explain its log-probability, less that of --contrast.")
+    ] = None,
     quantity: Annotated[str, typer.Option(help=f"{', '.join(QUANTITIES)}.")] = "log_odds",
     granularity: Annotated[str, typer.Option(help="Score each word, token or sentence.")] = "word",
     attention: Annotated[str | None, typer.Option(help="Keep attention of layers: all, or 0,3,5.")] = None,
@@ -98,6 +106,10 @@ def run(
         "target": target,
         "contrast": contrast,
         "place": place,
+        "continuation": continuation,
+        "candidate_labels": label or None,
+        "multi_label": multi_label,
+        "hypothesis_template": template,
         "quantity": one_of("quantity", quantity, QUANTITIES),
         "granularity": one_of("granularity", granularity, GRANULARITIES),
         "checks": () if not checks else explain.list_checks() if thorough else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,6 +85,7 @@ def list_(
 ) -> None:
     """List the newest records."""
     from explain.audit import listing
+    from explain.render.pieces import visible
 
     page = listing.page(open_store(store), listing.Wish(search=search), limit=limit)
     if as_json:
@@ -91,7 +93,8 @@ def list_(
         return
     for row in page.rows:
         said = f"{row['sequence']:>6}  {row['id']}  {row['recorded'][:19]}  {row['label'] or '(erased)'}"
-        _out.print(Text(f"{said}  {row['case_id'] or ''}  {row['actor'] or ''}"), soft_wrap=True)
+        line = visible(f"{said}  {row['case_id'] or ''}  {row['actor'] or ''}")
+        _out.print(Text(" ".join(line.splitlines())), soft_wrap=True)
     _out.print(Text(f"{page.total:,} records", "dim"))
 
 
@@ -232,7 +235,9 @@ def open_store(folder: Path | None, *, there: bool = False) -> Store:
     """The store in a folder, or below EXPLAIN_HOME; raises AuditError if it should be `there` and is not."""
     from explain.audit.store import Store
 
-    if there and not ((folder or settings().home / "evidence") / "files").is_dir():
+    home = folder or settings().home / "evidence"
+    listed = settings().evidence_url is not None or (home / "evidence.db").is_file()
+    if there and not (listed and (home / "files").is_dir()):
         what = f"'{str(folder)[:80]}' is" if folder is not None else "Below EXPLAIN_HOME is"
         raise AuditError(f"{what} no store of evidence.", code="not_evidence")
     return Store(folder)
@@ -279,6 +284,9 @@ def _keys(entry: Entry) -> list[str]:
 def write_file(path: Path, data: bytes) -> None:
     """Write what a person asked for; raises InputError when that cannot be."""
     try:
-        path.write_bytes(data)
+        with os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
+        ) as file:  # it may hold the text
+            file.write(data)
     except OSError as error:
         raise InputError(f"Cannot write {path.name[:80]}: {(error.strerror or '').lower()}.", code="no_file") from None

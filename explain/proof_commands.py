@@ -238,7 +238,8 @@ def print_verdict(verdict: Verdict) -> None:
     for level, state in verdict.levels.items():
         _out.print(Text(f"{level}  {state:<11}", style[state]), Text(f"{WORDS[level]}."), soft_wrap=True)
     for fault in verdict.faults[:100]:
-        _out.print(Text(visible(f"{fault.level}  {fault.where}: {fault.what}"), "red"), soft_wrap=True)
+        line = " ".join(visible(f"{fault.level}  {fault.where}: {fault.what}").split("\n"))
+        _out.print(Text(line, "red"), soft_wrap=True)
     if len(verdict.faults) > 100:
         _out.print(Text(f"and {len(verdict.faults) - 100:,} more; --json lists all.", "red"))
     keys = ", ".join(f"{k[:16]}…" for k in verdict.signed_by) or "nobody"

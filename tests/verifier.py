@@ -14,21 +14,24 @@ import json
 import re
 import sys
 import zipfile
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 ALLOWED = [
     r"envelopes/[0-9]{12}\.json",
-    r"files/[0-9a-f-]{36}/[A-Za-z0-9_.-]{1,100}",
+    r"files/[0-9a-f-]{36}/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}",
     r"openings\.json",
     r"keys/[0-9a-f]{64}\.pem",
     r"checkpoints/[0-9]{12}\.json",
 ]
+PEM, SPKI = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
 RECORDS, CHECKPOINTS = "application/vnd.in-toto+json", "application/vnd.whyboard.checkpoint+json"
 HOLDS_AN_EXPLANATION = ("explanation", "batch item")
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 ID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
@@ -49,6 +52,15 @@ def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def pairs(found: list[tuple[str, object]]) -> dict[str, object]:
+    need(len({key for key, _ in found}) == len(found), "a key twice")
+    return dict(found)
+
+
+def no_number(text: str) -> object:
+    raise Broken(f"{text} is no number")
+
+
 def one_form(value: object) -> bytes:
     """RFC 8785 of what occurs here: objects with ASCII keys, lists, strings, whole numbers."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -62,6 +74,8 @@ def unzip(data: bytes) -> dict[str, bytes]:
                 raise NotABundle("names twice, or too large")
             if any(not any(re.fullmatch(p, n) for p in ALLOWED) for n in names):
                 raise NotABundle("a name that no bundle has")
+            if any(i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in archive.infolist()):
+                raise NotABundle("compressed in another way")
             parts = {name: archive.read(name) for name in names}
     except NotABundle:
         raise
@@ -99,12 +113,15 @@ class Verifier:
                 if not isinstance(key, Ed25519PublicKey):
                     raise NotABundle(f"{name}: no Ed25519 key")
                 fingerprint = sha(key.public_bytes_raw())
+                if name != f"keys/{fingerprint}.pem" or data != key.public_bytes(PEM, SPKI):
+                    raise NotABundle(f"{name}: not that key, or not in its one form")
                 if believed is None or fingerprint in believed:
                     self.keys[fingerprint] = key
         self.must_be_signed = believed is not None or bool(self.keys)
         try:
             raw = json.loads(parts["openings.json"])
             assert one_form(raw) == parts["openings.json"]
+            assert all(re.fullmatch(r"[0-9a-f]{64}", key) for key in raw.values())
             self.openings = {record: bytes.fromhex(key) for record, key in raw.items()}
         except Exception:
             raise NotABundle("openings.json") from None
@@ -123,7 +140,8 @@ class Verifier:
             }
             need(one_form(again) == data, "not its one form")
             need(outer["payloadType"] == kind, "payload type")
-            found = json.loads(payload)
+            need(len(signatures) <= 8, "too many signatures")
+            found = json.loads(payload, object_pairs_hook=pairs, parse_constant=no_number)
         except Broken:
             raise
         except Exception as error:
@@ -182,6 +200,16 @@ class Verifier:
             need(statement["predicateType"] == "urn:whyboard:evidence:1", "predicateType")
             need(header["schema"] == "whyboard-evidence/1", "schema")
             need(re.fullmatch(ID, header["id"]), "id")
+            need(header["about"] is None or re.fullmatch(ID, header["about"]), "about")
+            need(type(header["sequence"]) is int and type(header["signed"]) is bool, "types")
+            need(all(re.fullmatch(NAME, f["name"]) for f in header["files"]), "names")
+            need(len({f["name"] for f in header["files"]}) == len(header["files"]), "a file twice")
+            kept = [header["purpose"]["retention"]]
+            kept += [header["detail"]["retention"]] if header["kind"] == "retention" else []
+            need(set(kept) <= {"short", "standard", "long", "permanent"}, "retention")
+            recorded = datetime.fromisoformat(header["recorded"])
+            need(recorded.tzinfo is not None and recorded.year < 9900, "recorded")
+            need(len({s["name"] for s in statement["subject"]}) == len(statement["subject"]), "a subject twice")
             subject = {s["name"]: s["digest"]["sha256"] for s in statement["subject"]}
             expected = {f["name"]: f["sha256"] for f in header["files"]}
             if header["about"] is not None:

@@ -20,6 +20,7 @@ from explain.catalog import Request
 from explain.errors import InputError, ModelError
 from explain.heads import HeadsReport, HeadsRequest
 from explain.model.sources import Source, find
+from explain.notices import cut_text
 from explain.records import Explanation, ModelInfo
 from explain.road import Road, RoadRequest
 
@@ -84,12 +85,12 @@ def content(
             "What is filed beside an explanation must be about its text, by its model, and answer its question.",
             code="bad_beside",
         )
-    if asked is not None and asked.texts != tokens.texts:
+    if asked is not None and asked.texts != tokens.texts[: len(asked.texts)]:  # a task may add texts of its own
         raise InputError("The request that is filed must be about the text that was explained.", code="bad_request")
     texts = tokens.texts
     kept = [len(t) for t in texts]
     if tokens.truncated_at is not None:
-        kept[-1] = tokens.truncated_at
+        kept[cut_text(tokens)] = tokens.truncated_at
     draft = Content(
         id=record,
         explanation=explanation,

@@ -21,10 +21,10 @@ from pathlib import Path
 import rfc8785
 from securesystemslib.signer import SSlibKey
 
-from explain.audit import checkpoints, database, envelope, ids, sealing
+from explain.audit import checkpoints, database, envelope, sealing
 from explain.audit.belief import Belief
 from explain.audit.entry import NOTHING, RECORD, Entry
-from explain.audit.keys import as_key, fingerprint, read_public
+from explain.audit.keys import as_key, fingerprint, pem, read_public
 from explain.audit.records import FILED, Header
 from explain.audit.store import Store
 from explain.audit.verdict import Fault, Verdict, judged
@@ -34,10 +34,12 @@ from explain.errors import AuditError
 LARGEST = 512 * 2**20
 """Bytes of content of the largest bundle that is opened."""
 _NAMES = re.compile(
-    r"envelopes/\d{12}\.json|files/[0-9a-f-]{36}/[\w.-]{1,100}|openings\.json|keys/[0-9a-f]{64}\.pem|"
+    r"envelopes/\d{12}\.json|files/[0-9a-f-]{36}/[A-Za-z0-9][\w.-]{0,99}|openings\.json|keys/[0-9a-f]{64}\.pem|"
     r"checkpoints/\d{12}\.json",
     re.ASCII,
 )
+
+_OPENING = re.compile(r"[0-9a-f]{64}")
 
 
 def write(store: Store, record: str | None = None) -> bytes:
@@ -46,7 +48,11 @@ def write(store: Store, record: str | None = None) -> bytes:
     Raises:
         AuditError: there is no such record, or it is damaged.
     """
-    chosen = [store.read(record), *store.events(record)] if record is not None else list(_all(store))
+    chosen = (
+        [store.read(record, checked=False), *store.events(record, checked=False)]
+        if record is not None
+        else list(_all(store))
+    )
     parts: dict[str, bytes] = {}
     openings: dict[str, str] = {}
     for entry in chosen:
@@ -80,13 +86,24 @@ def read(data: bytes) -> dict[str, bytes]:
                 raise AuditError("The bundle holds a file that no bundle has, or one twice.", code="not_evidence")
             if sum(info.file_size for info in listed) > LARGEST:
                 raise AuditError(f"The bundle holds more than {LARGEST:,} bytes.", code="not_evidence")
-            return {name: zipped.read(name) for name in names}
+            if any(i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in listed):
+                raise AuditError("The bundle is compressed in a way that no bundle is.", code="not_evidence")
+            return {info.filename: _part(zipped, info) for info in listed}
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, RuntimeError, MemoryError) as error:
         raise AuditError(f"Not a bundle: {str(error)[:120] or type(error).__name__}.", code="not_evidence") from None
     except Exception as error:  # zlib's own error is no subclass of any of these
         if isinstance(error, AuditError):
             raise
         raise AuditError("Not a bundle: its compressed bytes are damaged.", code="not_evidence") from None
+
+
+def _part(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A part of the zip file, which must be as long as it claims: more is never unpacked."""
+    with zipped.open(info) as opened:
+        data = opened.read(info.file_size + 1)
+    if len(data) != info.file_size:
+        raise AuditError("The bundle holds a file of another size than it claims.", code="not_evidence")
+    return data
 
 
 def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdict:
@@ -103,8 +120,7 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
     parts, faults, notes = read(data), list[Fault](), list[str]()
     if trusted is None and any(n.startswith("keys/") for n in parts):
         notes.append("Verified with the keys in the bundle: compare their fingerprints with ones you know.")
-    publics = [read_public(parts[n]) for n in sorted(parts) if n.startswith("keys/")]
-    belief = Belief(trusted, {fingerprint(public): as_key(public) for public in publics})
+    belief = Belief(trusted, _keys(parts))
     openings = _openings(parts)
     chain: dict[int, tuple[str, Header]] = {}
     keys, unsigned, erased = set[str](), 0, 0
@@ -129,8 +145,6 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
             keys |= belief.record(wrapped, header)
         except AuditError as error:
             faults.append(Fault("V1", name, str(error)))
-        if not ids.valid(header.id):
-            faults.append(Fault("V1", name, "its id is not the id of a record"))
         if not names_its_files(header, subject, digests):
             faults.append(Fault("V1", name, "its subject does not name its files, or the record that it is about"))
         digests[header.id] = envelope.digest(parts[name])
@@ -148,7 +162,8 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
     events = any(header.about for _, header in chain.values())
     if not whole and events and not any(header.kind in FILED for _, header in chain.values()):
         faults.append(Fault("V2", "bundle", "the record that the others are about is missing"))
-    faults += _checkpoints(parts, chain, belief, whole=whole)
+    wrong, newest = _checkpoints(parts, chain, belief, whole=whole)
+    faults += wrong
     if not whole:
         notes.append(
             "V2 not checked: the bundle is of one record. What else was said about it, after it was made or at the "
@@ -162,7 +177,19 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
         unsigned=unsigned,
         signed_by=tuple(sorted(keys)),
         erased=erased,
+        uncovered=max(chain, default=0) - newest if whole else 0,
     )
+
+
+def _keys(parts: Mapping[str, bytes]) -> dict[str, SSlibKey]:
+    """The public keys in a bundle, each in its one form and under its own name."""
+    found = {}
+    for name in sorted(n for n in parts if n.startswith("keys/")):
+        public = read_public(parts[name])
+        if parts[name] != pem(public) or name != f"keys/{fingerprint(public)}.pem":
+            raise AuditError(f"{name} is not that key, or not in its one form.", code="bad_key")
+        found[fingerprint(public)] = as_key(public)
+    return found
 
 
 def _all(store: Store) -> list[Entry]:
@@ -170,13 +197,13 @@ def _all(store: Store) -> list[Entry]:
         numbers = [
             row[0] for row in connection.execute(database.entries.select().order_by(database.entries.c.sequence))
         ]
-    return [store.read(number) for number in numbers]
+    return [store.read(number, checked=False) for number in numbers]
 
 
 def _openings(parts: Mapping[str, bytes]) -> dict[str, bytes]:
     try:
         found = json.loads(parts["openings.json"])
-        if rfc8785.dumps(found) != parts["openings.json"]:
+        if rfc8785.dumps(found) != parts["openings.json"] or not all(_OPENING.fullmatch(k) for k in found.values()):
             raise ValueError
         return {str(record): bytes.fromhex(key) for record, key in found.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -231,8 +258,9 @@ def _order(chain: Mapping[int, tuple[str, Header]]) -> list[Fault]:
 
 def _checkpoints(
     parts: Mapping[str, bytes], chain: Mapping[int, tuple[str, Header]], belief: Belief, *, whole: bool
-) -> list[Fault]:
-    faults, stores = [], {header.store for _, header in chain.values()}
+) -> tuple[list[Fault], int]:
+    """What is wrong with the checkpoints, and the size of the largest good one."""
+    newest, faults, stores = 0, list[Fault](), {header.store for _, header in chain.values()}
     for name in sorted(n for n in parts if n.startswith("checkpoints/")):
         try:
             note, wrapped = checkpoints.read(parts[name])
@@ -246,4 +274,6 @@ def _checkpoints(
             faults.append(Fault("V2", name, f"record {note.size} is not the one that stood there"))
         elif whole and note.size > max(chain):
             faults.append(Fault("V2", name, f"it counts {note.size} records: the end is cut off"))
-    return faults
+        else:
+            newest = max(newest, note.size)
+    return faults, newest

@@ -57,7 +57,7 @@ def append(store: Store, new: New) -> Entry:
     draft = _draft(store, new, listed)
     subject = {f.name: f.sha256 for f in draft.files}
     if new.about is not None:
-        subject[new.about] = store.read(new.about).digest
+        subject[new.about] = store.read(new.about, checked=False).digest
     began = state.first(draft)
     with _tidy(store, new.id), database.writing(store.engine) as connection:
         if new.about is not None:

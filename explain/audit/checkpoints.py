@@ -7,6 +7,7 @@ checkpoint that they cannot reach. The second place should be one that the store
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,11 +48,12 @@ def read(data: bytes) -> tuple[Checkpoint, Envelope]:
             isinstance(v, str) for k, v in vars(found).items() if k != "size"
         ):
             raise ValueError
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise AuditError("Not a checkpoint as Whyboard writes it.", code="not_evidence") from None
     return found, wrapped
 
 
 def newest(folder: Path, store: str) -> Path | None:
     """The file of the largest checkpoint of a store."""
-    return max((folder / store).glob("*.json"), default=None)
+    found = (path for path in (folder / store).glob("*.json") if re.fullmatch(r"[0-9]{12}", path.stem))
+    return max(found, default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from securesystemslib.signer import CryptoSigner
 
 from explain import canonical
 from explain.audit import building, checkpoints, database, envelope, files, ids, sealing
+from explain.audit.belief import Belief
 from explain.audit.bounds import bounded, named
 from explain.audit.chain import HEAD, New, append, checkpoint_if_due, finish_change
 from explain.audit.database import entries, envelopes, keys
@@ -54,8 +56,10 @@ class Store:
         self.signed = given.evidence_signed if signed is None else signed
         self.keys = Keys(self.home / "keys")
         try:
-            (self.home / "files").mkdir(parents=True, exist_ok=True, mode=0o700)
-            (self.home / "temp").mkdir(exist_ok=True, mode=0o700)
+            (self.home / "files").mkdir(parents=True, exist_ok=True)
+            (self.home / "temp").mkdir(exist_ok=True)
+            if self.home.stat().st_uid == os.geteuid():
+                self.home.chmod(0o700)  # who else is on this machine reads neither the list nor the keys
         except OSError as error:
             raise files.refused(error) from None
         self.engine = database.connect(url or given.evidence_url or f"sqlite:///{self.home / 'evidence.db'}")
@@ -165,7 +169,7 @@ class Store:
             AuditError: there is no such record, it is erased already, or a legal hold is on it; with the code
                 `not_overwritten` it is erased, but not yet as `sweep` leaves it.
         """
-        found = self.read(record)
+        found = self.read(record, checked=False)
         if found.header.kind not in FILED:
             raise AuditError("Erase the record itself: what was said about it goes with it.", code="no_record")
         detail = {"reason": bounded("reason", reason, 400) or "not given"}
@@ -183,13 +187,21 @@ class Store:
                 entries.c.due <= at, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(FILED)
             )
             over = list(connection.execute(wish.order_by(entries.c.sequence)).scalars())
-        for record in over:
-            detail = {"reason": "its retention time is over"}
-            append(self, New("erase", named(who), about=record, detail=detail))
-        if over:
-            self.sweep()
+        gone = []
+        try:
+            for record in over:
+                detail = {"reason": "its retention time is over"}
+                try:
+                    append(self, New("erase", named(who), about=record, detail=detail))
+                    gone.append(record)
+                except AuditError as error:
+                    if error.code not in ("on_hold", "erased"):  # somebody was faster: the others' time is over too
+                        raise
+        finally:
+            if gone:
+                self.sweep()
         self.checkpoint(if_due=True)  # also where nothing is filed any more
-        return over
+        return gone
 
     def root(self, record: str | int) -> str:
         """Id of the record that an event is about, or of the record itself; raises AuditError."""
@@ -200,23 +212,33 @@ class Store:
             raise AuditError(f"There is no record {str(record)[:40]} in this store.", code="no_record")
         return str(row.about or row.id)
 
-    def read(self, record: str | int) -> Entry:
-        """One record by its id or sequence number; raises AuditError."""
+    def read(self, record: str | int, *, checked: bool = True) -> Entry:
+        """One record by its id or sequence number.
+
+        Raises:
+            AuditError: it is not there or damaged, or, where it shall be `checked`, nobody who is believed signed it.
+        """
         column = entries.c.sequence if isinstance(record, int) else entries.c.id
         wish = sa.select(entries, envelopes.c.bytes).join(envelopes, envelopes.c.sequence == entries.c.sequence)
         with database.reading(self.engine) as connection:
             row = connection.execute(wish.where(column == record)).mappings().first()
         if row is None:
             raise AuditError(f"There is no record {str(record)[:40]} in this store.", code="no_record")
-        header, subject = envelope.statement(envelope.unwrap(row["bytes"], envelope.PAYLOAD))
+        wrapped = envelope.unwrap(row["bytes"], envelope.PAYLOAD)
+        if checked:
+            try:
+                Belief(None, self.keys.trusted()).signers(wrapped)
+            except AuditError as error:
+                raise AuditError(f"Record {row['sequence']} is not shown: {error}.", code="signature") from None
+        header, subject = envelope.statement(wrapped)
         return Entry(header, subject, row["bytes"], state_of(row))
 
-    def events(self, record: str) -> list[Entry]:
-        """Everything that was added about a record, oldest first."""
+    def events(self, record: str, *, checked: bool = True) -> list[Entry]:
+        """Everything that was added about a record, oldest first; raises as `read`."""
         wish = sa.select(entries.c.id).where(entries.c.about == record).order_by(entries.c.sequence)
         with database.reading(self.engine) as connection:
             found = list(connection.execute(wish).scalars())
-        return [self.read(one) for one in found]
+        return [self.read(one, checked=checked) for one in found]
 
     def content(self, record: str) -> Content:
         """What a record holds; raises AuditError when it is erased or damaged."""

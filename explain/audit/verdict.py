@@ -66,6 +66,8 @@ def judged(
 ) -> Verdict:
     """A verdict on what was looked at: `levels` hold unless a fault breaks them; V1 of what nobody signed cannot."""
     broken = {f.level for f in faults}
+    if not checked:
+        levels, notes = (), (*notes, "There is no record here, so nothing was checked.")
     if unsigned == checked > 0:
         levels, notes = tuple(v for v in levels if v != "V1"), (*notes, NOBODY)
     found = {v: "broken" if v in broken else "holds" if v in levels else "not checked" for v in WORDS}

@@ -38,7 +38,7 @@ def record(
     verified with the record that it is about.
 
     Raises:
-        AuditError: there is no such record.
+        AuditError: there is no such record, or no such model.
     """
     root = found.root(wanted)
     verdict = Verifier(found, trusted).one(root)
@@ -50,6 +50,10 @@ def with_model(verdict: Verdict, header: Header, model: str | None) -> Verdict:
     if header.model is None:
         return verdict
     source = building.model_source(header.model, model)
+    if source is None and model is not None:
+        raise AuditError(
+            f"There is no model '{model[:80]}' on this machine, so V4 cannot be checked.", code="model_not_found"
+        )
     if source is None:
         note = f"V4 not checked: the model {header.model.id} is not on this machine. Name its folder with --model."
         return dataclasses.replace(verdict, notes=(*verdict.notes, note))

@@ -238,7 +238,7 @@ class Verifier:
             except (AuditError, OSError) as error:
                 self.fault("V2", where, str(error) if isinstance(error, AuditError) else "it cannot be read")
                 continue
-            if note.store != self.store.id or note.size != int(path.stem):
+            if note.store != self.store.id or path.name != f"{note.size:012d}.json":
                 self.fault("V2", where, "it belongs somewhere else")
             elif note.size > last:
                 self.fault("V2", where, f"it counts {note.size} records, and there are {last}: the end is cut off")
@@ -322,5 +322,5 @@ def said_in(plain: bytes) -> tuple[str | None, str | None]:
         if said["activation"] == "none":
             return f"{said['logits'][0]:.4g}"[:200], schema
         return (", ".join(said["labels"][i] for i in said["decision"]) or "none")[:200], schema
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError):
         return "", schema

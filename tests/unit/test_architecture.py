@@ -15,7 +15,7 @@ PACKAGE = ROOT / "explain"
 LAYERS = [
     ["canonical", "errors"],
     ["record"],
-    ["words"],
+    ["words", "candidates"],
     ["records"],
     ["catalog"],
     ["heads", "road", "lens", "generation", "worked_toy", "settings", "units", "reading", "notices"],
@@ -39,6 +39,7 @@ LAYERS = [
     ["replay", "masking"],
     ["render"],
     ["guard", "keys", "journal", "client"],
+    ["login"],
     ["doctor", "profiling"],
     ["filing", "camera"],
     ["dashboard", "rest"],

@@ -312,8 +312,3 @@ def test_checkpoints_are_due_where_nothing_is_filed_any_more(store: Store, found
 def test_both_verifiers_know_a_record_from_other_json(store: Store, found: Explanation) -> None:
     append(store, New("explanation", Who(), Purpose(), {RECORD: b'{"beside":null}'}, found))
     assert codes(store) == {3}
-
-
-def test_both_verifiers_want_ids_of_version_7(store: Store, found: Explanation) -> None:
-    append(store, New("explanation", Who(), Purpose(), {}, found, id="c0ffee00-0000-4000-8000-000000000000"))
-    assert codes(store) == {3}

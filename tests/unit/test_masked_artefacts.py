@@ -97,7 +97,7 @@ def test_the_page_shows_and_files_the_masked_text(
     app: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = Store(tmp_path / "own" / "evidence")
-    monkeypatch.setattr("explain.dashboard.evidence.store", lambda: own)
+    monkeypatch.setattr("explain.dashboard.evidence.opened", lambda: own)
     app.run()
     app.text_area(key="text").set_value(TEXT)
     app.toggle(key="masking").set_value(True)
