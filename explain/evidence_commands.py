@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from explain.errors import AuditError, InputError
+from explain.render.pieces import visible
 from explain.settings import settings
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def file_(
     decision: Annotated[str | None, typer.Option(help="The label that production decided.")] = None,
     score: Annotated[float | None, typer.Option(help="The score that production gave.")] = None,
     threshold: Annotated[float | None, typer.Option(help="The threshold that production used.")] = None,
+    model_sha256: Annotated[str | None, typer.Option(help="SHA-256 of the weights that decided.")] = None,
     system: Annotated[str | None, typer.Option(help="The system that decided.")] = None,
+    time: Annotated[str | None, typer.Option(help="When it decided: ISO 8601 with its offset.")] = None,
     retention: Annotated[str, typer.Option(help="short, standard, long, permanent.")] = "standard",
     masked: Annotated[Path | None, typer.Option(help="What `explain mask --spans` wrote about the text.")] = None,
     store: Place = None,
@@ -57,17 +60,20 @@ def file_(
 
     data = sys.stdin.buffer.read() if explanation == "-" else None
     found = explain.read(data if data is not None else Path(explanation))
-    given = any(x is not None for x in (decision, score, threshold, system))
-    entry = open_store(store).file(
+    decided = Decision(decision, score, threshold, model_sha256, system, time)
+    opened = open_store(store)
+    entry = opened.file(
         found,
         who=Who(actor, client="command line"),
         purpose=Purpose(case, use, retention=retention),
-        decision=Decision(decision, score, threshold, system=system) if given else None,
+        decision=decided if any(x is not None for x in vars(decided).values()) else None,
         note=note,
         masking=None if masked is None else decode(Masking, _read(masked)),
         pictures=filing.pictures,
     )
     _print(entry)
+    matches = opened.content(entry.header.id).matches
+    Console(stderr=True).print(Text(visible(f"Decision in production: {matches}")), soft_wrap=True)
 
 
 @evidence.command("list")

@@ -181,7 +181,7 @@ class Store:
         """Erase every record whose time is over and that no legal hold keeps, and write a checkpoint if one is due;
         returns their ids.
         """
-        at = (now or datetime.now(UTC)).isoformat()
+        at = (now or datetime.now(UTC)).astimezone(UTC).isoformat()  # compared as text
         with database.reading(self.engine) as connection:
             wish = sa.select(entries.c.id).where(
                 entries.c.due <= at, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(FILED)

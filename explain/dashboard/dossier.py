@@ -165,11 +165,8 @@ def _compare(entry: Entry) -> None:
         names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
         rows += [(name, mine.get(name, "–"), theirs.get(name, "–")) for name in names]
         st.html(html.table(("", f"record {entry.header.sequence}", f"record {int(other)}"), rows))
-        if left.tokens.texts != right.tokens.texts or not left.attributions or not right.attributions:
-            st.caption("The texts are not the same, so their words are not set side by side.")
-            return
-        if len(left.attributions[0].scores) != len(right.attributions[0].scores):
-            st.caption("The words are cut in another way, so they are not set side by side.")
+        if why := sentences.apart(left, right):
+            st.caption(html.markdown(why))
             return
         pairs = list(zip(left.words(), right.words(), strict=True))
         cells = [(a.text, *map(sentences.signed, (a.score, b.score, b.score - a.score))) for a, b in pairs]
