@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from explain.errors import AuditError, InputError
+from explain.render.pieces import visible_line
+from explain.settings import settings
 
 if TYPE_CHECKING:
     from explain.audit.entry import Entry
@@ -84,7 +87,7 @@ def list_(
         return
     for row in page.rows:
         said = f"{row['sequence']:>6}  {row['id']}  {row['recorded'][:19]}  {row['label'] or '(erased)'}"
-        _out.print(Text(f"{said}  {row['case_id'] or ''}  {row['actor'] or ''}"), soft_wrap=True)
+        _out.print(Text(visible_line(f"{said}  {row['case_id'] or ''}  {row['actor'] or ''}")), soft_wrap=True)
     _out.print(Text(f"{page.total:,} records", "dim"))
 
 
@@ -97,7 +100,7 @@ def show(record: Record, store: Place = None) -> None:
     entry = find_entry(found, record)
     content = None if entry.state.erased else found.content(entry.header.id)
     whole = {"header": canonical.plain(entry.header), "state": vars(entry.state), "content": canonical.plain(content)}
-    print(json.dumps(whole, ensure_ascii=False))  # noqa: T201
+    print(json.dumps(whole))  # noqa: T201
 
 
 @evidence.command("review")
@@ -196,6 +199,10 @@ def erase(
 
     found = open_store(store)
     _print(found.erase(find_entry(found, record).header.id, Who(actor, client="command line"), reason))
+    if settings().jobs is not None:
+        from explain.audit.entry import JOBS
+
+        Console(stderr=True).print(Text(JOBS), soft_wrap=True)
 
 
 def mask(
@@ -264,8 +271,9 @@ def _keys(entry: Entry) -> list[str]:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write what a person asked for; raises InputError when that cannot be."""
+    """Write what a person asked for, which may be a text, for their eyes; raises InputError when that cannot be."""
     try:
-        path.write_bytes(data)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
     except OSError as error:
         raise InputError(f"Cannot write {path.name[:80]}: {(error.strerror or '').lower()}.", code="no_file") from None

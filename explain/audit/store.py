@@ -14,7 +14,7 @@ from securesystemslib.signer import CryptoSigner
 
 from explain import canonical
 from explain.audit import building, checkpoints, database, envelope, files, ids, sealing
-from explain.audit.bounds import bounded, named
+from explain.audit.bounds import bounded, named, one_line
 from explain.audit.chain import HEAD, New, append
 from explain.audit.database import entries, envelopes, keys
 from explain.audit.entry import NOTE, RECORD, Draft, Entry, erased, state_of
@@ -54,11 +54,13 @@ class Store:
         self.signed = given.evidence_signed if signed is None else signed
         self.keys = Keys(self.home / "keys")
         try:
-            (self.home / "files").mkdir(parents=True, exist_ok=True, mode=0o700)
-            (self.home / "temp").mkdir(exist_ok=True, mode=0o700)
+            files.make_folder(self.home / "files")
+            files.make_folder(self.home / "temp")
         except OSError as error:
             raise files.refused(error) from None
-        self.engine = database.connect(url or given.evidence_url or f"sqlite:///{self.home / 'evidence.db'}")
+        self.engine = database.connect(
+            url or given.evidence_url.get_secret_value() or f"sqlite:///{self.home / 'evidence.db'}"
+        )
 
     @cached_property
     def id(self) -> str:
@@ -166,25 +168,37 @@ class Store:
         found = self.read(record)
         if found.header.kind not in FILED:
             raise AuditError("Erase the record itself: what was said about it goes with it.", code="no_record")
-        detail = {"reason": bounded("reason", reason, 400) or "not given"}
+        detail = {"reason": one_line("reason", reason, 400) or "not given"}
         entry = append(self, New("erase", named(who), about=record, detail=detail))
         self.sweep()
         return entry
 
     def expire(self, who: Who, now: datetime | None = None) -> list[str]:
-        """Erase every record whose time is over and that no legal hold keeps; returns their ids."""
+        """Erase every record whose time is over and that no legal hold keeps; returns their ids.
+
+        Raises:
+            AuditError: the store cannot be used, or `sweep` says so; what is erased by then stays erased.
+        """
         at = (now or datetime.now(UTC)).isoformat()
         with database.reading(self.engine) as connection:
             wish = sa.select(entries.c.id).where(
                 entries.c.due <= at, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(FILED)
             )
             over = list(connection.execute(wish.order_by(entries.c.sequence)).scalars())
-        for record in over:
-            detail = {"reason": "its retention time is over"}
-            append(self, New("erase", named(who), about=record, detail=detail))
-        if over:
-            self.sweep()
-        return over
+        done, detail = [], {"reason": "its retention time is over"}
+        try:
+            for record in over:
+                try:
+                    append(self, New("erase", named(who), about=record, detail=detail))
+                except AuditError as error:
+                    if error.code not in ("on_hold", "erased"):  # somebody put a hold on it, or erased it, just now
+                        raise
+                else:
+                    done.append(record)
+        finally:
+            if done:
+                self.sweep()
+        return done
 
     def read(self, record: str | int) -> Entry:
         """One record by its id or sequence number; raises AuditError."""

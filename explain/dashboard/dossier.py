@@ -8,12 +8,13 @@ import streamlit as st
 
 from explain import filing
 from explain.audit import bundle, verify
-from explain.audit.entry import Entry
+from explain.audit.entry import JOBS, Entry
 from explain.audit.verdict import WORDS, Verdict
 from explain.dashboard import evidence, frames
 from explain.errors import ExplainError
 from explain.render import html, sentences
 from explain.render.report import state
+from explain.settings import settings
 
 MARKS = {"holds": ("pass", "✓"), "broken": ("fail", "✕"), "not checked": ("not-checked", "○")}
 """Class and sign of a level's mark."""
@@ -34,7 +35,11 @@ def dossier(entry: Entry) -> None:
     found = filing.filing(store, header.id)
     st.caption(html.markdown(f"{state(found)} · contains the text, which may be personal data"))
     document = filing.page(store, header.id)
-    address = frames.place(f"record {header.id} {len(found.said)} {entry.digest}", lambda: document)
+    address = frames.place(
+        f"record {header.id} {len(found.said)} {entry.digest}",
+        lambda: document,
+        gone=lambda: store.read(header.id).state.erased,  # also by the command line, or by another session
+    )
     st.iframe(address, height=900, alt="The report of this record")
     _downloads(entry, document)
     _review(entry)
@@ -70,6 +75,8 @@ def done(act: Any, *args: Any, **options: Any) -> bool:
     except ExplainError as error:
         st.error(html.markdown(str(error)))
         return False
+    finally:
+        frames.forget()  # one of them may show what was erased just now
     st.rerun()
     return True
 
@@ -169,8 +176,9 @@ def _keep(entry: Entry) -> None:
             done(store.add, kind, record, evidence.who())
         st.divider()
         st.caption("Erasing destroys the key: text, scores and notes are gone for good. The chain still verifies.")
+        if settings().jobs is not None:
+            st.caption(JOBS)
         reason = st.text_input("Reason (it stays, so name no person)", key="reason", max_chars=400)
         sure = st.text_input("Type ‘erase’ to confirm", key="sure")
         if st.button("Erase for good", key="erase", disabled=sure.strip().lower() != "erase"):
-            frames.forget()
             done(store.erase, record, evidence.who(), reason)

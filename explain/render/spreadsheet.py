@@ -9,7 +9,7 @@ from typing import Any
 
 from explain.records import Explanation
 
-DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\0")
+DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 """First characters that start a formula, also in their full-width forms."""
 COLUMNS = (
     "segment", "start", "end", "text", "score", "numeric_error", "share", "rank", "without", "prob_without",
@@ -34,5 +34,10 @@ def words_csv(explanation: Explanation, index: int = 0) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, str):
-        return f"'{value}" if unicodedata.normalize("NFKC", value[:1]) in DANGEROUS else value
+        return defused(value)
     return "" if value is None else repr(value)
+
+
+def defused(text: str) -> str:
+    """`text`, with an apostrophe before it where a spreadsheet would take it for a formula."""
+    return f"'{text}" if text and unicodedata.normalize("NFKC", text[0]) in DANGEROUS else text

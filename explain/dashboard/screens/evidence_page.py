@@ -8,7 +8,8 @@ from explain.audit import ids, listing, verify
 from explain.dashboard import evidence
 from explain.dashboard.dossier import done, dossier, levels
 from explain.errors import ExplainError
-from explain.render import html
+from explain.render import html, spreadsheet
+from explain.render.pieces import visible_line
 
 ROWS = 25
 REVIEWS = {"all": None, "not reviewed": "none", "agreed": "agree", "disagreed": "disagree"}
@@ -39,9 +40,9 @@ def table() -> None:
         {
             "no.": row["sequence"],
             "filed (UTC)": row["recorded"][:19].replace("T", " "),
-            "decision": row["label"] or "erased",
-            "case": row["case_id"] or "",
-            "by": row["actor"] or "",
+            "decision": _cell(row["label"]) or "erased",
+            "case": _cell(row["case_id"]),
+            "by": _cell(row["actor"]),
             "review": (row["review"] or "") + (", signed off" if row["signed_off"] else ""),
             "kept until": "legal hold" if row["held"] else (row["due"] or "no end")[:10],
         }
@@ -58,6 +59,11 @@ def table() -> None:
     if pages > 1:
         right.number_input("Page", 1, pages, key="evidence_page")
     _store()
+
+
+def _cell(name: str | None) -> str:
+    """A name for the table, which people also download as CSV."""
+    return spreadsheet.defused(visible_line(name or ""))
 
 
 def _store() -> None:
