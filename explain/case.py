@@ -147,6 +147,11 @@ class Case:
         return self.encoding.tokens
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that the question is about; a hypothesis is none of them."""
+        return self.tokens.texts[:1] if self.encoding.options else self.tokens.texts
+
+    @property
     def n_units(self) -> int:
         """How many units are scored."""
         return len(self.units.spans)
@@ -208,14 +213,16 @@ class Case:
         gone[scored] = units[self.units.of_token[scored]]
         filler = self.filler(how)[1]
         inputs, place = dict(self.encoding.inputs), self.encoding.place
-        if how == "remove" and not gone.all():
+        begin = self.encoding.begin
+        if how == "remove" and not gone[:begin].all():
             inputs = {name: array[~gone] for name, array in inputs.items()}
             place = None if place is None else place - int(gone[:place].sum())
         elif how == "remove":  # a model needs one token to read
-            inputs = {n: np.full(1, filler) if n == "input_ids" else a[:1] for n, a in inputs.items()}
+            first = {n: np.full(1, filler) if n == "input_ids" else a[:1] for n, a in inputs.items()}
+            inputs = {n: np.concatenate([first[n], a[begin:]]) for n, a in inputs.items()}
         else:
             inputs["input_ids"] = np.where(gone, filler, inputs["input_ids"])
-        return Row(inputs, target or self.target, place=place)
+        return replace(self.encoding.row(target or self.target), inputs=inputs, place=place)
 
     def stands_in(self, how: str) -> str:
         """What really stands in a removed word's place: 'remove', or the name of the token that the tokenizer has."""

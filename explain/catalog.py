@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from explain.candidates import Candidates
 from explain.record import Record
 from explain.records import Granularity
 
@@ -81,6 +82,8 @@ class Request(Record):
 
     `target` is a label, a class index, or None for what the model decided; `contrast` asks 'why the
     target and not this?'. `place` chooses among several places that the text asks about, from 0 on; None: the first.
+    `candidates` are labels of a person's own to choose among, None for the model's outcomes. `continuation` is what may
+    follow the text: its log-probability is explained, less that of `contrast`, which is a continuation too then.
     `attention` lists layers to keep, None for none. `checks` lists names,
     None for the default set; `checked` is how many of the methods, in order, they are run for (None: all).
     `orders` is how many random orders the removal checks draw. `budget` bounds the gradient evaluations
@@ -95,6 +98,8 @@ class Request(Record):
     target: str | int | None = None
     contrast: str | int | None = None
     place: int | None = None
+    candidates: Candidates | None = None
+    continuation: str | None = None
     quantity: TargetKind = "log_odds"
     granularity: Granularity = "word"
     attention: tuple[int, ...] | None = None
@@ -114,12 +119,13 @@ class Request(Record):
 class PredictRequest(Record):
     """What does the model decide? Without why. One text, or the two of a pair; `truncate` cuts what is too long.
 
-    `place` as in Request.
+    `place` and `candidates` as in Request.
     """
 
     texts: tuple[str, ...]
     truncate: bool = False
     place: int | None = None
+    candidates: Candidates | None = None
 
 
 @dataclass(frozen=True, eq=False)

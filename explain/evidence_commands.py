@@ -232,22 +232,30 @@ def open_store(folder: Path | None, *, there: bool = False) -> Store:
     """The store in a folder, or below EXPLAIN_HOME; raises AuditError if it should be `there` and is not."""
     from explain.audit.store import Store
 
-    if there and folder is not None and not (folder / "files").is_dir():
-        raise AuditError(f"'{str(folder)[:80]}' is no store of evidence.", code="not_evidence")
+    home = folder or settings().home / "evidence"
+    listed = bool(settings().evidence_url.get_secret_value()) or (home / "evidence.db").is_file()
+    if there and not (listed and (home / "files").is_dir()):
+        what = f"'{str(folder)[:80]}' is" if folder is not None else "Below EXPLAIN_HOME is"
+        raise AuditError(f"{what} no store of evidence.", code="not_evidence")
     return Store(folder)
 
 
 def find_entry(store: Store, wish: str) -> Entry:
-    """A record by id, by sequence number, or by the only id that begins so."""
+    """A record by id or by sequence number; raises InputError for what is neither, AuditError where it is not there."""
+    return store.read(named(wish))
+
+
+def named(wish: str) -> str | int:
+    """What a person typed as a record's sequence number or id; raises InputError."""
     from explain.audit import ids
 
     if wish.isdecimal() and len(wish) < 10:
-        return store.read(int(wish))
+        return int(wish)
     if not ids.valid(wish):
         raise InputError(
             f"Expected a record's id or number, a bundle or a store's folder, got '{wish[:80]}'.", code="no_record"
         )
-    return store.read(wish)
+    return wish
 
 
 def _event(kind: Any, record: str, actor: str | None, store: Path | None, **rest: Any) -> None:

@@ -22,6 +22,7 @@ from explain.heads import HeadsReport, HeadsRequest
 from explain.record import Record
 from explain.records import Attribution, Explanation
 from explain.road import Road
+from explain.tasks._continuation import CONTINUED
 from explain.work import Work
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 5e-2, "float16": 1e-2}
@@ -102,12 +103,15 @@ def inferred(then: Explanation) -> Request:
     """The request behind an explanation, as far as it tells: without phrases, which only the request itself knows."""
     first, target = (then.attributions[0] if then.attributions else None), then.target
     quantity: Any = target.kind if target.kind in ("log_odds", "logit", "margin", "probability") else "log_odds"
+    followed = then.model.problem == CONTINUED
     return Request(
-        texts=then.tokens.texts,
+        texts=then.tokens.texts[:1] if followed or then.candidates is not None else then.tokens.texts,
+        candidates=then.candidates,
+        continuation=then.prediction.labels[0] if followed else None,
         methods=tuple(a.method for a in then.attributions),
         params={a.method: dict(a.params) for a in then.attributions},
-        target=target.index,
-        contrast=target.contrast,
+        target=None if followed else target.index,
+        contrast=then.prediction.labels[-1] if followed and target.contrast is not None else target.contrast,
         quantity=quantity,
         granularity=first.granularity if first is not None else "word",
         truncate=then.tokens.truncated_at is not None,

@@ -35,7 +35,7 @@ def one_line(name: str, value: str | None, limit: int) -> str | None:
     if acting:
         raise InputError(
             f"The {name} holds a character that is not seen, U+{ord(acting[0]):04X}. Write it in one line without it.",
-            code="not_one_line",
+            code="invalid_unicode",
         )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -9,9 +10,11 @@ import streamlit as st
 from explain import filing
 from explain.audit import bundle, verify
 from explain.audit.entry import JOBS, Entry
+from explain.audit.store import Store
 from explain.audit.verdict import WORDS, Verdict
-from explain.dashboard import evidence, frames
+from explain.dashboard import access, evidence, frames
 from explain.errors import ExplainError
+from explain.keys import Action
 from explain.render import html, sentences
 from explain.render.report import state
 from explain.settings import settings
@@ -22,7 +25,7 @@ MARKS = {"holds": ("pass", "✓"), "broken": ("fail", "✕"), "not checked": ("n
 
 def dossier(entry: Entry) -> None:
     """Everything about one record, from top to bottom."""
-    header, store = entry.header, evidence.store()
+    header, store = entry.header, evidence.store("read evidence")
     if st.button("All records", icon=":material/arrow_back:"):
         del st.query_params["record"]
         st.rerun()
@@ -41,8 +44,10 @@ def dossier(entry: Entry) -> None:
         gone=lambda: store.read(header.id).state.erased,  # also by the command line, or by another session
     )
     st.iframe(address, height=900, alt="The report of this record")
-    _downloads(entry, document)
-    _review(entry)
+    if access.may("export evidence"):
+        _downloads(entry, document)
+    if access.may("review evidence"):
+        _review(entry)
     _said(entry)
     _compare(entry)
     _keep(entry)
@@ -68,10 +73,10 @@ def levels(verdict: Verdict) -> None:
     st.caption(html.markdown(" ".join([*said, *verdict.notes])))
 
 
-def done(act: Any, *args: Any, **options: Any) -> bool:
-    """Do something to the store and look again; a refusal is said where the button is."""
+def done(action: Action, act: Callable[..., Any], *args: Any, **options: Any) -> bool:
+    """Do something to the store and look again; a refusal is said where the button is. `act` is a method of Store."""
     try:
-        act(*args, **options)
+        act(evidence.store(action), *args, **options)
     except ExplainError as error:
         st.error(html.markdown(str(error)))
         return False
@@ -82,15 +87,17 @@ def done(act: Any, *args: Any, **options: Any) -> bool:
 
 
 def _verify(entry: Entry) -> None:
-    if st.button("Verify", key="verify", help="Compare every byte with what was signed; computes nothing."):
+    if access.may("verify evidence") and st.button(
+        "Verify", key="verify", help="Compare every byte with what was signed; computes nothing."
+    ):
         try:
-            levels(verify.record(evidence.store(), entry.header.id))
+            levels(verify.record(evidence.store("verify evidence"), entry.header.id))
         except ExplainError as error:
             st.error(html.markdown(str(error)))
 
 
 def _downloads(entry: Entry, document: str) -> None:
-    header, store = entry.header, evidence.store()
+    header, store = entry.header, evidence.store("export evidence")
     name = f"whyboard-record-{header.sequence}"
     one, two, three = st.columns(3)
     one.download_button("Report (HTML)", document, f"{name}.html", "text/html", on_click="ignore", width="stretch")
@@ -107,7 +114,7 @@ def _review(entry: Entry) -> None:
     st.html(html.heading("Your review", "It becomes a record of its own: signed, in the chain, and never changed."))
     with st.form("review", border=False):
         one, two = st.columns(2)
-        one.text_input("Your name or pseudonym", key="actor", max_chars=200)
+        evidence.speaker(one)
         verdict = two.radio("Was the decision right?", ["agree", "disagree", "only a note"], horizontal=True)
         rationale = st.text_input("Words that are the reason, in your eyes", max_chars=400)
         note = st.text_area("Note", max_chars=9_000, height=80)
@@ -115,16 +122,18 @@ def _review(entry: Entry) -> None:
         pressed = st.form_submit_button("File the review", type="primary")
     if not pressed:
         return
-    store, words = evidence.store(), f"Reason in the reviewer's eyes: {rationale}. " if rationale else ""
+    said = {"note": (f"Reason in the reviewer's eyes: {rationale}. " if rationale else "") + note}
     if verdict == "only a note":
-        done(store.add, "note", entry.header.id, evidence.who(), note=words + note)
+        done("review evidence", Store.add, "note", entry.header.id, evidence.who(), **said)
     else:
-        done(store.review, entry.header.id, evidence.who(), agree=verdict == "agree", sign_off=off, note=words + note)
+        agreed: dict[str, Any] = {"agree": verdict == "agree", "sign_off": off}
+        done("review evidence", Store.review, entry.header.id, evidence.who(), **agreed, **said)
 
 
 def _said(entry: Entry) -> None:
     """Everything that was added, oldest first."""
-    events = [filing.said(evidence.store(), event) for event in evidence.store().events(entry.header.id)]
+    store = evidence.store("read evidence")
+    events = [filing.said(store, event) for event in store.events(entry.header.id)]
     if events:
         rows = [(s.when[:19], s.who, s.kind, s.words) for s in events]
         st.html(html.heading("What was added", None))
@@ -137,8 +146,9 @@ def _compare(entry: Entry) -> None:
         if other is None:
             return
         try:
-            two = evidence.store().read(int(other))
-            left, right = (evidence.store().content(e.header.id).explanation for e in (entry, two))
+            store = evidence.store("read evidence")
+            two = store.read(int(other))
+            left, right = (store.content(e.header.id).explanation for e in (entry, two))
         except ExplainError as error:
             st.warning(html.markdown(str(error)))
             return
@@ -159,7 +169,9 @@ def _compare(entry: Entry) -> None:
 
 
 def _keep(entry: Entry) -> None:
-    store, record = evidence.store(), entry.header.id
+    if not access.may("keep evidence"):
+        return
+    record = entry.header.id
     with st.expander("Keep or erase"):
         until = entry.state.due[:10] if entry.state.due else "no end"
         held = " A legal hold is on it." if entry.state.held else ""
@@ -170,10 +182,12 @@ def _keep(entry: Entry) -> None:
         )
         one, two = st.columns(2)
         if one.button("Change", key="keep", disabled=wish == entry.state.retention):
-            done(store.add, "retention", record, evidence.who(), detail={"retention": wish})
+            done("keep evidence", Store.add, "retention", record, evidence.who(), detail={"retention": wish})
         kind = "release" if entry.state.held else "hold"
         if two.button("Release the legal hold" if entry.state.held else "Put a legal hold on it", key="hold"):
-            done(store.add, kind, record, evidence.who())
+            done("keep evidence", Store.add, kind, record, evidence.who())
+        if not access.may("erase evidence"):
+            return
         st.divider()
         st.caption("Erasing destroys the key: text, scores and notes are gone for good. The chain still verifies.")
         if settings().jobs is not None:
@@ -181,4 +195,4 @@ def _keep(entry: Entry) -> None:
         reason = st.text_input("Reason (it stays, so name no person)", key="reason", max_chars=400)
         sure = st.text_input("Type ‘erase’ to confirm", key="sure")
         if st.button("Erase for good", key="erase", disabled=sure.strip().lower() != "erase"):
-            done(store.erase, record, evidence.who(), reason)
+            done("erase evidence", Store.erase, record, evidence.who(), reason)

@@ -21,10 +21,10 @@ def gap(explanation: Explanation) -> None:
     tokens = explanation.tokens
     masks = [t for t, i in enumerate(tokens.ids.tolist()) if i == tokens.ids[place]]
     if len(masks) > 1:
-        key = f"mask {tokens.digest[:12]}"
+        key, text = f"mask {tokens.digest[:12]}", tokens.texts[0]
         st.segmented_control(
             "Which mask", range(len(masks)), default=masks.index(place), key=key, required=True,
-            format_func=lambda i: f"mask {i + 1}", on_change=_choose, args=(key,),
+            format_func=lambda i: f"mask {i + 1}", on_change=_choose, args=(key, text),
         )  # fmt: skip
     shares = dict(prediction.ranked())
     key = f"candidates {explanation.digest[:12]}"
@@ -40,9 +40,9 @@ def gap(explanation: Explanation) -> None:
     )
 
 
-def _choose(key: str) -> None:
+def _choose(key: str, text: str) -> None:
     state = st.session_state
-    state.place, state.place_for = state[key], state.text
+    state.place, state.place_for = state[key], text
     state.target, state.contrast = DECIDED, NOTHING
 
 

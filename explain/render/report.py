@@ -208,13 +208,19 @@ def _limits(filing: Filing | None) -> str:
     return f"<h2>What this does not show</h2><ul>{''.join(f'<li>{html.text(x)}</li>' for x in limits)}</ul>"
 
 
+def named(speaker: Who) -> str:
+    """Who spoke; and how they are known, where somebody else vouches for it."""
+    vouched = f" ({speaker.auth})" if speaker.auth != Who().auth else ""
+    return f"{speaker.actor or 'not named'}{vouched}"
+
+
 def _case(filing: Filing) -> str:
     """Which decision, for which purpose, and what people said."""
     content, decision = filing.content, filing.content.decision
     rows = [
         ("Case", filing.purpose.case_id or "not named"),
         ("Intended use", filing.purpose.intended_use or "not named"),
-        ("Filed by", filing.who.actor or "not named"),
+        ("Filed by", named(filing.who)),
         ("Decision in production", content.matches),
     ]
     for name in ("label", "score", "threshold", "system", "time") if decision is not None else ():

@@ -35,7 +35,7 @@ def one_or_list(schema: dict[str, Any]) -> dict[str, Any]:
 @route(
     "POST",
     "/v1/explain",
-    "analyst",
+    "explain",
     tag="Explain",
     takes=asks.Explain,
     answers=one_or_list(EXPLANATION),
@@ -65,7 +65,7 @@ async def explain(request: Request) -> Response:
 @route(
     "POST",
     "/v1/predict",
-    "analyst",
+    "explain",
     tag="Explain",
     takes=asks.Predict,
     answers=one_or_list(PREDICTION),
@@ -83,7 +83,7 @@ async def predict(request: Request) -> Response:
 @route(
     "POST",
     "/v1/forecast",
-    "analyst",
+    "explain",
     tag="Explain",
     takes=asks.Explain,
     answers=FORECAST,

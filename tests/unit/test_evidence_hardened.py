@@ -40,7 +40,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("EXPLAIN_HOME", str(tmp_path / "home"))
     settings.cache_clear()
     own = Store()
-    monkeypatch.setattr("explain.dashboard.evidence.store", lambda: own)
+    monkeypatch.setattr("explain.dashboard.evidence.opened", lambda: own)
     yield own
     settings.cache_clear()
 
@@ -97,22 +97,6 @@ def test_what_is_shown_is_escaped(store: Store, tiny: Model, run) -> None:  # ty
     said = run("evidence", "show", "1")[1]
     assert "\u202e" not in said
     assert json.loads(said)["content"]["explanation"]["tokens"]["texts"] == ["A good \u202efilm."]
-
-
-def test_a_hold_stops_its_own_record_only(store: Store, found: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
-    records = [store.file(found, purpose=Purpose(retention="short")).header.id for _ in range(3)]
-    append, asked = storing.append, []
-
-    def held_meanwhile(to: Store, new):  # type: ignore[no-untyped-def]
-        if new.about == records[1] and not asked:
-            asked.append(store.add("hold", records[1], Who("counsel")))
-        return append(to, new)
-
-    monkeypatch.setattr(storing, "append", held_meanwhile)
-    later = datetime.now(UTC) + timedelta(days=40)
-    monkeypatch.setattr(store, "add", lambda kind, about, who: append(store, storing.New(kind, who, about=about)))
-    assert store.expire(Who("job"), later) == [records[0], records[2]]
-    assert [store.place(r).exists() for r in records] == [False, True, False]
 
 
 def test_a_fault_leaves_nothing_unswept(store: Store, found: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:

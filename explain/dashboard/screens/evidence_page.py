@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from explain.audit import ids, listing, verify
-from explain.dashboard import evidence
+from explain.audit.store import Store
+from explain.dashboard import access, evidence
 from explain.dashboard.dossier import done, dossier, levels
 from explain.errors import ExplainError
 from explain.render import html, spreadsheet
@@ -24,11 +25,12 @@ def table() -> None:
     erased = three.selectbox("Content", ["all", "there", "erased"], key="evidence_erased")
     wish = listing.Wish(search=search, review=REVIEWS[review], erased=None if erased == "all" else erased == "erased")
     place = st.session_state.get("evidence_page", 1)
-    found = listing.page(evidence.store(), wish, offset=(place - 1) * ROWS, limit=ROWS)
+    store = evidence.store("read evidence")
+    found = listing.page(store, wish, offset=(place - 1) * ROWS, limit=ROWS)
     pages = max(1, -(-found.total // ROWS))
     if place > pages:  # fewer are found than on the page before
         st.session_state.evidence_page = place = pages
-        found = listing.page(evidence.store(), wish, offset=(place - 1) * ROWS, limit=ROWS)
+        found = listing.page(store, wish, offset=(place - 1) * ROWS, limit=ROWS)
     if not found.total:
         anything = not search and wish.review is None and wish.erased is None
         st.info(
@@ -68,20 +70,22 @@ def _cell(name: str | None) -> str:
 
 def _store() -> None:
     """Verification of the whole, checkpoints, retention, and which key signs."""
-    store = evidence.store()
+    store = evidence.store("read evidence")
     with st.expander("The store as a whole"):
         one, two, three = st.columns(3)
-        if one.button("Verify everything", key="verify_all", width="stretch"):
+        checks, keeps = access.may("verify evidence"), access.may("keep evidence")
+        if checks and one.button("Verify everything", key="verify_all", width="stretch"):
             with st.spinner("Reading every record…"):
-                levels(verify.store(store))
-        if two.button("Write a checkpoint", key="checkpoint", width="stretch"):
+                levels(verify.store(evidence.store("verify evidence")))
+        if checks and two.button("Write a checkpoint", key="checkpoint", width="stretch"):
             try:
-                store.checkpoint()
+                evidence.store("verify evidence").checkpoint()
                 st.success("Written to the second place.")
             except ExplainError as error:
                 st.error(html.markdown(str(error)))
-        if three.button("Erase what is over", key="expire", width="stretch", help="Records whose time is over."):
-            done(store.expire, evidence.who())
+        about = "Records whose time is over."
+        if keeps and three.button("Erase what is over", key="expire", width="stretch", help=about):
+            done("keep evidence", Store.expire, evidence.who())
         mark = f"Records are signed by key {store.fingerprint}." if store.fingerprint else "Records are UNSIGNED."
         st.caption(f"{mark} Deleting the end of the chain shows only in checkpoints that are kept elsewhere.")
 
@@ -89,7 +93,7 @@ def _store() -> None:
 try:
     record = st.query_params.get("record", "")
     if record and ids.valid(record):
-        dossier(evidence.store().read(record))
+        dossier(evidence.store("read evidence").read(record))
     else:
         table()
 except ExplainError as error:

@@ -10,6 +10,7 @@ from explain.dashboard import evidence, jobs, panels, trust
 from explain.dashboard.ask import Asked, ask
 from explain.dashboard.continuation import continuation
 from explain.dashboard.gap import gap
+from explain.dashboard.labels import TASK, noticed
 from explain.dashboard.progress import POLL, Drawn, progress
 from explain.errors import ExplainError
 from explain.render import html
@@ -28,7 +29,10 @@ def outcome(asked: Asked, job: Job) -> None:
         return
     explanation = job.partial
     if explanation is not None:
-        jobs.learn(asked.model, explanation.model.task)
+        if noticed(explanation, asked.model):
+            st.rerun()
+        if jobs.task(asked.model) != TASK:
+            jobs.learn(asked.model, explanation.model.task)
         panels.decision(explanation)
         gap(explanation)
         if explanation.attributions:
