@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from explain.errors import AuditError, InputError
-from explain.render.pieces import visible
+from explain.render.pieces import visible, visible_line
 from explain.settings import settings
 
 if TYPE_CHECKING:
@@ -85,7 +85,6 @@ def list_(
 ) -> None:
     """List the newest records."""
     from explain.audit import listing
-    from explain.render.pieces import visible
 
     page = listing.page(open_store(store), listing.Wish(search=search), limit=limit)
     if as_json:
@@ -93,8 +92,7 @@ def list_(
         return
     for row in page.rows:
         said = f"{row['sequence']:>6}  {row['id']}  {row['recorded'][:19]}  {row['label'] or '(erased)'}"
-        line = visible(f"{said}  {row['case_id'] or ''}  {row['actor'] or ''}")
-        _out.print(Text(" ".join(line.splitlines())), soft_wrap=True)
+        _out.print(Text(visible_line(f"{said}  {row['case_id'] or ''}  {row['actor'] or ''}")), soft_wrap=True)
     _out.print(Text(f"{page.total:,} records", "dim"))
 
 
@@ -107,7 +105,7 @@ def show(record: Record, store: Place = None) -> None:
     entry = find_entry(found, record)
     content = None if entry.state.erased else found.content(entry.header.id)
     whole = {"header": canonical.plain(entry.header), "state": vars(entry.state), "content": canonical.plain(content)}
-    print(json.dumps(whole, ensure_ascii=False))  # noqa: T201
+    print(json.dumps(whole))  # noqa: T201
 
 
 @evidence.command("review")
@@ -206,6 +204,10 @@ def erase(
 
     found = open_store(store)
     _print(found.erase(find_entry(found, record).header.id, Who(actor, client="command line"), reason))
+    if settings().jobs is not None:
+        from explain.audit.entry import JOBS
+
+        Console(stderr=True).print(Text(JOBS), soft_wrap=True)
 
 
 def mask(
@@ -236,7 +238,7 @@ def open_store(folder: Path | None, *, there: bool = False) -> Store:
     from explain.audit.store import Store
 
     home = folder or settings().home / "evidence"
-    listed = settings().evidence_url is not None or (home / "evidence.db").is_file()
+    listed = bool(settings().evidence_url.get_secret_value()) or (home / "evidence.db").is_file()
     if there and not (listed and (home / "files").is_dir()):
         what = f"'{str(folder)[:80]}' is" if folder is not None else "Below EXPLAIN_HOME is"
         raise AuditError(f"{what} no store of evidence.", code="not_evidence")
@@ -282,11 +284,9 @@ def _keys(entry: Entry) -> list[str]:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write what a person asked for; raises InputError when that cannot be."""
+    """Write what a person asked for, which may be a text, for their eyes; raises InputError when that cannot be."""
     try:
-        with os.fdopen(
-            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
-        ) as file:  # it may hold the text
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(data)
     except OSError as error:
         raise InputError(f"Cannot write {path.name[:80]}: {(error.strerror or '').lower()}.", code="no_file") from None

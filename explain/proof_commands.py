@@ -17,7 +17,7 @@ from rich.text import Text
 from explain import canonical
 from explain.errors import AuditError, InputError
 from explain.evidence_commands import Actor, Place, Record, find_entry, named, open_store, write_file
-from explain.render.pieces import visible
+from explain.render.pieces import visible, visible_line
 
 if TYPE_CHECKING:
     from explain.audit.verdict import Verdict
@@ -232,14 +232,12 @@ def _golden_lines(path: Path) -> list[dict[str, Any]]:
 def print_verdict(verdict: Verdict) -> None:
     """Print what a verification found, level by level."""
     from explain.audit.verdict import WORDS
-    from explain.render.pieces import visible
 
     style = {"holds": "green", "broken": "red", "not checked": "dim"}
     for level, state in verdict.levels.items():
         _out.print(Text(f"{level}  {state:<11}", style[state]), Text(f"{WORDS[level]}."), soft_wrap=True)
     for fault in verdict.faults[:100]:
-        line = " ".join(visible(f"{fault.level}  {fault.where}: {fault.what}").split("\n"))
-        _out.print(Text(line, "red"), soft_wrap=True)
+        _out.print(Text(visible_line(f"{fault.level}  {fault.where}: {fault.what}"), "red"), soft_wrap=True)
     if len(verdict.faults) > 100:
         _out.print(Text(f"and {len(verdict.faults) - 100:,} more; --json lists all.", "red"))
     keys = ", ".join(f"{k[:16]}…" for k in verdict.signed_by) or "nobody"
@@ -250,4 +248,4 @@ def print_verdict(verdict: Verdict) -> None:
     if verdict.uncovered:
         _out.print(Text(f"{verdict.uncovered:,} stand behind the newest checkpoint: a cut of these would not show."))
     for note in verdict.notes:
-        _out.print(Text(visible(note), "dim"), soft_wrap=True)
+        _out.print(Text(visible_line(note), "dim"), soft_wrap=True)
