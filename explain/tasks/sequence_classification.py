@@ -35,7 +35,7 @@ class SequenceClassification:
 
     name = "text-classification"
     summary = "One decision about a text or a pair of texts: a label of several, labels at once, or a number."
-    problems = (SINGLE, BINARY, MULTI, REGRESSION)
+    problems: tuple[str, ...] = (SINGLE, BINARY, MULTI, REGRESSION)
     by_itself = True
     goes_on = False
     pairs = True
@@ -109,19 +109,19 @@ class SequenceClassification:
         quantity: TargetKind,
     ) -> Target:
         default = 0 if problem == REGRESSION else prediction.top  # several numbers have no largest that means something
-        index = default if wish is None else index_of(labels, wish)
+        index = default if wish is None else _index(labels, wish)
         if quantity == "margin" and problem in (BINARY, MULTI):
             raise InputError(
-                f"A margin needs labels that exclude each other; this head is {problem}. Use log_odds.",
+                f"A margin needs labels that exclude each other; these are {problem}. Use log_odds.",
                 code="bad_target",
             )
         if problem == REGRESSION:
             if contrast is not None:
                 raise InputError("A regression has one output, so there is nothing to contrast it with.")
             return Target(kind="value", index=index, name=labels[index], unit="output")
-        other = None if contrast is None else index_of(labels, contrast)
-        against = None if other is None else (other, named(labels, other))
-        return _exclusive.target(index, named(labels, index), against, quantity)
+        other = None if contrast is None else _index(labels, contrast)
+        against = None if other is None else (other, _named(labels, other))
+        return _exclusive.target(index, _named(labels, index), against, quantity)
 
     def score(self, raw: torch.Tensor, target: Target, problem: str) -> torch.Tensor:
         index = target.index or 0
@@ -136,7 +136,7 @@ class SequenceClassification:
         return torch.sigmoid(z) if target.kind == "probability" else z
 
 
-def index_of(labels: tuple[str, ...], wish: str | int) -> int:
+def _index(labels: tuple[str, ...], wish: str | int) -> int:
     """The label that a person means, by its name or its index; raises InputError."""
     if isinstance(wish, bool) or not isinstance(wish, (str, int)):
         raise InputError(f"Expected a label or a class index, got {wish!r}.", code="bad_target")
@@ -154,7 +154,7 @@ def index_of(labels: tuple[str, ...], wish: str | int) -> int:
     )
 
 
-def named(labels: tuple[str, ...], index: int) -> str:
+def _named(labels: tuple[str, ...], index: int) -> str:
     """The label, cut to what a sentence can hold, with its index where several share the name."""
     label = labels[index]
     cut = label if len(label) <= 80 else f"{label[:79]}…"
