@@ -91,7 +91,8 @@ def content(
 
     Raises:
         InputError: `beside` is about another text or model, or no answer to its question; `asked` is about another
-            text; `decision` cannot have been taken.
+            text; `masking` marks what the text does not hold; `decision` cannot have been taken; `row_sha256` is no
+            digest; a number is none.
     """
     tokens = explanation.tokens
     if beside is not None and not _same(explanation, beside):
@@ -101,6 +102,10 @@ def content(
         )
     if asked is not None and asked.texts != tokens.texts[: len(asked.texts)]:  # a task may add texts of its own
         raise InputError("The request that is filed must be about the text that was explained.", code="bad_request")
+    if masking is not None and not all(_marked(explanation, *span) for span in masking.spans):
+        raise InputError("The spans of the masking do not belong to this text.", code="bad_masking")
+    if row_sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", row_sha256):
+        raise InputError("Expected the SHA-256 of a row: 64 digits from 0 to f.", code="bad_digest")
     texts = tokens.texts
     kept = [len(t) for t in texts]
     if tokens.truncated_at is not None:
@@ -254,3 +259,9 @@ def _unknown(explanation: Explanation) -> float | None:
             inside = (tokens.offsets[:, 0] >= start) & (tokens.offsets[:, 1] <= end)
             found |= inside & (tokens.segment == notice.segment)
     return float((own & found).sum() / own.sum()) if own.any() else None
+
+
+def _marked(explanation: Explanation, text: int, start: int, end: int, kind: str) -> bool:
+    """Does the text say [KIND] where a masking says that it does?"""
+    texts = explanation.tokens.texts
+    return 0 <= text < len(texts) and 0 <= start < end and texts[text][start:end] == f"[{kind}]"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,8 +28,6 @@ from explain.errors import AuditError, InputError
 from explain.records import Explanation
 from explain.settings import settings
 from explain.wire import decode
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Store:
@@ -133,10 +130,6 @@ class Store:
             )
         if corrects is not None and self.read(corrects, checked=False).header.kind not in FILED:
             raise AuditError("Only what holds an explanation can be corrected.", code="no_record")
-        if row_sha256 is not None and not _DIGEST.fullmatch(row_sha256):
-            raise InputError("Expected the SHA-256 of a row: 64 digits from 0 to f.", code="bad_digest")
-        if masking is not None and not all(_marked(explanation, *span) for span in masking.spans):
-            raise InputError("The spans of the masking do not belong to this text.", code="bad_masking")
         draft = building.content(
             "",
             explanation,
@@ -347,9 +340,3 @@ class Store:
                     shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(self.home / "temp", ignore_errors=True)
         database.overwrite(self.engine)
-
-
-def _marked(explanation: Explanation, text: int, start: int, end: int, kind: str) -> bool:
-    """Does the text say [KIND] where a masking says that it does?"""
-    texts = explanation.tokens.texts
-    return 0 <= text < len(texts) and 0 <= start < end and texts[text][start:end] == f"[{kind}]"
