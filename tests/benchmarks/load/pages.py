@@ -95,7 +95,7 @@ class Api:
     """One REST client, which comes again when it is told to."""
 
     def __init__(self, address: str) -> None:
-        self._client, self.errors = Client(f"{address}/api", timeout=900), 0
+        self._client, self.errors = Client(f"{address}/api", model="T", timeout=900), 0
 
     def explain(self, text: str) -> str:
         """The answer's JSON without clock times; '' if there is none."""
