@@ -80,10 +80,10 @@ class Request(Record):
     """One question: which text, which decision, which methods. The same for every face.
 
     `target` is a label, a class index, or None for what the model decided; `contrast` asks 'why the
-    target and not this?'. `place` chooses among several places that the text asks about, from 0 on; None: the first.
-    `attention` lists layers to keep, None for none. `checks` lists names,
-    None for the default set; `checked` is how many of the methods, in order, they are run for (None: all).
-    `orders` is how many random orders the removal checks draw. `budget` bounds the gradient evaluations
+    target and not this?'. `place` chooses among several masks, or among words with a tag each, from 0 on; None: the
+    first mask, or the word that the prediction is about by itself. `attention` lists layers to keep, None for none.
+    `checks` lists names, None for the default set; `checked` is how many of the methods, in order, they are run for
+    (None: all). `orders` is how many random orders the removal checks draw. `budget` bounds the gradient evaluations
     spent on one text by one method. `phrases` are (text, start, end) characters that are scored as one unit,
     `rationale` those that a person marked as the reason. `forced` runs methods that miss their own claim on this model.
     `interactions` asks what pairs of words do together.

@@ -58,7 +58,7 @@ def run(
     ] = None,
     target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
     contrast: Annotated[str | None, typer.Option(help="Explain the target rather than this label.")] = None,
-    place: Annotated[int | None, typer.Option(min=0, help="Which of several masks, from 0 on; else the first.")] = None,
+    place: Annotated[int | None, typer.Option(min=0, help="Which mask or tagged word, from 0 on.")] = None,
     quantity: Annotated[str, typer.Option(help=f"{', '.join(QUANTITIES)}.")] = "log_odds",
     granularity: Annotated[str, typer.Option(help="Score each word, token or sentence.")] = "word",
     attention: Annotated[str | None, typer.Option(help="Keep attention of layers: all, or 0,3,5.")] = None,

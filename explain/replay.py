@@ -19,6 +19,7 @@ from explain.catalog import Request
 from explain.engine import Model
 from explain.errors import AuditError
 from explain.heads import HeadsReport, HeadsRequest
+from explain.prediction import kind
 from explain.record import Record
 from explain.records import Attribution, Explanation
 from explain.road import Road
@@ -101,13 +102,15 @@ def replay(model: Model, header: Header, content: Content, *, decide: bool = Fal
 def inferred(then: Explanation) -> Request:
     """The request behind an explanation, as far as it tells: without phrases, which only the request itself knows."""
     first, target = (then.attributions[0] if then.attributions else None), then.target
+    labels = then.model.labels
     quantity: Any = target.kind if target.kind in ("log_odds", "logit", "margin", "probability") else "log_odds"
     return Request(
         texts=then.tokens.texts,
         methods=tuple(a.method for a in then.attributions),
         params={a.method: dict(a.params) for a in then.attributions},
-        target=target.index,
-        contrast=target.contrast,
+        target=kind(labels[target.index or 0]) if target.joined else target.index,
+        contrast=kind(labels[target.contrast or 0]) if target.joined_against else target.contrast,
+        place=None if then.prediction.tagging is None else then.prediction.tagging.asked,
         quantity=quantity,
         granularity=first.granularity if first is not None else "word",
         truncate=then.tokens.truncated_at is not None,

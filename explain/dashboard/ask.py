@@ -135,7 +135,7 @@ def _settings(labels: tuple[str, ...], model: str, *, closed: bool) -> tuple[Req
         params={method.name: values} if values else {},
         target=None if target == DECIDED else target,
         contrast=None if contrast == NOTHING else contrast,
-        place=state.get("place") if state.get("place_for") == text else None,
+        place=place(text),
         quantity=cast(TargetKind, quantity),
         granularity=cast(Granularity, granularity or "word"),
         truncate=True,
@@ -147,6 +147,17 @@ def _settings(labels: tuple[str, ...], model: str, *, closed: bool) -> tuple[Req
         rationale=rationale,
     )
     return request, fixed
+
+
+def place(text: str) -> int | None:
+    """Which mask or word of this text a person chose, on any page; None where nobody did."""
+    state = st.session_state
+    return state.get("place") if state.get("place_for") == text else None
+
+
+def anew(**changes: object) -> None:
+    """Change what is asked from inside the answer. That is a fragment, so the page must be told to begin anew."""
+    st.session_state.update({**changes, "anew": True})
 
 
 def _typed(wish: str, known: tuple[str, ...], closed: bool) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from explain.dashboard import panels
+from explain.dashboard.ask import anew
 from explain.dashboard.link import DECIDED, NOTHING
 from explain.generation import GenerateRequest, Generation
 from explain.record import Record
@@ -49,5 +50,5 @@ def continuation(explanation: Explanation, model: str, *, running: bool) -> None
 def _explain(found: Generation, key: str) -> None:
     state = st.session_state
     if state[key] is not None:
-        state.text = state.written_for = found.prefix(state[key])
-        state.target, state.contrast = DECIDED, NOTHING
+        text = found.prefix(state[key])
+        anew(text=text, written_for=text, target=DECIDED, contrast=NOTHING)

@@ -51,7 +51,7 @@ class Filing:
 
 def report(explanation: Explanation, filing: Filing | None = None) -> str:
     """The whole document; without a filing it says that nothing was filed."""
-    lines = (sentences.reasons(explanation), sentences.without(explanation))
+    lines = (sentences.tagged(explanation.prediction), sentences.reasons(explanation), sentences.without(explanation))
     title = f"Whyboard report {filing.content.id}" if filing is not None else "Whyboard report (not filed)"
     body = "".join(
         [

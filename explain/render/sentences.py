@@ -25,7 +25,10 @@ _TITLES: dict[Question, str] = {
 }
 CANDIDATES = 2
 """Other tokens that are named beside the most likely one."""
+TAGGED = 12
+"""Entities that are named one by one."""
 _COUNT = {2: "those two words", 3: "those three words"}
+_KEPT = " (the word with the tag is replaced, since its place must stay)"
 _LIMITS = (
     "They do not say what happens if a word is deleted (see ‘without it’), nor that the decision is right.",
     "They do not add up to the decision, and they do not say that it is right.",
@@ -80,7 +83,22 @@ def decided(prediction: Prediction, problem: str) -> str:
         rest = [f"{short(name)} ({percent(share)})" for name, share in prediction.ranked(1 + CANDIDATES)[1:]]
         where = "token at the mask" if problem == "masked-token" else "next token"
         return f"The most likely {where} is {shares[0]}, then {_list(rest)}."
+    if prediction.tagging is not None:
+        tag = prediction.tagging.tags[prediction.tagging.asked]
+        return f"The model tags “{short(tag.word)}” as {shares[0]}."
     return f"The model reads this as {_list(shares)}."
+
+
+def tagged(prediction: Prediction) -> str | None:
+    """All that the model found in a text whose words it tags, in one sentence. None where words have no tags."""
+    if prediction.tagging is None:
+        return None
+    found = prediction.tagging.entities
+    if not found:
+        return f"It tags none of the {len(prediction.tagging.tags)} words as part of an entity."
+    parts = [f"“{short(e.words)}” {short(e.label)} ({percent(e.prob)})" for e in found[:TAGGED]]
+    more = [f"{len(found) - TAGGED} more"] if len(found) > TAGGED else []
+    return f"In the whole text it finds {_list([*parts, *more])}."
 
 
 def written(found: Generation) -> str:
@@ -156,7 +174,8 @@ def meaning(explanation: Explanation, index: int = 0) -> str:
         return f"Each score is estimated from {source}: the word's part in {scalar}, near this text. {_LIMITS[1]}"
     if attribution.value_baseline is None:
         how = "deleted" if attribution.baseline == "remove" else f"replaced by [{(attribution.baseline or '').upper()}]"
-        return f"Each score is measured: how far {scalar} falls when that word is {how}. {_LIMITS[1]}"
+        kept = _KEPT if attribution.baseline == "remove" and explanation.prediction.tagging is not None else ""
+        return f"Each score is measured: how far {scalar} falls when that word is {how}{kept}. {_LIMITS[1]}"
     change = attribution.value_input - attribution.value_baseline
     there = _there(explanation, attribution)
     kind = "estimate from random samples the parts of" if attribution.error is not None else "divide up"
@@ -268,7 +287,7 @@ def _there(explanation: Explanation, attribution: Attribution) -> str:
         return ""
     if attribution.baseline == "background":  # several texts, of which the model says something each
         return f" (there the model says {signed(value)} {target.unit} on average)"
-    if target.kind == "log_odds":
+    if target.has_probability:
         share = 0.5 * (1 + math.tanh(value / 2))
         return f" (the model says {target.name} {percent(share)} there)"
     return f" (the model says {signed(value)} {target.unit} there)"

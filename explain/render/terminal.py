@@ -26,6 +26,8 @@ PAIRS = 8
 def explanation(found: Explanation) -> RenderableType:
     """Verdict, coloured words, table and checks of every attribution."""
     parts: list[RenderableType] = [Text(visible(sentences.verdict(found)), style="bold")]
+    if all_of_them := sentences.tagged(found.prediction):
+        parts.append(Text(visible(all_of_them)))
     for notice in found.warnings:
         parts.append(Text(f"! {visible(notice.message)}", style="yellow"))
     for index in range(len(found.attributions)):

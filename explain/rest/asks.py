@@ -73,10 +73,11 @@ class ExplainParameters(PredictParameters):
 
 
 class HubParameters(PredictParameters):
-    """What the Hub's clients send for text classification."""
+    """What the Hub's clients send for text classification, and for token classification."""
 
     top_k: Annotated[int, Field(ge=1, le=100_000)] | None = None
     function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
+    aggregation_strategy: Literal["first"] | None = None
 
 
 class Predict(Strict):
@@ -94,7 +95,7 @@ class Explain(Strict):
 
 
 class Hub(Strict):
-    """The body of the Hub's text classification."""
+    """The body of the Hub's text classification and token classification."""
 
     inputs: One | Several
     parameters: HubParameters = HubParameters()

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "explain"
 LAYERS = [
     ["canonical", "errors"],
     ["record"],
-    ["words"],
+    ["words", "prediction"],
     ["records"],
     ["catalog"],
     ["heads", "road", "lens", "generation", "worked_toy", "settings", "units", "reading", "notices"],

@@ -206,7 +206,7 @@ st.html(html.heading("Attention", CAVEAT))
 if not jobs.trusted(model, pressed):
     st.info(html.markdown(f"Press Look to load the model {model[:80]}."))
     st.stop()
-about = Request((st.session_state.text,), truncate=True)
+about = Request((st.session_state.text,), truncate=True, place=ask.place(st.session_state.text))
 ablation = st.segmented_control(
     "Replace heads by", get_args(Ablation), key="ablation", required=True,
     help="What a head gives instead when its effect is measured: its mean or random outputs over ordinary sentences, "

@@ -11,8 +11,11 @@ from explain import list_methods
 from explain.dashboard import choices, evidence, jobs, panels, trust
 from explain.dashboard.ask import Asked, ask
 from explain.dashboard.continuation import continuation
+from explain.dashboard.examples import of
 from explain.dashboard.gap import gap
+from explain.dashboard.tags import tags
 from explain.errors import ExplainError
+from explain.prediction import kinds
 from explain.render import html
 from explain.service import Job
 
@@ -22,6 +25,8 @@ STOP = "Keep the scores as they are now, with their standard errors, and go on t
 
 def outcome(asked: Asked, job: Job) -> None:
     """Everything below the inputs; while the job runs, what is known so far."""
+    if st.session_state.pop("anew", False):
+        st.rerun()
     running = not job.over
     if running:
         job.wait(POLL / 2)
@@ -32,16 +37,15 @@ def outcome(asked: Asked, job: Job) -> None:
     else:
         place.empty()
     if job.error is not None:
-        if job.error.code == "no_mask" and jobs.task(asked.model) != "fill-mask":
-            jobs.learn(asked.model, "fill-mask")
-            st.session_state.refit = st.session_state.example is not None
-            st.rerun()
+        if job.error.code == "no_mask":
+            _fit(asked.model, "fill-mask")
         panels.problem(job.error, asked.model, asked.request.methods[0])
         return
     explanation = job.partial
     if explanation is not None:
-        jobs.learn(asked.model, explanation.model.task)
+        _fit(asked.model, explanation.model.task)
         panels.decision(explanation)
+        tags(explanation)
         gap(explanation)
         if explanation.attributions:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
@@ -56,6 +60,15 @@ def outcome(asked: Asked, job: Job) -> None:
             panels.how(explanation, running=running)
             evidence.save(explanation, asked.request, running=running)
     if running and job.over:
+        st.rerun()
+
+
+def _fit(model: str, task: str) -> None:
+    """Offer examples for a model's task once it is known; a text that nobody wrote makes way for one of them."""
+    before, example = of(model, jobs.task(model)), st.session_state.example
+    jobs.learn(model, task)
+    if (fitting := of(model, task)) != before:
+        st.session_state.refit = example is not None and example not in fitting
         st.rerun()
 
 
@@ -86,9 +99,11 @@ def outcomes() -> tuple[tuple[str, ...], bool]:
     if job is None or job.partial is None:
         return (), True
     prediction = job.partial.prediction
-    return prediction.labels, not prediction.left_out
+    more = () if prediction.tagging is None else kinds(prediction.labels)
+    return (*prediction.labels, *more), not prediction.left_out
 
 
+st.session_state.pop("anew", None)  # the whole page is drawn now
 labels, closed = outcomes()
 asked = ask(labels, closed=closed)
 if not jobs.trusted(asked.model, asked.pressed):

@@ -36,7 +36,7 @@ def pickers(road: Road) -> tuple[int, int]:
 def asked(model: str) -> Road | None:
     """The road of the chosen token, layer and head; numbers that another text or model lacks fall back to the first."""
     state = st.session_state
-    about = Request((state.text,), truncate=True)
+    about = Request((state.text,), truncate=True, place=ask.place(state.text))
     if state.get("inside_of") != (state.text, model):
         first = panels.answered(RoadRequest(about, 0, 0, 0), model, "Following the words through the model…")
         if not isinstance(first, Road):
@@ -76,7 +76,7 @@ if road is not None:
     own = {} if model in bundled.names() else {"model": model}
     link.view(st.session_state.text, layer=layer, head=head, step=step, **own)
     steps.show(road, step)
-    about = Request((st.session_state.text,), truncate=True)
+    about = Request((st.session_state.text,), truncate=True, place=ask.place(st.session_state.text))
     further.show(road, about, model)
     st.html(html.heading("How this was computed", None))
     st.html(html.strip(render.how(road), evidence.state_of(road) or panels.state_of(running=False)))
