@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from explain import dashboard, rest
-from explain.dashboard import frames
+from explain.dashboard import access, frames
 from explain.dashboard.policy import page_policy
 from explain.errors import ExplainError
 from explain.guard import LOCAL, AllowedHosts, Headers
@@ -20,17 +20,25 @@ DRAIN = 5.0
 """Seconds that running work has to end once the server is asked to; pages that wait for it are gone by then."""
 
 
+middleware = [Middleware(Headers, policy=page_policy())]
 try:
-    api = rest.create()
-except ExplainError as error:  # the folder of EXPLAIN_JOBS, which may be another service's
+    api, login = rest.create(), access.login()
+    if login is None:
+        middleware.append(Middleware(AllowedHosts))
+    else:
+        from explain.dashboard.signed_in import SignedIn, prepare  # reads Streamlit's cookies, whose form is its own
+
+        prepare(login)
+        middleware += [Middleware(AllowedHosts, more=[login.host]), Middleware(SignedIn, login=login)]
+except ExplainError as error:  # the folder of EXPLAIN_JOBS, which may be another service's; half of a login
     raise SystemExit(str(error)) from None
 
 
 @asynccontextmanager
 async def lifespan(_app):
     """Load the first model while the first browser is still on its way."""
-    if (address := st.get_option("server.address")) not in LOCAL:
-        raise SystemExit(f"Without keys the dashboard serves this machine only; server.address is {address!r}.")
+    if (address := st.get_option("server.address")) not in LOCAL and login is None:
+        raise SystemExit(f"Without a login the dashboard serves this machine only; server.address is {address!r}.")
     service().warm(settings().model)
     async with rest.lifespan(api):
         yield {}
@@ -41,5 +49,6 @@ app = st.App(
     Path(dashboard.__file__).with_name("main.py"),
     lifespan=lifespan,
     routes=[frames.route, Mount("/api", api)],
-    middleware=[Middleware(Headers, policy=page_policy()), Middleware(AllowedHosts)],
+    middleware=middleware,
+    secrets=None if login is None else login.secrets(),
 )

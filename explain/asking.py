@@ -8,6 +8,7 @@ from typing import Any
 from explain import checks as checking
 from explain import spans
 from explain.bounds import require_bounds
+from explain.candidates import folded
 from explain.catalog import Request
 from explain.errors import MethodError
 from explain.methods import find
@@ -37,12 +38,13 @@ def request(
         texts: one text, or the two of a pair.
         params: parameters of all methods by name, or of one method under its name.
         phrases: words, (start, end) or (text, start, end); so is `rationale`.
-        rest: further fields of `Request`.
+        rest: further fields of `Request`; its candidates as `explain.candidates.candidates` takes them.
 
     Raises:
         InputError: a number, choice or part of the text that does not exist.
         MethodError: an unknown method, check or parameter.
     """
+    rest = folded(rest)
     methods = tuple(rest.pop("methods", None) or Request.methods)
     found = Request(
         texts=texts,

@@ -147,6 +147,11 @@ class Case:
         return self.encoding.tokens
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that the question is about; a hypothesis is none of them."""
+        return self.tokens.texts[:1] if self.encoding.options else self.tokens.texts
+
+    @property
     def n_units(self) -> int:
         """How many units are scored."""
         return len(self.units.spans)
@@ -214,10 +219,10 @@ class Case:
         if how == "remove":
             stays = ~gone
             stays[list(places)] = True  # nothing else could be asked about them
-            stays[0] |= not stays.any()  # a model needs one token to read
+            stays[0] |= not stays[: self.encoding.begin].any()  # a model needs one token to read
             inputs = {name: array[stays] for name, array in inputs.items()}
             places = tuple(int(stays[:place].sum()) for place in places)
-        return Row(inputs, target or self.target, places=places)
+        return replace(self.encoding.row(target or self.target), inputs=inputs, places=places)
 
     def stands_in(self, how: str) -> str:
         """What really stands in a removed word's place: 'remove', or the name of the token that the tokenizer has."""

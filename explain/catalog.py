@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from explain.candidates import Candidates
 from explain.record import Record
 from explain.records import Granularity
 
@@ -81,9 +82,12 @@ class Request(Record):
 
     `target` is a label, a class index, or None for what the model decided; `contrast` asks 'why the
     target and not this?'. `place` chooses among several masks, or among words with a tag each, from 0 on; None: the
-    first mask, or the word that the prediction is about by itself. `attention` lists layers to keep, None for none.
-    `checks` lists names, None for the default set; `checked` is how many of the methods, in order, they are run for
-    (None: all). `orders` is how many random orders the removal checks draw. `budget` bounds the gradient evaluations
+    first mask, or the word that the prediction is about by itself.
+    `candidates` are labels of a person's own to choose among, None for the model's outcomes. `continuation` is what may
+    follow the text: its log-probability is explained, less that of `contrast`, which is a continuation too then.
+    `attention` lists layers to keep, None for none. `checks` lists names,
+    None for the default set; `checked` is how many of the methods, in order, they are run for (None: all).
+    `orders` is how many random orders the removal checks draw. `budget` bounds the gradient evaluations
     spent on one text by one method. `phrases` are (text, start, end) characters that are scored as one unit,
     `rationale` those that a person marked as the reason. `forced` runs methods that miss their own claim on this model.
     `interactions` asks what pairs of words do together.
@@ -95,6 +99,8 @@ class Request(Record):
     target: str | int | None = None
     contrast: str | int | None = None
     place: int | None = None
+    candidates: Candidates | None = None
+    continuation: str | None = None
     quantity: TargetKind = "log_odds"
     granularity: Granularity = "word"
     attention: tuple[int, ...] | None = None
@@ -114,12 +120,13 @@ class Request(Record):
 class PredictRequest(Record):
     """What does the model decide? Without why. One text, or the two of a pair; `truncate` cuts what is too long.
 
-    `place` as in Request.
+    `place` and `candidates` as in Request.
     """
 
     texts: tuple[str, ...]
     truncate: bool = False
     place: int | None = None
+    candidates: Candidates | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import os
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ import explain
 from explain import evidence_commands, operations, proof_commands
 from explain.arguments import parameters
 from explain.errors import ExplainError, InputError, outcome
+from explain.profiling import profiled
 from explain.records import Explanation
 from explain.render import terminal, terminal_inside
 from explain.render.pieces import visible
@@ -59,6 +61,14 @@ def run(
     target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
     contrast: Annotated[str | None, typer.Option(help="Explain the target rather than this label.")] = None,
     place: Annotated[int | None, typer.Option(min=0, help="Which mask or tagged word, from 0 on.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Label of your own to choose among (zero-shot); repeat for more.")
+    ] = None,
+    multi_label: Annotated[bool, typer.Option("--multi-label", help="Judge each --label by itself.")] = False,
+    template: Annotated[str | None, typer.Option(help="Sentence that a --label is written into at {}.")] = None,
+    continuation: Annotated[
+        str | None, typer.Option(help="What may follow: explain its log-probability, less that of --contrast.")
+    ] = None,
     quantity: Annotated[str, typer.Option(help=f"{', '.join(QUANTITIES)}.")] = "log_odds",
     granularity: Annotated[str, typer.Option(help="Score each word, token or sentence.")] = "word",
     attention: Annotated[str | None, typer.Option(help="Keep attention of layers: all, or 0,3,5.")] = None,
@@ -83,6 +93,9 @@ def run(
     task: Annotated[str, typer.Option(help="auto, a task or the variant of its head.")] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Run a method that misses its own claim here.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
+    profile: Annotated[
+        Path | None, typer.Option(help="Write a flame graph of the run to this HTML file, and print seconds by stage.")
+    ] = None,
 ) -> None:
     """Explain one decision."""
     first = _standard_input() if text == "-" else text
@@ -93,6 +106,10 @@ def run(
         "target": target,
         "contrast": contrast,
         "place": place,
+        "continuation": continuation,
+        "candidate_labels": label or None,
+        "multi_label": multi_label,
+        "hypothesis_template": template,
         "quantity": one_of("quantity", quantity, QUANTITIES),
         "granularity": one_of("granularity", granularity, GRANULARITIES),
         "checks": () if not checks else explain.list_checks() if thorough else None,
@@ -105,7 +122,8 @@ def run(
         "truncate": truncate,
         "forced": force,
     }
-    with _err.status("Loading the model…") as status:
+    watched = nullcontext() if profile is None else profiled(profile)
+    with watched as spent, _err.status("Loading the model…") as status:
         loaded = explain.load(model, revision=revision, device=device, dtype=dtype, task=task)
         result: Explanation = loaded.explain(
             first if pair is None else (first, pair),
@@ -117,6 +135,8 @@ def run(
         sys.stdout.buffer.write(result.to_json().encode("utf-8") + b"\n")  # UTF-8, whatever the terminal speaks
     else:
         _out.print(terminal.explanation(result), soft_wrap=False)
+    if spent is not None:
+        _err.print(terminal.profile(spent.seconds))
 
 
 @app.command()

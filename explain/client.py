@@ -72,6 +72,11 @@ class Client:
         body = self._body([_input(t) for t in texts], parameters)
         return [decode(Prediction, json.dumps(one)) for one in json.loads(self._call("POST", "/v1/predict", body))]
 
+    def forecast(self, texts: Sequence[Text], **parameters: Any) -> list[float | None]:
+        """Seconds that explaining each text would take; None where that is not known now, or where it is refused."""
+        body = self._body([_input(t) for t in texts], parameters)
+        return list(json.loads(self._call("POST", "/v1/forecast", body))["seconds"])
+
     def models(self) -> list[str]:
         """Names of the models that may be asked."""
         return list(json.loads(self._call("GET", "/v1/models"))["models"])

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
 import sys
+import urllib.request
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 
 from explain import bundled
 from explain.errors import ExplainError
 from explain.keys import Keys
+from explain.login import configured
+from explain.model import room
 from explain.settings import settings
 
+ASKED = ("token_endpoint", "jwks_uri")
+"""What a provider's metadata names that this machine itself asks; a browser is sent to the others."""
 LITTLE = 2 * 2**30
 """Bytes of memory below which a model and its worker hardly fit."""
 
@@ -32,7 +40,7 @@ class Finding(NamedTuple):
 
 def findings() -> list[Finding]:
     """Everything, in the order in which to mend it. Imports torch."""
-    looks: list[Callable[[], Finding]] = [python, packages, device, memory, models, home, keys, hub]
+    looks: list[Callable[[], Finding]] = [python, packages, device, memory, models, home, keys, login, hub]
     return [look() for look in looks]
 
 
@@ -84,10 +92,7 @@ def device() -> Finding:
 
 def memory() -> Finding:
     """How much memory is free."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - not a file on a disk
-            free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
+    if (free := room.free()) is None:
         return Finding("memory", "note", "unknown on this system")
     said = f"{free / 2**30:.1f} GiB free"
     if free < LITTLE:
@@ -119,6 +124,8 @@ def home() -> Finding:
 def keys() -> Finding:
     """Who may ask the service."""
     path = settings().keys
+    if path is None and settings().login_metadata_url:
+        path = settings().home / "keys"
     if path is None:
         return Finding("API keys", "ok", "none, so that only this machine may ask")
     try:
@@ -126,10 +133,33 @@ def keys() -> Finding:
     except ExplainError as error:
         return Finding("API keys", "wrong", str(error), "Make the file anew with `explain keys add NAME`.")
     if not known:
+        if settings().keys is None:
+            return Finding("API keys", "note", "none: where people sign in to pages, REST answers to keys only")
         return Finding("API keys", "wrong", "EXPLAIN_KEYS names a file without keys", "Run `explain keys add NAME`.")
     if path.stat().st_mode & 0o077:
         return Finding("API keys", "note", f"{len(known)}, in a file that others may read", f"Run `chmod 600 {path}`.")
     return Finding("API keys", "ok", str(len(known)))
+
+
+def login() -> Finding:
+    """Who may see the pages, and whether the provider that says so can be reached: its metadata is asked for."""
+    about, wrong = "login", "Check EXPLAIN_LOGIN_METADATA_URL, and that this machine may reach it."
+    try:
+        found = configured(settings())
+    except ExplainError as error:
+        return Finding(about, "wrong", str(error), "Run `explain settings` to see what is set.")
+    if found is None:
+        return Finding(about, "ok", "none, so that pages answer to whoever uses this machine, and to nobody else")
+    if find_spec("authlib") is None or find_spec("httpx") is None:
+        return Finding(about, "wrong", "configured, but Authlib is missing", "Run `pip install 'whyboard[login]'`.")
+    try:
+        with urllib.request.urlopen(settings().login_metadata_url, timeout=settings().hub_timeout) as answer:
+            metadata = json.loads(answer.read(1_000_000))
+            hosts = {urlsplit(str(metadata[name])).hostname for name in ASKED} - {None}
+            issuer = str(metadata["issuer"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Finding(about, "wrong", f"{found.provider} did not answer as a provider ({type(error).__name__})", wrong)
+    return Finding(about, "ok", f"{issuer} says who comes; this machine asks {', '.join(sorted(map(str, hosts)))}")
 
 
 def hub() -> Finding:

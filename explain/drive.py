@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from explain.case import Answer, Ask, Draft, Steps
+from explain.model import ends
 from explain.model.heads import ablated, observe, surveyed
 from explain.model.inside import look
 from explain.model.rescale import multipliers
@@ -54,7 +55,7 @@ def drive(
             found, at = answer(runner, replace(first, rows=rows), meter), 0
             for i in waiting:
                 n = len(asks[i].rows)
-                spent[i][first.gradients] += n
+                spent[i][first.gradients] += sum(ends.passes(runner, row) for row in asks[i].rows)
                 at += n
                 advance(i, found.part(at - n, at))
     return [(cast(T, r), Evaluations(*cost)) for r, cost in zip(results, spent, strict=True)]
@@ -75,8 +76,8 @@ def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     if ask.layer is not None or ask.attention:
         return Answer(*look(runner, ask.rows, meter, gradients=ask.gradients, layer=ask.layer))
     if ask.gradients:
-        return Answer(*runner.gradients(ask.rows, meter))
-    return Answer(runner.values(ask.rows, meter))
+        return Answer(*ends.gradients(runner, ask.rows, meter))
+    return Answer(ends.values(runner, ask.rows, meter))
 
 
 def _kind(ask: Ask) -> tuple[bool, int, bool, bool, int, bool]:

@@ -6,9 +6,11 @@ import dataclasses
 import math
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, cast
 
 from explain.asking import spread
+from explain.candidates import folded
 from explain.catalog import MethodInfo, Request, TargetKind
 from explain.checks import chosen
 from explain.errors import InputError
@@ -42,6 +44,10 @@ class Model(Runner):
         target: str | int | None = None,
         contrast: str | int | None = None,
         place: int | None = None,
+        candidate_labels: str | Sequence[str] | None = None,
+        multi_label: bool = False,
+        hypothesis_template: str | None = None,
+        continuation: str | None = None,
         quantity: TargetKind = "log_odds",
         granularity: Granularity = "word",
         attention: bool | Sequence[int] = False,
@@ -69,6 +75,11 @@ class Model(Runner):
             contrast: explain 'why the target and not this label?'.
             place: which mask of several, or which word where each has a tag, from 0 on; None: the first mask, or the
                 first word of the first entity (without any, the word that comes closest to being in one).
+            candidate_labels: labels of your own to choose among (zero-shot, by a model of inference); one string may
+                hold several between commas.
+            multi_label: judge each of them by itself.
+            hypothesis_template: the sentence that a label is written into at {}; None for 'This example is {}.'.
+            continuation: what may follow the text: its log-probability is explained, less that of `contrast`.
             quantity: log_odds (default), logit, margin or probability.
             granularity: score each word, token or sentence.
             attention: True for the attention maps of all layers, or a list of layers.
@@ -99,6 +110,10 @@ class Model(Runner):
             target=target,
             contrast=contrast,
             place=place,
+            candidate_labels=candidate_labels,
+            multi_label=multi_label,
+            hypothesis_template=hypothesis_template,
+            continuation=continuation,
             quantity=quantity,
             granularity=granularity,
             attention=attention,
@@ -133,6 +148,7 @@ class Model(Runner):
         limit = settings().max_texts
         if len(texts) > limit:
             raise InputError(f"Expected at most {limit:,} texts in one call, got {len(texts):,}.", code="too_many")
+        rest = folded(rest)
         layers = tuple(range(self.info.n_layers)) if attention is True else tuple(attention or ()) or None
         requests = [
             Request(
@@ -156,10 +172,12 @@ class Model(Runner):
         enough: threading.Event | None = None,
     ) -> list[Explanation]:
         """Answer requests; `explain` and `explain_batch` in the form that other faces use."""
+        alike = [list(some) for _, some in groupby(requests, key=_question)]
         return [
             explanation
-            for i in range(0, len(requests), GROUP)
-            for explanation in Work(self, requests[i : i + GROUP], progress, cancel, enough).run()
+            for some in alike
+            for i in range(0, len(some), GROUP)
+            for explanation in Work(self, some[i : i + GROUP], progress, cancel, enough).run()
         ]
 
     def methods(self) -> list[MethodInfo]:
@@ -305,9 +323,10 @@ class Model(Runner):
         """`forecast` for requests about the same text, read once; infinite where it will be refused."""
         if not requests:
             return []
-        encoding = self.encode(requests[0].texts, truncate=True, place=requests[0].place)
+        encoding = self.asked(requests[0]).encode(requests[0].texts, truncate=True, place=requests[0].place)
         units = int(encoding.units(requests[0].granularity, requests[0].phrases).of_token.max(initial=0)) + 1
-        return [self._forecast(request, len(encoding.tokens.ids), units) for request in requests]
+        tokens = len(encoding.tokens.ids) * max(1, len(encoding.options))  # as if every hypothesis were needed
+        return [self._forecast(request, tokens, units) for request in requests]
 
     def _forecast(self, request: Request, tokens: int, units: int) -> float | None:
         if any(units > (find(name).info.limit or units) for name in request.methods):
@@ -319,6 +338,11 @@ class Model(Runner):
         pairs = [(cost_of_pairs(units, request.budget), 0)] if request.interactions else []
         forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, *pairs, strict=True))
         return super().forecast(tokens, forward, backward)
+
+
+def _question(request: Request) -> tuple[Any, ...]:
+    """What texts must share to be refined together."""
+    return request.candidates, request.continuation, request.continuation and request.contrast
 
 
 def load(name: str = "sentiment", **options: Any) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from explain.errors import AuditError, InputError
+from explain.settings import settings
 
 if TYPE_CHECKING:
     from explain.audit.entry import Entry
@@ -77,6 +79,7 @@ def list_(
 ) -> None:
     """List the newest records."""
     from explain.audit import listing
+    from explain.render.pieces import visible
 
     page = listing.page(open_store(store), listing.Wish(search=search), limit=limit)
     if as_json:
@@ -84,7 +87,8 @@ def list_(
         return
     for row in page.rows:
         said = f"{row['sequence']:>6}  {row['id']}  {row['recorded'][:19]}  {row['label'] or '(erased)'}"
-        _out.print(Text(f"{said}  {row['case_id'] or ''}  {row['actor'] or ''}"), soft_wrap=True)
+        line = visible(f"{said}  {row['case_id'] or ''}  {row['actor'] or ''}")
+        _out.print(Text(" ".join(line.splitlines())), soft_wrap=True)
     _out.print(Text(f"{page.total:,} records", "dim"))
 
 
@@ -105,7 +109,7 @@ def review(
     record: Record,
     agree: Annotated[bool, typer.Option("--agree/--disagree", help="Is the decision right, in your eyes?")],
     actor: Annotated[str, typer.Option(help="Your name or pseudonym.")],
-    sign_off: Annotated[bool, typer.Option("--sign-off", help="This closes the review.")] = False,
+    sign_off: Annotated[bool, typer.Option("--sign-off", help="Sign this verdict off.")] = False,
     note: Note = None,
     store: Place = None,
 ) -> None:
@@ -225,22 +229,30 @@ def open_store(folder: Path | None, *, there: bool = False) -> Store:
     """The store in a folder, or below EXPLAIN_HOME; raises AuditError if it should be `there` and is not."""
     from explain.audit.store import Store
 
-    if there and folder is not None and not (folder / "files").is_dir():
-        raise AuditError(f"'{str(folder)[:80]}' is no store of evidence.", code="not_evidence")
+    home = folder or settings().home / "evidence"
+    listed = settings().evidence_url is not None or (home / "evidence.db").is_file()
+    if there and not (listed and (home / "files").is_dir()):
+        what = f"'{str(folder)[:80]}' is" if folder is not None else "Below EXPLAIN_HOME is"
+        raise AuditError(f"{what} no store of evidence.", code="not_evidence")
     return Store(folder)
 
 
 def find_entry(store: Store, wish: str) -> Entry:
-    """A record by id, by sequence number, or by the only id that begins so."""
+    """A record by id or by sequence number; raises InputError for what is neither, AuditError where it is not there."""
+    return store.read(named(wish))
+
+
+def named(wish: str) -> str | int:
+    """What a person typed as a record's sequence number or id; raises InputError."""
     from explain.audit import ids
 
     if wish.isdecimal() and len(wish) < 10:
-        return store.read(int(wish))
+        return int(wish)
     if not ids.valid(wish):
         raise InputError(
             f"Expected a record's id or number, a bundle or a store's folder, got '{wish[:80]}'.", code="no_record"
         )
-    return store.read(wish)
+    return wish
 
 
 def _event(kind: Any, record: str, actor: str | None, store: Path | None, **rest: Any) -> None:
@@ -266,6 +278,9 @@ def _keys(entry: Entry) -> list[str]:
 def write_file(path: Path, data: bytes) -> None:
     """Write what a person asked for; raises InputError when that cannot be."""
     try:
-        path.write_bytes(data)
+        with os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
+        ) as file:  # it may hold the text
+            file.write(data)
     except OSError as error:
         raise InputError(f"Cannot write {path.name[:80]}: {(error.strerror or '').lower()}.", code="no_file") from None

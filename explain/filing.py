@@ -8,7 +8,7 @@ from explain.audit import envelope
 from explain.audit.entry import NOTE, RECORD, Draft, Entry
 from explain.audit.store import Store
 from explain.render.picture import picture
-from explain.render.report import Filing, Said, report, state
+from explain.render.report import Filing, Said, named, report, state, unreviewed
 
 REPORT, PICTURE = "report.html", "words.svg"
 
@@ -31,7 +31,7 @@ def footer(filing: Filing) -> tuple[str, ...]:
         f"record {content.id} · {filing.commitment[:16]}… · {state(filing)}",
         f"case: {purpose.case_id or 'not named'} · use: {purpose.intended_use or 'not named'} · filed by: "
         f"{filing.who.actor or 'not named'}",
-        f"decision in production: {content.matches} · {reviews[:120] or 'not reviewed'}",
+        f"decision in production: {content.matches} · {reviews[:120] or unreviewed(filing)}",
         content.limits[0],
     )
 
@@ -65,7 +65,7 @@ def said(store: Store, event: Entry) -> Said:
         "retention": f"kept {detail.get('retention')}",
         "screenshot": ", ".join(f.name for f in header.files if f.name != NOTE),
     }.get(header.kind, "")
-    return Said(header.kind, header.who.actor or "not named", header.recorded, ". ".join(x for x in (words, note) if x))
+    return Said(header.kind, named(header.who), header.recorded, ". ".join(x for x in (words, note) if x))
 
 
 __all__ = ["PICTURE", "REPORT", "filing", "footer", "page", "pictures", "said"]

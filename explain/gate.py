@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from explain.candidates import Candidates
 from explain.case import Case
-from explain.catalog import Claim
+from explain.catalog import Claim, Request
 from explain.checks.completeness import FAIL
 from explain.drive import drive
 from explain.errors import MethodError
@@ -30,6 +31,13 @@ PROBES = (
     "Read this before you buy anything from them.",
 )
 """Plain sentences of several kinds; an odd number, so that the median is one of them."""
+LABELS = Candidates(("good", "bad"))
+
+
+def probes(runner: Runner) -> list[Request]:
+    """The sentences as questions that nobody wrote; among fixed labels where a model cannot be asked without any."""
+    about: dict[str, Any] = {} if runner.task.by_itself else {"candidates": LABELS, "quantity": "logit"}
+    return [Request(runner.task.posed((p,), runner.tokenizer), truncate=True, **about) for p in PROBES]
 
 
 def measure(runner: Runner, method: Method, params: Any, cases: Sequence[Case], meter: Meter) -> Claim:

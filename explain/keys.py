@@ -1,4 +1,6 @@
-"""API keys: who may ask for what. The file holds SHA-256 digests, never a key; a key is shown once, when it is made.
+"""Roles and what each opens, for pages and for REST; and API keys, by which the service knows who asks.
+
+The key file holds SHA-256 digests, never a key; a key is shown once, when it is made.
 
 A key is 256 random bits, so that a plain digest cannot be guessed back; no slow hash is needed. A line of the file is
 `name role digest`. Whoever may write the file decides who may ask.
@@ -26,6 +28,31 @@ MAY: dict[Role, frozenset[Role]] = {
     "admin": frozenset(ROLES),
 }
 """Role → the roles whose doors it opens: viewers see lists, analysts explain, auditors read records, admins all."""
+Action = Literal[
+    "see lists",
+    "explain",
+    "file evidence",
+    "read evidence",
+    "verify evidence",
+    "export evidence",
+    "review evidence",
+    "keep evidence",
+    "erase evidence",
+    "see metrics",
+]
+DOORS: dict[Action, Role] = {
+    "see lists": "viewer",
+    "explain": "analyst",
+    "file evidence": "analyst",
+    "read evidence": "auditor",
+    "verify evidence": "auditor",
+    "export evidence": "auditor",
+    "review evidence": "auditor",
+    "keep evidence": "admin",
+    "erase evidence": "admin",
+    "see metrics": "admin",
+}
+"""Action → the role that it takes: the one table behind every REST address and everything that a page does."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _PREFIX = "wb_"
 

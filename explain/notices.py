@@ -8,6 +8,7 @@ import numpy as np
 import regex
 from jaxtyping import Bool
 
+from explain.candidates import sides
 from explain.records import ModelInfo, Notice, Prediction, Target, Tokens
 from explain.units import word_spans
 
@@ -53,6 +54,7 @@ def notices(
         *_hidden_characters(tokens),
         *_mixed_scripts(tokens),
         *_labels(info),
+        *_inference(info, tokens),
         *_margin(prediction),
         *_target(target),
     ]
@@ -65,9 +67,16 @@ def unseen(text: str) -> list[int]:
     return [m.start() for m in _UNSEEN.finditer(text) if m.start() not in spelling]
 
 
+def cut_text(tokens: Tokens) -> int:
+    """Which text `truncated_at` is about: the last one, unless that is the question."""
+    last = len(tokens.texts) - 1
+    mine = tokens.segment == last
+    return 0 if last and mine.any() and tokens.special[mine].all() else last
+
+
 def _truncated(tokens: Tokens) -> Iterator[Notice]:
     if tokens.truncated_at is not None:
-        last = len(tokens.texts) - 1
+        last = cut_text(tokens)
         end = len(tokens.texts[last])
         yield Notice(
             "truncated",
@@ -167,6 +176,16 @@ def _labels(info: ModelInfo) -> Iterator[Notice]:
             "unnamed_labels",
             "The model's author did not name its labels (LABEL_0, LABEL_1, …). "
             "Look up their meaning before you read on.",
+        )
+
+
+def _inference(info: ModelInfo, tokens: Tokens) -> Iterator[Notice]:
+    if info.task == "text-classification" and len(tokens.texts) == 1 and sides(info.labels) is not None:
+        yield Notice(
+            "zero_shot_possible",
+            "This model was made to say whether one text entails another, and it was given one text. Give it two; or "
+            "give labels of your own, and it says which of them fits (zero-shot classification: candidate_labels, "
+            "--label on the command line).",
         )
 
 

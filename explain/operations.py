@@ -88,6 +88,8 @@ def settings(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
 def _said(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={said}" for name, said in value.items()) or "none"
     return "not set" if value is None else str(value)
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from explain.errors import AuditError, InputError
-from explain.evidence_commands import Actor, Place, Record, find_entry, open_store, write_file
+from explain.evidence_commands import Actor, Place, Record, find_entry, named, open_store, write_file
 from explain.render.pieces import visible
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def verify(
     what: Annotated[str | None, typer.Argument(help="A record, a bundle (zip) or a store; else ours.")] = None,
     model: Annotated[str | None, typer.Option(help="Name or folder of the model, for level V4.")] = None,
     key: Annotated[Path | None, typer.Option(help="Believe only this public key (PEM).")] = None,
+    store_id: Annotated[str | None, typer.Option(help="The id that the store must have, as you wrote it down.")] = None,
     store: Place = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
@@ -44,15 +45,19 @@ def verify(
 
     trusted = verify.pinned(key)
     path = Path(what) if what is not None else None
+    kind = "store" if path is None or path.is_dir() else "bundle" if path.is_file() else "record"
+    for option, value, of in (("--model", model, "record"), ("--store-id", store_id, "store")):
+        if value is not None and kind != of:
+            raise InputError(f"{option} is for a {of}, and this is a {kind}: name a {of}.", code="bad_option")
     if path is not None and path.is_file():
         if path.stat().st_size > bundle.LARGEST:
             raise AuditError(f"The bundle is larger than {bundle.LARGEST:,} bytes.", code="not_evidence")
         verdict = bundle.verify(path.read_bytes(), trusted)
     elif path is None or path.is_dir():
-        verdict = verify.store(open_store(path or store, there=True), trusted)
+        verdict = verify.store(open_store(path or store, there=True), trusted, store_id)
     else:
         found = open_store(store, there=True)
-        verdict = verify.record(found, find_entry(found, str(what)).header.id, model=model)
+        verdict = verify.record(found, named(str(what)), trusted, model=model)
     if as_json:
         print(verdict.to_json())  # noqa: T201
     else:
@@ -230,7 +235,8 @@ def print_verdict(verdict: Verdict) -> None:
     for level, state in verdict.levels.items():
         _out.print(Text(f"{level}  {state:<11}", style[state]), Text(f"{WORDS[level]}."), soft_wrap=True)
     for fault in verdict.faults[:100]:
-        _out.print(Text(visible(f"{fault.level}  {fault.where}: {fault.what}"), "red"), soft_wrap=True)
+        line = " ".join(visible(f"{fault.level}  {fault.where}: {fault.what}").split("\n"))
+        _out.print(Text(line, "red"), soft_wrap=True)
     if len(verdict.faults) > 100:
         _out.print(Text(f"and {len(verdict.faults) - 100:,} more; --json lists all.", "red"))
     keys = ", ".join(f"{k[:16]}…" for k in verdict.signed_by) or "nobody"

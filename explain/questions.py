@@ -39,6 +39,11 @@ def look(work: Work, question: HeadsRequest | HeadRequest) -> HeadsReport | Head
 
 def walk(work: Work, question: RoadRequest | InsideRequest) -> Road | Inside:
     """Answer a question about what happens inside."""
+    if question.about.candidates is not None or question.about.continuation is not None:
+        raise InputError(
+            "What happens inside is followed to the model's own answer: ask without candidate labels or continuation.",
+            code="bad_task",
+        )
     if isinstance(question, RoadRequest):
         _require_whole(layer=question.layer, head=question.head, token=question.token)
     case, model, meter = work.case(question.about, "Following the word through the model"), work.model, work.meter

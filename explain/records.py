@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
+from explain.candidates import Candidates
 from explain.prediction import Prediction as Prediction  # part of what an explanation is made of
 from explain.record import Record
 from explain.words import Word, words_of
@@ -59,9 +60,9 @@ class Tokens(Record):
     """What the model read. `texts` are the raw inputs, untouched (two for a sentence pair).
 
     `segment` is the index of the text a token comes from (−1: special), `offsets` its character span
-    in that text (0, 0 if special), `words` the index of the word it belongs to (−1: special). A mask that the text asks
-    about is special too, but keeps its segment and its offsets.
-    `truncated_at` is the character of the last text where reading stopped, None if all was read.
+    in that text (0, 0 if special), `words` the index of the word it belongs to (−1: special). The question is special
+    too, but keeps its segment and offsets: a mask that the text asks about, or a hypothesis, which is the second text.
+    `truncated_at` is the character of the last text (that is no question) where reading stopped, None if all was read.
     """
 
     texts: tuple[str, ...]
@@ -276,7 +277,7 @@ class Report(Record):
 
 @dataclass(frozen=True, eq=False)
 class Explanation(Report):
-    """Everything that the screen shows and the API returns about one decision."""
+    """All that the screen shows and the API returns; `candidates` as in Request, None for the model's outcomes."""
 
     attributions: tuple[Attribution, ...]
     effects: Effects | None
@@ -284,6 +285,7 @@ class Explanation(Report):
     checks: tuple[Check, ...]
     warnings: tuple[Notice, ...]
     interactions: Interactions | None = None
+    candidates: Candidates | None = None
     schema: str = SCHEMA
 
     def words(self, attribution: int = 0) -> list[Word]:

@@ -23,6 +23,7 @@ from explain.prediction import kind
 from explain.record import Record
 from explain.records import Attribution, Explanation
 from explain.road import Road
+from explain.tasks._continuation import CONTINUED
 from explain.work import Work
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 5e-2, "float16": 1e-2}
@@ -104,12 +105,19 @@ def inferred(then: Explanation) -> Request:
     first, target = (then.attributions[0] if then.attributions else None), then.target
     labels = then.model.labels
     quantity: Any = target.kind if target.kind in ("log_odds", "logit", "margin", "probability") else "log_odds"
+    wish: str | int | None = kind(labels[target.index or 0]) if target.joined else target.index
+    against: str | int | None = kind(labels[target.contrast or 0]) if target.joined_against else target.contrast
+    followed = then.model.problem == CONTINUED
+    if followed:  # what is held against what is said as texts
+        wish, against = None, None if target.contrast is None else then.prediction.labels[-1]
     return Request(
-        texts=then.tokens.texts,
+        texts=then.tokens.texts[:1] if followed or then.candidates is not None else then.tokens.texts,
+        candidates=then.candidates,
+        continuation=then.prediction.labels[0] if followed else None,
         methods=tuple(a.method for a in then.attributions),
         params={a.method: dict(a.params) for a in then.attributions},
-        target=kind(labels[target.index or 0]) if target.joined else target.index,
-        contrast=kind(labels[target.contrast or 0]) if target.joined_against else target.contrast,
+        target=wish,
+        contrast=against,
         place=None if then.prediction.tagging is None else then.prediction.tagging.asked,
         quantity=quantity,
         granularity=first.granularity if first is not None else "word",

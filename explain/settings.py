@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import platformdirs
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from explain.errors import InputError
 
 Names = Annotated[
     tuple[str, ...],
@@ -16,6 +19,19 @@ Names = Annotated[
     BeforeValidator(lambda v: tuple(n.strip() for n in v.split(",") if n.strip()) if isinstance(v, str) else v),
 ]
 """Several names in one variable, between commas."""
+
+
+def _rules(value: Any) -> Any:
+    """`a=admin,b=viewer`, or JSON where a name holds a comma, into a mapping; anything else is pydantic's to judge."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return json.loads(value)
+    return {name.strip(): role.strip() for name, _, role in (r.rpartition("=") for r in value.split(",") if r.strip())}
+
+
+Rules = Annotated[dict[str, str], NoDecode, BeforeValidator(_rules)]
+"""Who → a role."""
 
 
 class Settings(BaseSettings):
@@ -59,10 +75,26 @@ class Settings(BaseSettings):
     rate: float = Field(100.0, gt=0, description="requests a second of one API key, over ten seconds")
     body_seconds: float = Field(30.0, gt=0, description="seconds for headers to arrive, and again for a body")
     keep_seconds: float = Field(900.0, gt=0, le=900, description="seconds that a finished job's answer is kept")
+    login_metadata_url: str = Field("", description="metadata of an OpenID provider; without it nobody signs in")
+    login_client_id: str = Field("", description="what the provider calls this dashboard")
+    login_client_secret: SecretStr = Field(SecretStr(""), description="what it knows it by; never printed")
+    login_redirect_uri: str = Field("", description="https://HOST/oauth2callback, as the provider knows it")
+    login_scope: str = Field("openid email profile", description="what the provider is asked to tell")
+    login_roles_claim: str = Field("roles", description="the claim that says who may what, such as groups")
+    login_roles: Rules = Field({}, description="its values and their roles: a=admin,b=viewer, or the same as JSON")
+    login_emails: Rules = Field({}, description="verified addresses, or @domains, and their roles")
+    login_hours: float = Field(8, gt=0, le=168, description="hours after which a person signs in again")
     drain_seconds: float = Field(30.0, ge=0, le=600, description="seconds to finish running work before a stop")
 
 
 @cache
 def settings() -> Settings:
-    """The settings of this process."""
-    return Settings()  # type: ignore[call-arg]
+    """The settings of this process; raises InputError (code bad_setting) that names a variable it cannot use."""
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        variable = f"EXPLAIN_{str(first['loc'][0]).upper()}"
+        raise InputError(
+            f"{variable} cannot be used: {first['msg']}. Set it to such a value, or unset it.", code="bad_setting"
+        ) from None

@@ -63,9 +63,9 @@ class Work:
         enough: threading.Event | None = None,
         paths: Mapping[str, Any] | None = None,
     ) -> None:
-        self.model, self.requests, self.listener = model, requests, progress
+        self.model = model.asked(requests[0]) if requests else model  # one question for all
+        self.requests, self.listener, self.enough = requests, progress, enough or threading.Event()
         self.paths = paths or {}  # method → the path that a replay follows
-        self.enough = enough or threading.Event()
         self.stage, self.partial = "Reading", cast(Explanation | None, None)
         self.methods: list[str] = []  # those that run: gated ones beside others are left out
         self.gated: list[Notice] = []
@@ -115,12 +115,10 @@ class Work:
         known, key = self.model.claims, (method.info.name, params)
         if key not in known:
             self._enter("Measuring the method's claim")
-            posed = (self.model.task.posed((p,), self.model.tokenizer) for p in gate.PROBES)
-            requests = [Request(texts, truncate=True) for texts in posed]  # nobody wrote these
-            encodings = [self.model.encode(r.texts, truncate=r.truncate) for r in requests]
-            predictions = self.model.decide(encodings, self.meter)
-            cases = [self._case(*t) for t in zip(requests, encodings, predictions, strict=True)]
-            known[key] = gate.measure(self.model, method, params, cases, self.meter)
+            posed = Work(self.model, gate.probes(self.model))
+            posed.meter = self.meter
+            cases = [posed._retold(r, r.texts) for r in posed.requests]
+            known[key] = gate.measure(posed.model, method, params, cases, self.meter)
         return known[key]
 
     def _pass_the_gate(self) -> None:
@@ -142,6 +140,7 @@ class Work:
         named = {"mask": tokenizer.mask_token_id, "pad": tokenizer.pad_token_id, "unk": tokenizer.unk_token_id}
         wish = request.target, request.contrast, request.quantity
         target = model.task.target(prediction, model.labels, model.info.problem, *wish)
+        encoding = encoding.about(target.index)
         own = () if prediction.position is None else (prediction.position,)
         encoding = replace(encoding, places=target.positions or own)
         if prediction.tagging is not None:  # the same word, whatever is done to the text
@@ -301,6 +300,7 @@ class Work:
                 ),
             ),
             interactions=result.interactions,
+            candidates=self.model.candidates,
             provenance=self.provenance(case),
         )
 

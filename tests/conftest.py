@@ -31,7 +31,7 @@ from explain import cli
 from explain.engine import Model, load
 from explain.service import Service, service
 from tests.engines import Inline
-from tests.tiny import bert_folder, llama_folder, tags_folder
+from tests.tiny import bert_folder, inference_folder, llama_folder, tags_folder
 
 MAIN = Path(__file__).resolve().parents[1] / "explain" / "dashboard" / "main.py"
 
@@ -102,6 +102,18 @@ def tagger_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tagger(tagger_folder: Path) -> Model:
     """The same, loaded."""
     return load(str(tagger_folder))
+
+
+@pytest.fixture(scope="session")
+def inferrer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random 2-layer BERT with the three labels of natural language inference, on disk."""
+    return inference_folder(tmp_path_factory.mktemp("inferrer"))
+
+
+@pytest.fixture(scope="session")
+def inferrer(inferrer_folder: Path) -> Model:
+    """The same, loaded as what its configuration says: a classifier of texts and pairs."""
+    return load(str(inferrer_folder))
 
 
 @pytest.fixture(scope="session")

@@ -135,6 +135,12 @@ def tags_folder(folder: Path, tokenizer: PreTrainedTokenizerFast | None = None, 
     return bert_folder(folder, head=BertForTokenClassification, tokenizer=tokenizer, **{**labels, **config})  # type: ignore[arg-type]
 
 
+def inference_folder(folder: Path, labels: tuple[str, ...] = ("contradiction", "neutral", "entailment")) -> Path:
+    """Save a random 2-layer BERT for natural language inference."""
+    named = dict(enumerate(labels))
+    return bert_folder(folder, id2label=named, label2id={name: i for i, name in named.items()})
+
+
 STORIES = [
     "Once upon a time there was a king who had three sons.",
     "The king said to the youngest son: go and look for the water of life.",

@@ -14,21 +14,25 @@ import json
 import re
 import sys
 import zipfile
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 ALLOWED = [
     r"envelopes/[0-9]{12}\.json",
-    r"files/[0-9a-f-]{36}/[A-Za-z0-9_.-]{1,100}",
+    r"files/[0-9a-f-]{36}/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}",
     r"openings\.json",
     r"keys/[0-9a-f]{64}\.pem",
     r"checkpoints/[0-9]{12}\.json",
 ]
+PEM, SPKI = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
 RECORDS, CHECKPOINTS = "application/vnd.in-toto+json", "application/vnd.whyboard.checkpoint+json"
 HOLDS_AN_EXPLANATION = ("explanation", "batch item")
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+ID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
 class NotABundle(Exception):
@@ -48,6 +52,15 @@ def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def pairs(found: list[tuple[str, object]]) -> dict[str, object]:
+    need(len({key for key, _ in found}) == len(found), "a key twice")
+    return dict(found)
+
+
+def no_number(text: str) -> object:
+    raise Broken(f"{text} is no number")
+
+
 def one_form(value: object) -> bytes:
     """RFC 8785 of what occurs here: objects with ASCII keys, lists, strings, whole numbers."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -61,6 +74,8 @@ def unzip(data: bytes) -> dict[str, bytes]:
                 raise NotABundle("names twice, or too large")
             if any(not any(re.fullmatch(p, n) for p in ALLOWED) for n in names):
                 raise NotABundle("a name that no bundle has")
+            if any(i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in archive.infolist()):
+                raise NotABundle("compressed in another way")
             parts = {name: archive.read(name) for name in names}
     except NotABundle:
         raise
@@ -74,7 +89,9 @@ def unzip(data: bytes) -> dict[str, bytes]:
 def second_answer(content: bytes) -> object:
     """Schema of what is filed beside an explanation; None where nothing is."""
     try:
-        beside = json.loads(content).get("beside")
+        found = json.loads(content)
+        assert isinstance(found["explanation"]["prediction"], dict)
+        beside = found.get("beside")
         return None if beside is None else beside["answer"]["schema"]
     except Exception:
         return "no record"
@@ -86,6 +103,7 @@ class Verifier:
         self.v1: list[str] = []
         self.v2: list[str] = []
         self.keys: dict[str, Ed25519PublicKey] = {}
+        self.current: str | None = None
         for name, data in parts.items():
             if name.startswith("keys/"):
                 try:
@@ -95,17 +113,21 @@ class Verifier:
                 if not isinstance(key, Ed25519PublicKey):
                     raise NotABundle(f"{name}: no Ed25519 key")
                 fingerprint = sha(key.public_bytes_raw())
+                if name != f"keys/{fingerprint}.pem" or data != key.public_bytes(PEM, SPKI):
+                    raise NotABundle(f"{name}: not that key, or not in its one form")
                 if believed is None or fingerprint in believed:
                     self.keys[fingerprint] = key
+        self.must_be_signed = believed is not None or bool(self.keys)
         try:
             raw = json.loads(parts["openings.json"])
             assert one_form(raw) == parts["openings.json"]
+            assert all(re.fullmatch(r"[0-9a-f]{64}", key) for key in raw.values())
             self.openings = {record: bytes.fromhex(key) for record, key in raw.items()}
         except Exception:
             raise NotABundle("openings.json") from None
 
-    def envelope(self, data: bytes, kind: str) -> tuple[dict, bool]:
-        """The payload, and whether somebody who is believed signed it."""
+    def envelope(self, data: bytes, kind: str) -> tuple[dict, list[str]]:
+        """The payload, and who signed it: nobody else than who is believed."""
         try:
             outer = json.loads(data)
             need(set(outer) == {"payload", "payloadType", "signatures"}, "fields of an envelope")
@@ -118,40 +140,39 @@ class Verifier:
             }
             need(one_form(again) == data, "not its one form")
             need(outer["payloadType"] == kind, "payload type")
-            found = json.loads(payload)
+            need(len(signatures) <= 8, "too many signatures")
+            found = json.loads(payload, object_pairs_hook=pairs, parse_constant=no_number)
         except Broken:
             raise
         except Exception as error:
             raise Broken(f"no envelope: {error}") from None
         signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
-        good = False
+        signers = [keyid for keyid, _ in signatures]
+        need(isinstance(found, dict), "payload is no object")
+        need(signers or not self.must_be_signed, "not signed")
+        need(len(set(signers)) == len(signers), "one key twice")
         for keyid, signature in signatures:
-            if keyid in self.keys:
-                try:
-                    self.keys[keyid].verify(signature, signed)
-                except InvalidSignature:
-                    raise Broken("signature") from None
-                good = True
-        if not isinstance(found, dict):
-            raise Broken("payload is no object")
-        found["*signatures"] = len(signatures)
-        return found, good
+            need(keyid in self.keys, "a key that is not believed")
+            try:
+                self.keys[keyid].verify(signature, signed)
+            except InvalidSignature:
+                raise Broken("signature") from None
+        return found, signers
 
     def run(self) -> int:
         records: dict[int, dict] = {}
         digests: dict[int, str] = {}
         for name in sorted(n for n in self.parts if n.startswith("envelopes/")):
             try:
-                statement, good = self.envelope(self.parts[name], RECORDS)
+                statement, signers = self.envelope(self.parts[name], RECORDS)
                 header = self.header(statement)
+                self.key(header, signers)
             except Broken as fault:
                 self.v1.append(f"{name}: {fault}")
                 continue
             number = int(name[10:22])
             if header["sequence"] != number:
                 self.v2.append(f"{name}: number")
-            if not good and (header["signed"] or statement["*signatures"]):
-                self.v1.append(f"{name}: not signed by anybody who is believed")
             by_id = {r["id"]: digests[n] for n, r in records.items()}
             if header["about"] in by_id and by_id[header["about"]] != header["*subject"][header["about"]]:
                 self.v1.append(f"{name}: speaks about another envelope")
@@ -161,12 +182,34 @@ class Verifier:
         self.checkpoints(records, digests)
         return 3 if self.v1 else 4 if self.v2 else 0
 
+    def key(self, header: dict, signers: list[str]) -> None:
+        """Did the key sign that signs since the last change of key?"""
+        if not signers:
+            need(not header["signed"], "its signature is gone")
+        elif header["kind"] != "key change":
+            need(self.current is None or signers == [self.current], "a former key")
+        else:
+            old, new = header["detail"].get("from"), header["detail"].get("to")
+            need(old != new and set(signers) == {old, new} and self.current in (None, old), "change of key")
+            self.current = new
+
     def header(self, statement: dict) -> dict:
         try:
             header = statement["predicate"]
             need(statement["_type"] == "https://in-toto.io/Statement/v1", "_type")
             need(statement["predicateType"] == "urn:whyboard:evidence:1", "predicateType")
             need(header["schema"] == "whyboard-evidence/1", "schema")
+            need(re.fullmatch(ID, header["id"]), "id")
+            need(header["about"] is None or re.fullmatch(ID, header["about"]), "about")
+            need(type(header["sequence"]) is int and type(header["signed"]) is bool, "types")
+            need(all(re.fullmatch(NAME, f["name"]) for f in header["files"]), "names")
+            need(len({f["name"] for f in header["files"]}) == len(header["files"]), "a file twice")
+            kept = [header["purpose"]["retention"]]
+            kept += [header["detail"]["retention"]] if header["kind"] == "retention" else []
+            need(set(kept) <= {"short", "standard", "long", "permanent"}, "retention")
+            recorded = datetime.fromisoformat(header["recorded"])
+            need(recorded.tzinfo is not None and recorded.year < 9900, "recorded")
+            need(len({s["name"] for s in statement["subject"]}) == len(statement["subject"]), "a subject twice")
             subject = {s["name"]: s["digest"]["sha256"] for s in statement["subject"]}
             expected = {f["name"]: f["sha256"] for f in header["files"]}
             if header["about"] is not None:
@@ -227,11 +270,10 @@ class Verifier:
             if not name.startswith("checkpoints/"):
                 continue
             try:
-                note, good = self.envelope(self.parts[name], CHECKPOINTS)
-                note.pop("*signatures")
+                note, _ = self.envelope(self.parts[name], CHECKPOINTS)
                 need(set(note) == {"store", "size", "head", "time"}, "fields")
                 need(note["size"] == int(name[12:24]), "size")
-                need(good or not any(r["signed"] for r in records.values()), "not signed")
+                need(not records or note["store"] in {r["store"] for r in records.values()}, "another store")
                 need(digests.get(note["size"], note["head"]) == note["head"], "head")
                 need(not (records and self.whole and note["size"] > max(records)), "the end is cut off")
             except Broken as fault:

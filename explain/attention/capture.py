@@ -7,6 +7,7 @@ from jaxtyping import Float32
 
 from explain.case import Ask, Case
 from explain.errors import InputError, ModelError
+from explain.model.reads import logit
 from explain.records import AttentionMaps
 
 ROW_SUM_TOLERANCE = 1e-3
@@ -19,7 +20,7 @@ def attention_maps(case: Case, layers: tuple[int, ...]) -> tuple[AttentionMaps, 
         InputError: there is no such layer.
         ModelError: the model gives no attention weights, or ones that are no distribution.
     """
-    (found,) = case.evaluate(Ask([case.row()], attention=True)).attention  # (L, H, T, T)
+    (found,) = case.evaluate(Ask([case.row(logit(case.target))], attention=True)).attention  # (L, H, T, T)
     if bad := [i for i in layers if not 0 <= i < len(found)]:
         raise InputError(f"There is no layer {bad[0]}: this model has layers 0 to {len(found) - 1}.", code="bad_layer")
     return tuple(_maps(i, found[i]) for i in layers)

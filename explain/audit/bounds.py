@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from typing import TypeVar
 
 from explain.errors import InputError
@@ -29,8 +30,17 @@ def bounded(name: str, value: str | None, limit: int) -> str | None:
 def named(record: R) -> R:
     """A record whose texts are bounded; empty ones become None where that is allowed."""
     found = {
-        f.name: bounded(f.name.replace("_", " "), value, NAME)
+        f.name: _visible(f.name.replace("_", " "), value, NAME)
         for f in dataclasses.fields(record)  # type: ignore[arg-type]
         if isinstance(value := getattr(record, f.name), str)
     }
     return dataclasses.replace(record, **found)  # type: ignore[type-var]
+
+
+def _visible(name: str, value: str, limit: int) -> str | None:
+    """The same for a name, which stands in lists and on terminals: one line that can be seen."""
+    found = bounded(name, value, limit)
+    kinds = {unicodedata.category(c) for c in found or ""}
+    if kinds & {"Cc", "Zl", "Zp"}:
+        raise InputError(f"The {name} holds line breaks or other control characters.", code="invalid_unicode")
+    return found if any(kind[0] not in "CZ" for kind in kinds) else None

@@ -16,6 +16,7 @@ from explain.audit.records import Beside, Content, Decision, Environment, Maskin
 from explain.catalog import Request
 from explain.errors import InputError, ModelError
 from explain.model.sources import Source, find
+from explain.notices import cut_text
 from explain.records import Explanation, ModelInfo, Prediction
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -74,7 +75,7 @@ def content(
     texts = tokens.texts
     kept = [len(t) for t in texts]
     if tokens.truncated_at is not None:
-        kept[-1] = tokens.truncated_at
+        kept[cut_text(tokens)] = tokens.truncated_at
     target = explanation.target
     own = target.index in explanation.prediction.decided and target.contrast is None
     draft = Content(

@@ -21,22 +21,25 @@ from pathlib import Path
 import rfc8785
 from securesystemslib.signer import SSlibKey
 
-from explain.audit import checkpoints, database, envelope, ids, sealing
+from explain.audit import checkpoints, database, envelope, sealing
+from explain.audit.belief import Belief
 from explain.audit.entry import NOTHING, RECORD, Entry
-from explain.audit.keys import as_key, fingerprint, read_public
+from explain.audit.keys import as_key, fingerprint, pem, read_public
 from explain.audit.records import FILED, Header
 from explain.audit.store import Store
-from explain.audit.verdict import WORDS, Fault, Verdict
+from explain.audit.verdict import Fault, Verdict, judged
 from explain.audit.walk import names_its_files, said_in
 from explain.errors import AuditError
 
 LARGEST = 512 * 2**20
 """Bytes of content of the largest bundle that is opened."""
 _NAMES = re.compile(
-    r"envelopes/\d{12}\.json|files/[0-9a-f-]{36}/[\w.-]{1,100}|openings\.json|keys/[0-9a-f]{64}\.pem|"
+    r"envelopes/\d{12}\.json|files/[0-9a-f-]{36}/[A-Za-z0-9][\w.-]{0,99}|openings\.json|keys/[0-9a-f]{64}\.pem|"
     r"checkpoints/\d{12}\.json",
     re.ASCII,
 )
+
+_OPENING = re.compile(r"[0-9a-f]{64}")
 
 
 def write(store: Store, record: str | None = None) -> bytes:
@@ -45,7 +48,11 @@ def write(store: Store, record: str | None = None) -> bytes:
     Raises:
         AuditError: there is no such record, or it is damaged.
     """
-    chosen = [store.read(record), *store.events(record)] if record is not None else list(_all(store))
+    chosen = (
+        [store.read(record, checked=False), *store.events(record, checked=False)]
+        if record is not None
+        else list(_all(store))
+    )
     parts: dict[str, bytes] = {}
     openings: dict[str, str] = {}
     for entry in chosen:
@@ -79,7 +86,9 @@ def read(data: bytes) -> dict[str, bytes]:
                 raise AuditError("The bundle holds a file that no bundle has, or one twice.", code="not_evidence")
             if sum(info.file_size for info in listed) > LARGEST:
                 raise AuditError(f"The bundle holds more than {LARGEST:,} bytes.", code="not_evidence")
-            return {name: zipped.read(name) for name in names}
+            if any(i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in listed):
+                raise AuditError("The bundle is compressed in a way that no bundle is.", code="not_evidence")
+            return {info.filename: _part(zipped, info) for info in listed}
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, RuntimeError, MemoryError) as error:
         raise AuditError(f"Not a bundle: {str(error)[:120] or type(error).__name__}.", code="not_evidence") from None
     except Exception as error:  # zlib's own error is no subclass of any of these
@@ -88,8 +97,18 @@ def read(data: bytes) -> dict[str, bytes]:
         raise AuditError("Not a bundle: its compressed bytes are damaged.", code="not_evidence") from None
 
 
+def _part(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A part of the zip file, which must be as long as it claims: more is never unpacked."""
+    with zipped.open(info) as opened:
+        data = opened.read(info.file_size + 1)
+    if len(data) != info.file_size:
+        raise AuditError("The bundle holds a file of another size than it claims.", code="not_evidence")
+    return data
+
+
 def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdict:
-    """Verify a bundle by itself: V1, and V2 as far as its records follow each other.
+    """Verify a bundle by itself: V1, and V2 where it is of a whole store. In a bundle of one record, V2 can be broken
+    but not hold: what is not in it cannot be missed.
 
     Args:
         data: the zip file's bytes.
@@ -99,10 +118,9 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
         AuditError: not a bundle at all.
     """
     parts, faults, notes = read(data), list[Fault](), list[str]()
-    if trusted is None:
-        publics = [read_public(parts[n]) for n in sorted(parts) if n.startswith("keys/")]
-        trusted = {fingerprint(public): as_key(public) for public in publics}
+    if trusted is None and any(n.startswith("keys/") for n in parts):
         notes.append("Verified with the keys in the bundle: compare their fingerprints with ones you know.")
+    belief = Belief(trusted, _keys(parts))
     openings = _openings(parts)
     chain: dict[int, tuple[str, Header]] = {}
     keys, unsigned, erased = set[str](), 0, 0
@@ -114,7 +132,6 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
     for name in envelopes:
         try:
             wrapped = envelope.unwrap(parts[name], envelope.PAYLOAD)
-            key = envelope.signed_by(wrapped, trusted)
             header, subject = envelope.statement(wrapped)
         except AuditError as error:
             faults.append(Fault("V1", name, str(error)))
@@ -123,12 +140,11 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
         chain[number] = (envelope.digest(parts[name]), header)
         if header.sequence != number:
             faults.append(Fault("V2", name, f"its envelope says that it is number {header.sequence}"))
-        if key is not None:
-            keys.add(key)
-        elif header.signed or wrapped.signatures:
-            faults.append(Fault("V1", name, "it is not signed by a key that is believed"))
-        else:
-            unsigned += 1
+        unsigned += not wrapped.signatures
+        try:
+            keys |= belief.record(wrapped, header)
+        except AuditError as error:
+            faults.append(Fault("V1", name, str(error)))
         if not names_its_files(header, subject, digests):
             faults.append(Fault("V1", name, "its subject does not name its files, or the record that it is about"))
         digests[header.id] = envelope.digest(parts[name])
@@ -146,10 +162,34 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
     events = any(header.about for _, header in chain.values())
     if not whole and events and not any(header.kind in FILED for _, header in chain.values()):
         faults.append(Fault("V2", "bundle", "the record that the others are about is missing"))
-    faults += _checkpoints(parts, chain, trusted, whole=whole)
-    broken = {f.level for f in faults}
-    levels = {v: "broken" if v in broken else "holds" if v in ("V1", "V2") else "not checked" for v in WORDS}
-    return Verdict(len(envelopes), levels, tuple(faults), tuple(sorted(keys)), unsigned, erased, notes=tuple(notes))
+    wrong, newest = _checkpoints(parts, chain, belief, whole=whole)
+    faults += wrong
+    if not whole:
+        notes.append(
+            "V2 not checked: the bundle is of one record. What else was said about it, after it was made or at the "
+            "numbers that are not in it, does not show here."
+        )
+    return judged(
+        faults,
+        ("V1", "V2") if whole else ("V1",),
+        notes,
+        checked=len(envelopes),
+        unsigned=unsigned,
+        signed_by=tuple(sorted(keys)),
+        erased=erased,
+        uncovered=max(chain, default=0) - newest if whole else 0,
+    )
+
+
+def _keys(parts: Mapping[str, bytes]) -> dict[str, SSlibKey]:
+    """The public keys in a bundle, each in its one form and under its own name."""
+    found = {}
+    for name in sorted(n for n in parts if n.startswith("keys/")):
+        public = read_public(parts[name])
+        if parts[name] != pem(public) or name != f"keys/{fingerprint(public)}.pem":
+            raise AuditError(f"{name} is not that key, or not in its one form.", code="bad_key")
+        found[fingerprint(public)] = as_key(public)
+    return found
 
 
 def _all(store: Store) -> list[Entry]:
@@ -157,13 +197,13 @@ def _all(store: Store) -> list[Entry]:
         numbers = [
             row[0] for row in connection.execute(database.entries.select().order_by(database.entries.c.sequence))
         ]
-    return [store.read(number) for number in numbers]
+    return [store.read(number, checked=False) for number in numbers]
 
 
 def _openings(parts: Mapping[str, bytes]) -> dict[str, bytes]:
     try:
         found = json.loads(parts["openings.json"])
-        if rfc8785.dumps(found) != parts["openings.json"]:
+        if rfc8785.dumps(found) != parts["openings.json"] or not all(_OPENING.fullmatch(k) for k in found.values()):
             raise ValueError
         return {str(record): bytes.fromhex(key) for record, key in found.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -201,8 +241,6 @@ def _content(header: Header, parts: Mapping[str, bytes], openings: Mapping[str, 
             label, beside = said_in(plain)
             if label is None or beside != header.detail.get("beside"):
                 faults.append(Fault("V1", name, "the file is no record, or another one than its envelope says"))
-    if not ids.valid(header.id):
-        faults.append(Fault("V1", header.id[:40], "not the id of a record"))
     return faults
 
 
@@ -219,21 +257,23 @@ def _order(chain: Mapping[int, tuple[str, Header]]) -> list[Fault]:
 
 
 def _checkpoints(
-    parts: Mapping[str, bytes], chain: Mapping[int, tuple[str, Header]], trusted: Mapping[str, SSlibKey], *, whole: bool
-) -> list[Fault]:
-    faults = []
+    parts: Mapping[str, bytes], chain: Mapping[int, tuple[str, Header]], belief: Belief, *, whole: bool
+) -> tuple[list[Fault], int]:
+    """What is wrong with the checkpoints, and the size of the largest good one."""
+    newest, faults, stores = 0, list[Fault](), {header.store for _, header in chain.values()}
     for name in sorted(n for n in parts if n.startswith("checkpoints/")):
         try:
-            note, key = checkpoints.read(parts[name], trusted)
+            note, wrapped = checkpoints.read(parts[name])
+            belief.signers(wrapped)
         except AuditError as error:
             faults.append(Fault("V2", name, str(error)))
             continue
-        if key is None and any(header.signed for _, header in chain.values()):
-            faults.append(Fault("V2", name, "nobody who is believed signed it"))
-        elif note.size != int(Path(name).stem):
+        if note.size != int(Path(name).stem) or (stores and note.store not in stores):
             faults.append(Fault("V2", name, "it belongs somewhere else"))
         elif note.size in chain and chain[note.size][0] != note.head:
             faults.append(Fault("V2", name, f"record {note.size} is not the one that stood there"))
         elif whole and note.size > max(chain):
             faults.append(Fault("V2", name, f"it counts {note.size} records: the end is cut off"))
-    return faults
+        else:
+            newest = max(newest, note.size)
+    return faults, newest

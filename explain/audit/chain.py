@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from securesystemslib.signer import CryptoSigner
 
 from explain.audit import building, checkpoints, database, envelope, files, ids, sealing, state
 from explain.audit.database import entries, envelopes, keys
 from explain.audit.entry import NOTHING, Entry, columns, erased, media, state_of
-from explain.audit.records import FileEntry, Header, Kind, Purpose, Who
+from explain.audit.records import FILED, FileEntry, Header, Kind, Purpose, Who
 from explain.errors import AuditError
 from explain.records import Explanation
 from explain.settings import settings
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 HEAD = sa.select(entries.c.sequence, entries.c.digest).order_by(entries.c.sequence.desc()).limit(1)
 """Number and digest of the last record."""
+UNSIGNED = b'"signatures":[]}'
+"""How an envelope ends that nobody signed: it has one form, and its fields are sorted."""
 
 
 @dataclass(frozen=True)
@@ -53,25 +57,32 @@ def append(store: Store, new: New) -> Entry:
     draft = _draft(store, new, listed)
     subject = {f.name: f.sha256 for f in draft.files}
     if new.about is not None:
-        subject[new.about] = store.read(new.about).digest
-    wrapped = sealing.encrypt(store.keys.master(), new.key, new.id)
-    signers, began = store.signers, state.first(draft)
+        subject[new.about] = store.read(new.about, checked=False).digest
+    began = state.first(draft)
     with _tidy(store, new.id), database.writing(store.engine) as connection:
         if new.about is not None:
             _require_possible(connection, new.about, new.kind)
         head = connection.execute(HEAD).first()
         number, previous = (head.sequence + 1, head.digest) if head is not None else (1, NOTHING)
-        header = dataclasses.replace(draft, sequence=number, previous=previous)
+        _require_alike(connection, number - 1, signed=store.signed)
+        finish_change(store, connection)
+        header, signers = dataclasses.replace(draft, sequence=number, previous=previous), store.signers
+        if new.kind == "key change":
+            signers = (*signers, store.keys.successor())
+            old, fresh = (s.public_key.keyid for s in signers)
+            header = dataclasses.replace(header, detail={"from": old, "to": fresh})
         data = envelope.write(header, signers, subject)
+        master = store.keys.master(make=number == 1)
         if sealed:
             files.write_folder(store.place(new.id), store.home / "temp" / new.id, sealed)
+            wrapped = sealing.encrypt(master, new.key, new.id)
             connection.execute(sa.insert(keys).values(id=new.id, wrapped=wrapped))
         label = new.explanation.prediction.label[:200] if new.explanation is not None else None
         connection.execute(sa.insert(entries).values(columns(header, data, began, label)))
         connection.execute(sa.insert(envelopes).values(sequence=number, bytes=data))
         if new.about is not None:
             _happened(connection, new.about, header)
-    _checkpoint_if_due(store, header, envelope.digest(data))
+    checkpoint_if_due(store, checkpoints.Checkpoint(store.id, number, envelope.digest(data), header.recorded), signers)
     return Entry(header, subject, data, began)
 
 
@@ -95,7 +106,7 @@ def _draft(store: Store, new: New, listed: tuple[FileEntry, ...]) -> Header:
         methods=tuple(a.method for a in explanation.attributions) if explanation is not None else (),
         environment=building.environment(explanation),
         files=listed,
-        signed=bool(store.signers),
+        signed=store.signed,
         about=new.about,
         detail=new.detail,
     )
@@ -126,10 +137,15 @@ def _tidy(store: Store, record: str) -> Iterator[None]:
 
 
 def _require_possible(connection: sa.Connection, about: str, kind: Kind) -> None:
-    """Refuse an event about a record that is erased, or an erasure under a legal hold."""
-    row = connection.execute(sa.select(entries.c.erased, entries.c.held).where(entries.c.id == about)).first()
+    """Refuse an event about a record that is erased or that is an event itself (nobody could erase what it says with
+    the record), and an erasure under a legal hold.
+    """
+    row = connection.execute(sa.select(entries).where(entries.c.id == about)).first()
     if row is None:
         raise AuditError(f"There is no record {about[:40]} in this store.", code="no_record")
+    if row.kind not in FILED:
+        what = f"Name that record instead: {row.about}." if row.about else "It is about the store."
+        raise AuditError(f"Record {row.sequence} is a {row.kind}, which is about a record. {what}", code="no_record")
     if row.erased:
         raise erased(about)
     if kind == "erase" and row.held:
@@ -149,11 +165,35 @@ def _happened(connection: sa.Connection, about: str, event: Header) -> None:
     connection.execute(sa.update(entries).where(gone).values(erased=True, label=None))
 
 
-def _checkpoint_if_due(store: Store, header: Header, digest: str) -> None:
-    path = checkpoints.newest(store.second, store.id)
-    size = int(path.stem) if path is not None else 0
-    with suppress(AuditError, OSError):  # the record is safe; the next one, and `verify`, will notice
+def _require_alike(connection: sa.Connection, last: int, *, signed: bool) -> None:
+    """A store is signed from its first record to its last, or not at all: else anybody could add to a signed one."""
+    found = connection.execute(sa.select(envelopes.c.bytes).where(envelopes.c.sequence == last)).scalar()
+    if found is not None and signed == found.endswith(UNSIGNED):
+        is_, wish = ("unsigned", "0") if signed else ("signed", "1")
+        raise AuditError(
+            f"This store is {is_}, and stays so. Set EXPLAIN_EVIDENCE_SIGNED={wish}, or file into another store.",
+            code="bad_store",
+        )
+
+
+def finish_change(store: Store, connection: sa.Connection) -> None:
+    """If a change of key was interrupted, bring the key on the disk in line with the chain; the lock is held."""
+    waiting = store.keys.waiting()
+    if waiting is None:
+        return
+    wish = sa.select(envelopes.c.bytes).join(entries, entries.c.sequence == envelopes.c.sequence)
+    changes = connection.execute(wish.where(entries.c.kind == "key change").order_by(entries.c.sequence.desc()))
+    last = changes.scalars().first()
+    filed = last is not None and waiting in envelope.unwrap(last, envelope.PAYLOAD).signatures
+    store.keys.succeed(filed=filed)
+
+
+def checkpoint_if_due(store: Store, note: checkpoints.Checkpoint, signers: tuple[CryptoSigner, ...]) -> Path | None:
+    """Write a checkpoint of the chain's end after so many records or minutes; the records are safe without it."""
+    with suppress(AuditError, OSError):  # the next one will be written, and `verify` counts what none covers
+        path = checkpoints.newest(store.second, store.id)
+        size = int(path.stem) if path is not None else 0
         old = path is not None and time.time() - path.stat().st_mtime > 60 * settings().evidence_minutes
-        if path is None or header.sequence - size >= settings().evidence_every or old:
-            note = checkpoints.Checkpoint(store.id, header.sequence, digest, header.recorded)
-            checkpoints.write(store.second, note, store.signers)
+        if path is None or note.size - size >= settings().evidence_every or (old and note.size > size):
+            return checkpoints.write(store.second, note, signers)
+    return None

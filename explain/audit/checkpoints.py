@@ -7,12 +7,13 @@ checkpoint that they cannot reach. The second place should be one that the store
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import rfc8785
-from securesystemslib.signer import CryptoSigner, SSlibKey
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner
 
 from explain.audit import envelope, files
 from explain.errors import AuditError
@@ -38,8 +39,8 @@ def write(folder: Path, checkpoint: Checkpoint, signers: tuple[CryptoSigner, ...
     return path
 
 
-def read(data: bytes, trusted: Mapping[str, SSlibKey]) -> tuple[Checkpoint, str | None]:
-    """A checkpoint and the believed key that signed it (None: unsigned); raises AuditError."""
+def read(data: bytes) -> tuple[Checkpoint, Envelope]:
+    """A checkpoint and the envelope that it came in, whose signatures nobody has looked at; raises AuditError."""
     wrapped = envelope.unwrap(data, PAYLOAD)
     try:
         found = Checkpoint(**json.loads(wrapped.payload))
@@ -47,11 +48,12 @@ def read(data: bytes, trusted: Mapping[str, SSlibKey]) -> tuple[Checkpoint, str 
             isinstance(v, str) for k, v in vars(found).items() if k != "size"
         ):
             raise ValueError
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise AuditError("Not a checkpoint as Whyboard writes it.", code="not_evidence") from None
-    return found, envelope.signed_by(wrapped, trusted)
+    return found, wrapped
 
 
 def newest(folder: Path, store: str) -> Path | None:
     """The file of the largest checkpoint of a store."""
-    return max((folder / store).glob("*.json"), default=None)
+    found = (path for path in (folder / store).glob("*.json") if re.fullmatch(r"[0-9]{12}", path.stem))
+    return max(found, default=None)

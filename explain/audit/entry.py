@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from explain.audit import envelope, state
+from explain.audit import envelope, ids, state
 from explain.audit.records import Content, Header, Purpose, Who
 from explain.errors import AuditError, InputError
 
@@ -79,8 +79,11 @@ def state_of(row: Mapping[Any, Any]) -> state.State:
 def media(name: str) -> str:
     """The media type of a file by its name; raises InputError for names that are none."""
     suffix = Path(name).suffix
-    if suffix not in MEDIA or Path(name).name != name or len(name) > 100 or name.startswith("."):
-        raise InputError(f"Expected a file name ending in {', '.join(MEDIA)}, got '{name[:80]}'.", code="bad_file")
+    if suffix not in MEDIA or not ids.file_name(name):
+        raise InputError(
+            f"Expected a file name of A-Z, a-z, 0-9, _, . and -, ending in {', '.join(MEDIA)}, got '{name[:80]}'.",
+            code="bad_file",
+        )
     return MEDIA[suffix]
 
 

@@ -1,4 +1,4 @@
-"""Record ids: UUID version 7 (RFC 9562), which sort by time. Python has them from 3.14 on."""
+"""Record ids, UUID version 7 (RFC 9562), which sort by time (Python has them from 3.14 on), and names of files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 import uuid
 
 _FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 def new() -> str:
@@ -21,3 +23,8 @@ def new() -> str:
 def valid(text: str) -> bool:
     """Is this such an id? Anything else never becomes part of a path."""
     return _FORM.fullmatch(text) is not None
+
+
+def file_name(text: str) -> bool:
+    """Is this the name of a record's file? It is one in a folder and in a zip file alike."""
+    return _NAME.fullmatch(text) is not None

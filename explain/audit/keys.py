@@ -17,6 +17,9 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 from explain.audit import files, sealing
 from explain.errors import AuditError
 
+WAITING = "signing.next.pem"
+"""The key that signs next, while the record of the change is being filed."""
+
 
 def fingerprint(public: Ed25519PublicKey) -> str:
     """SHA-256 of the public key's 32 bytes."""
@@ -55,9 +58,18 @@ class Keys:
         private = self._private()
         return CryptoSigner(private, as_key(private.public_key()))
 
-    def master(self) -> bytes:
-        """The 32 bytes around the keys of records; made at first use."""
-        found = self._kept("master.key", sealing.fresh())
+    def master(self, *, make: bool = False) -> bytes:
+        """The 32 bytes around the keys of records; only who files the first record may `make` them.
+
+        Raises:
+            AuditError: it is missing or damaged.
+        """
+        try:
+            found = self._kept("master.key", sealing.fresh()) if make else (self.folder / "master.key").read_bytes()
+        except OSError:
+            raise AuditError(
+                "The master key is missing, or cannot be read. Put back its backup.", code="bad_key"
+            ) from None
         if len(found) != 32:
             raise AuditError("The master key is damaged. Put back its backup.", code="bad_key")
         return found
@@ -67,21 +79,31 @@ class Keys:
         found = [read_public(path.read_bytes()) for path in sorted((self.folder / "trusted").glob("*.pem"))]
         return {fingerprint(public): as_key(public) for public in found}
 
-    def rotate(self) -> tuple[CryptoSigner, CryptoSigner]:
-        """Make a new signing key; returns the old one and the new one. Records signed by the old one stay valid."""
-        old, new = self._private(), Ed25519PrivateKey.generate()
+    def successor(self) -> CryptoSigner:
+        """A new signing key that waits on the disk, and is believed, until `succeed`."""
+        new = Ed25519PrivateKey.generate()
         files.write(self._trusted_file(new.public_key()), pem(new.public_key()))
-        files.write(self.folder / "signing.pem", _private_pem(new))
-        return CryptoSigner(old, as_key(old.public_key())), CryptoSigner(new, as_key(new.public_key()))
+        files.write(self.folder / WAITING, _private_pem(new))
+        return CryptoSigner(new, as_key(new.public_key()))
+
+    def waiting(self) -> str | None:
+        """Fingerprint of the key that waits; None where none does."""
+        try:
+            return fingerprint(_private((self.folder / WAITING).read_bytes()).public_key())
+        except OSError:
+            return None
+
+    def succeed(self, *, filed: bool) -> None:
+        """Let the waiting key sign from now on if its record was `filed`, else forget it."""
+        waiting = self.folder / WAITING
+        try:
+            waiting.rename(self.folder / "signing.pem") if filed else waiting.unlink()
+            files.sync_folder(self.folder)
+        except OSError as error:
+            raise files.refused(error) from None
 
     def _private(self) -> Ed25519PrivateKey:
-        data = self._kept("signing.pem", _private_pem(Ed25519PrivateKey.generate()))
-        try:
-            found = serialization.load_pem_private_key(data, password=None)
-        except (ValueError, TypeError):
-            found = None
-        if not isinstance(found, Ed25519PrivateKey):
-            raise AuditError("The signing key is damaged. Put back its backup.", code="bad_key")
+        found = _private(self._kept("signing.pem", _private_pem(Ed25519PrivateKey.generate())))
         place = self._trusted_file(found.public_key())
         if not place.exists():
             files.write(place, pem(found.public_key()))
@@ -109,6 +131,16 @@ class Keys:
             return path.read_bytes()
         except OSError as error:
             raise files.refused(error) from None
+
+
+def _private(data: bytes) -> Ed25519PrivateKey:
+    try:
+        found = serialization.load_pem_private_key(data, password=None)
+    except (ValueError, TypeError):
+        found = None
+    if not isinstance(found, Ed25519PrivateKey):
+        raise AuditError("The signing key is damaged. Put back its backup.", code="bad_key")
+    return found
 
 
 def _private_pem(private: Ed25519PrivateKey) -> bytes:

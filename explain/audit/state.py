@@ -35,6 +35,6 @@ def after(state: State, recorded: str, event: Header) -> State:
         wish = str(event.detail.get("retention"))
         return replace(state, retention=wish, due=due(recorded, wish))
     if event.kind == "review":
-        off = bool(event.detail.get("signed_off")) or state.signed_off
+        off = bool(event.detail.get("signed_off"))  # of this verdict: nobody signed a later one off by the one before
         return replace(state, review=str(event.detail.get("verdict")), signed_off=off)
     return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,8 +15,9 @@ from securesystemslib.signer import CryptoSigner
 
 from explain import canonical
 from explain.audit import building, checkpoints, database, envelope, files, ids, sealing
+from explain.audit.belief import Belief
 from explain.audit.bounds import bounded, named
-from explain.audit.chain import HEAD, New, append
+from explain.audit.chain import HEAD, New, append, checkpoint_if_due, finish_change
 from explain.audit.database import entries, envelopes, keys
 from explain.audit.entry import NOTE, RECORD, Draft, Entry, erased, state_of
 from explain.audit.keys import Keys
@@ -54,8 +56,10 @@ class Store:
         self.signed = given.evidence_signed if signed is None else signed
         self.keys = Keys(self.home / "keys")
         try:
-            (self.home / "files").mkdir(parents=True, exist_ok=True, mode=0o700)
-            (self.home / "temp").mkdir(exist_ok=True, mode=0o700)
+            (self.home / "files").mkdir(parents=True, exist_ok=True)
+            (self.home / "temp").mkdir(exist_ok=True)
+            if self.home.stat().st_uid == os.geteuid():
+                self.home.chmod(0o700)  # who else is on this machine reads neither the list nor the keys
         except OSError as error:
             raise files.refused(error) from None
         self.engine = database.connect(url or given.evidence_url or f"sqlite:///{self.home / 'evidence.db'}")
@@ -72,15 +76,15 @@ class Store:
                 shutil.rmtree(self.home / "temp", ignore_errors=True)
             return found
 
-    @cached_property
+    @property
     def signers(self) -> tuple[CryptoSigner, ...]:
-        """What signs here; nothing in an unsigned store."""
+        """What signs here now (another process may have changed the key); nothing in an unsigned store."""
         return (self.keys.signer(),) if self.signed else ()
 
     @property
     def fingerprint(self) -> str | None:
         """The signing key's fingerprint; None in an unsigned store."""
-        return self.signers[0].public_key.keyid if self.signers else None
+        return next((s.public_key.keyid for s in self.signers), None)
 
     def file(
         self,
@@ -143,9 +147,11 @@ class Store:
 
         Raises:
             AuditError: there is no such record, or it is erased.
-            InputError: a value is too long or unknown.
+            InputError: a value is too long or unknown, or a note says nothing.
         """
         note = bounded("note", note, 10_000)
+        if kind == "note" and note is None:
+            raise InputError("The note is empty.", code="empty_text")
         contents = {**(attached or {}), **({NOTE: note.encode()} if note else {})}
         return append(self, New(kind, named(who), contents=contents, about=about, detail=detail or {}))
 
@@ -163,7 +169,7 @@ class Store:
             AuditError: there is no such record, it is erased already, or a legal hold is on it; with the code
                 `not_overwritten` it is erased, but not yet as `sweep` leaves it.
         """
-        found = self.read(record)
+        found = self.read(record, checked=False)
         if found.header.kind not in FILED:
             raise AuditError("Erase the record itself: what was said about it goes with it.", code="no_record")
         detail = {"reason": bounded("reason", reason, 400) or "not given"}
@@ -172,37 +178,67 @@ class Store:
         return entry
 
     def expire(self, who: Who, now: datetime | None = None) -> list[str]:
-        """Erase every record whose time is over and that no legal hold keeps; returns their ids."""
+        """Erase every record whose time is over and that no legal hold keeps, and write a checkpoint if one is due;
+        returns their ids.
+        """
         at = (now or datetime.now(UTC)).isoformat()
         with database.reading(self.engine) as connection:
             wish = sa.select(entries.c.id).where(
                 entries.c.due <= at, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(FILED)
             )
             over = list(connection.execute(wish.order_by(entries.c.sequence)).scalars())
-        for record in over:
-            detail = {"reason": "its retention time is over"}
-            append(self, New("erase", named(who), about=record, detail=detail))
-        if over:
-            self.sweep()
-        return over
+        gone = []
+        try:
+            for record in over:
+                detail = {"reason": "its retention time is over"}
+                try:
+                    append(self, New("erase", named(who), about=record, detail=detail))
+                    gone.append(record)
+                except AuditError as error:
+                    if error.code not in ("on_hold", "erased"):  # somebody was faster: the others' time is over too
+                        raise
+        finally:
+            if gone:
+                self.sweep()
+        self.checkpoint(if_due=True)  # also where nothing is filed any more
+        return gone
 
-    def read(self, record: str | int) -> Entry:
-        """One record by its id or sequence number; raises AuditError."""
+    def root(self, record: str | int) -> str:
+        """Id of the record that an event is about, or of the record itself; raises AuditError."""
+        column = entries.c.sequence if isinstance(record, int) else entries.c.id
+        with database.reading(self.engine) as connection:
+            row = connection.execute(sa.select(entries.c.id, entries.c.about).where(column == record)).first()
+        if row is None:
+            raise AuditError(f"There is no record {str(record)[:40]} in this store.", code="no_record")
+        return str(row.about or row.id)
+
+    def read(self, record: str | int, *, checked: bool = True) -> Entry:
+        """One record by its id or sequence number.
+
+        Raises:
+            AuditError: it is not there or damaged, or, where it shall be `checked`, nobody who is believed signed it.
+        """
         column = entries.c.sequence if isinstance(record, int) else entries.c.id
         wish = sa.select(entries, envelopes.c.bytes).join(envelopes, envelopes.c.sequence == entries.c.sequence)
         with database.reading(self.engine) as connection:
             row = connection.execute(wish.where(column == record)).mappings().first()
         if row is None:
             raise AuditError(f"There is no record {str(record)[:40]} in this store.", code="no_record")
-        header, subject = envelope.statement(envelope.unwrap(row["bytes"], envelope.PAYLOAD))
+        wrapped = envelope.unwrap(row["bytes"], envelope.PAYLOAD)
+        if checked:
+            try:
+                Belief(None, self.keys.trusted()).signers(wrapped)
+            except AuditError as error:
+                raise AuditError(f"Record {row['sequence']} is not shown: {error}.", code="signature") from None
+        header, subject = envelope.statement(wrapped)
         return Entry(header, subject, row["bytes"], state_of(row))
 
-    def events(self, record: str) -> list[Entry]:
-        """Everything that was added about a record, oldest first."""
+    def events(self, record: str, *, checked: bool = True) -> list[Entry]:
+        """Everything that was added about a record, oldest first; raises as `read`."""
         wish = sa.select(entries.c.id).where(entries.c.about == record).order_by(entries.c.sequence)
         with database.reading(self.engine) as connection:
             found = list(connection.execute(wish).scalars())
-        return [self.read(one) for one in found]
+        return [self.read(one, checked=checked) for one in found]
 
     def content(self, record: str) -> Content:
         """What a record holds; raises AuditError when it is erased or damaged."""
@@ -231,9 +267,10 @@ class Store:
         return plain
 
     def key(self, record: str) -> bytes:
-        """The key of a record; raises AuditError when it was destroyed."""
+        """The key of a record; raises AuditError when it was destroyed, also if somebody put it back since."""
+        wish = sa.select(keys.c.wrapped).join(entries, entries.c.id == keys.c.id)
         with database.reading(self.engine) as connection:
-            wrapped = connection.execute(sa.select(keys.c.wrapped).where(keys.c.id == record)).scalar()
+            wrapped = connection.execute(wish.where(keys.c.id == record, ~entries.c.erased)).scalar()
         if wrapped is None:
             raise erased(record)
         return sealing.decrypt(self.keys.master(), wrapped, record)
@@ -242,26 +279,26 @@ class Store:
         """The folder of a record's files."""
         return self.home / "files" / record[-2:] / record
 
-    def checkpoint(self) -> Path | None:
-        """Write a checkpoint of the chain as it is; None for an empty store."""
-        with database.reading(self.engine) as connection:
-            head = connection.execute(HEAD).first()
+    def checkpoint(self, *, if_due: bool = False) -> Path | None:
+        """Write a checkpoint of the chain as it is; None for an empty store, or where none is due."""
+        with database.writing(self.engine) as connection:  # so that the key is the one of the last record
+            finish_change(self, connection)
+            head, signers = connection.execute(HEAD).first(), self.signers
         if head is None:
             return None
         note = checkpoints.Checkpoint(self.id, head.sequence, head.digest, datetime.now(UTC).isoformat())
-        return checkpoints.write(self.second, note, self.signers)
+        return checkpoint_if_due(self, note, signers) if if_due else checkpoints.write(self.second, note, signers)
 
     def rotate(self, who: Who) -> Entry:
-        """Change the signing key: the record that says so is signed by the old one and the new one."""
+        """Change the signing key: the record that says so is signed by the old one and the new one, and from then on
+        only the new one is believed.
+        """
         if not self.signed:
             raise AuditError("An unsigned store has no key to change.", code="bad_key")
-        old, new = self.keys.rotate()
-        self.__dict__["signers"] = (old, new)
-        try:
-            detail = {"from": old.public_key.keyid, "to": new.public_key.keyid}
-            return append(self, New("key change", named(who), detail=detail))
-        finally:
-            self.__dict__["signers"] = (new,)
+        entry = append(self, New("key change", named(who)))
+        with database.writing(self.engine) as connection:
+            finish_change(self, connection)
+        return entry
 
     def sweep(self) -> None:
         """Remove files of erased records and of filings that never ended, and overwrite what the database freed.

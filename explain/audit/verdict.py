@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from explain.record import Record
 
@@ -49,3 +50,25 @@ class Verdict(Record):
     def exit_code(self) -> int:
         """0, or the code of the lowest level that is broken."""
         return min((EXITS[f.level] for f in self.faults), default=0)
+
+
+NOBODY = "NOBODY SIGNED this: its bytes fit together, and whoever wrote them could have written others."
+
+
+def judged(
+    faults: Sequence[Fault],
+    levels: tuple[str, ...],
+    notes: Sequence[str] = (),
+    *,
+    checked: int,
+    unsigned: int,
+    **rest: Any,
+) -> Verdict:
+    """A verdict on what was looked at: `levels` hold unless a fault breaks them; V1 of what nobody signed cannot."""
+    broken = {f.level for f in faults}
+    if not checked:
+        levels, notes = (), (*notes, "There is no record here, so nothing was checked.")
+    if unsigned == checked > 0:
+        levels, notes = tuple(v for v in levels if v != "V1"), (*notes, NOBODY)
+    found = {v: "broken" if v in broken else "holds" if v in levels else "not checked" for v in WORDS}
+    return Verdict(checked, found, tuple(faults), unsigned=unsigned, notes=tuple(notes), **rest)

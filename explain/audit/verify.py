@@ -20,15 +20,29 @@ from explain.audit.walk import Verifier
 from explain.errors import AuditError
 
 
-def store(found: Store, trusted: Mapping[str, SSlibKey] | None = None) -> Verdict:
-    """Verify a whole store: V1 and V2."""
-    return Verifier(found, trusted).all()
+def store(found: Store, trusted: Mapping[str, SSlibKey] | None = None, store_id: str | None = None) -> Verdict:
+    """Verify a whole store: V1 and V2.
+
+    Args:
+        found: the store.
+        trusted: keys that are believed; None for those in the store's own folder.
+        store_id: the id that the store must have, as somebody wrote it down; None if nobody did.
+    """
+    return Verifier(found, trusted).all(store_id)
 
 
-def record(found: Store, wanted: str, *, model: str | None = None) -> Verdict:
-    """Verify one record with what was said about it: V1, and V4 where the model's files are at hand."""
-    verdict = Verifier(found).one(wanted)
-    return with_model(verdict, found.read(wanted).header, model) if not verdict.faults else verdict
+def record(
+    found: Store, wanted: str | int, trusted: Mapping[str, SSlibKey] | None = None, *, model: str | None = None
+) -> Verdict:
+    """Verify one record with what was said about it: V1, and V4 where the model's files are at hand. An event is
+    verified with the record that it is about.
+
+    Raises:
+        AuditError: there is no such record, or no such model.
+    """
+    root = found.root(wanted)
+    verdict = Verifier(found, trusted).one(root)
+    return with_model(verdict, found.read(root).header, model) if not verdict.faults else verdict
 
 
 def with_model(verdict: Verdict, header: Header, model: str | None) -> Verdict:
@@ -36,6 +50,10 @@ def with_model(verdict: Verdict, header: Header, model: str | None) -> Verdict:
     if header.model is None:
         return verdict
     source = building.model_source(header.model, model)
+    if source is None and model is not None:
+        raise AuditError(
+            f"There is no model '{model[:80]}' on this machine, so V4 cannot be checked.", code="model_not_found"
+        )
     if source is None:
         note = f"V4 not checked: the model {header.model.id} is not on this machine. Name its folder with --model."
         return dataclasses.replace(verdict, notes=(*verdict.notes, note))

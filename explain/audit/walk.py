@@ -12,10 +12,11 @@ import sqlalchemy as sa
 from securesystemslib.signer import SSlibKey
 
 from explain.audit import checkpoints, database, envelope, sealing, state
+from explain.audit.belief import Belief
 from explain.audit.entry import NOTHING, RECORD, columns, state_of
 from explain.audit.records import FILED, FileEntry, Header
 from explain.audit.store import Store
-from explain.audit.verdict import WORDS, Fault, Verdict
+from explain.audit.verdict import Fault, Verdict, judged
 from explain.errors import AuditError
 
 
@@ -33,7 +34,7 @@ class Verifier:
 
     def __init__(self, store: Store, trusted: Mapping[str, SSlibKey] | None = None) -> None:
         self.store = store
-        self.trusted = store.keys.trusted() if trusted is None else trusted
+        self.belief = Belief(trusted, store.keys.trusted())
         self.faults: list[Fault] = []
         self.keys: set[str] = set()
         self.checked = self.unsigned = self.erased = 0
@@ -42,14 +43,18 @@ class Verifier:
         self.events: dict[str, list[str]] = defaultdict(list)  # what was added about each record, so far
         self.digests: dict[int, str] = {}
         self.ids: dict[str, str] = {}
-        self.master = store.keys.master()
+        self.master, self.no_master = None, ""
+        try:
+            self.master = store.keys.master()
+        except AuditError as error:
+            self.no_master = str(error)
 
     def fault(self, level: str, where: str, what: str) -> None:
         """Note something that is wrong."""
         self.faults.append(Fault(level, where, what))
 
-    def all(self) -> Verdict:
-        """Every record, their order, and the checkpoints."""
+    def all(self, store_id: str | None = None) -> Verdict:
+        """Every record, their order, and the checkpoints; `store_id` is the id that the store must have."""
         previous, last = NOTHING, 0
         for row in self._rows():
             number = row.listed["sequence"]
@@ -76,24 +81,30 @@ class Verifier:
                 self._happened(row, header, where)
             previous = digest
         self._lists()
+        self._rows_without_an_entry()
         uncovered = self._checkpoints(last)
-        stray = self._strays()
-        return self._verdict(("V1", "V2"), uncovered, stray)
+        if store_id is None:
+            self._elsewhere()
+        elif store_id != self.store.id:
+            self.fault("V2", "store", f"it is {self.store.id}, and {store_id[:40]} was expected")
+        return self._verdict(("V1", "V2"), self._strays(), uncovered)
 
     def one(self, record: str) -> Verdict:
-        """One record and the events about it; order is not looked at."""
+        """One record and the events about it; order is not looked at, but for the changes of key."""
         for row in self._rows(record):
             where = f"record {row.listed['sequence']}"
             read = self._envelope(row, where) if row.data is not None else None
             if row.data is None:
                 self.fault("V1", where, "its envelope is missing")
+            elif row.listed["kind"] == "key change" and row.listed["id"] != record:
+                self.checked -= 1
             elif read is not None:
                 self._files(row, *read, where)
                 self._happened(row, read[0], where)
         if not self.checked and not self.faults:
             raise AuditError(f"There is no record {record[:40]} in this store.", code="no_record")
         self._lists()
-        return self._verdict(("V1",), 0, ())
+        return self._verdict(("V1",))
 
     def _rows(self, record: str | None = None) -> Iterator[_Row]:
         wish = (
@@ -103,7 +114,8 @@ class Verifier:
             .order_by(database.entries.c.sequence)
         )
         if record is not None:
-            wish = wish.where(sa.or_(database.entries.c.id == record, database.entries.c.about == record))
+            about = (database.entries.c.id == record, database.entries.c.about == record)
+            wish = wish.where(sa.or_(*about, database.entries.c.kind == "key change"))
         with database.reading(self.store.engine) as connection:
             for found in connection.execution_options(yield_per=500).execute(wish).mappings():
                 listed = {c.name: found[c.name] for c in database.entries.columns}
@@ -114,21 +126,15 @@ class Verifier:
         self.checked += 1
         try:
             wrapped = envelope.unwrap(row.data, envelope.PAYLOAD)
-            key = envelope.signed_by(wrapped, self.trusted)
             header, subject = envelope.statement(wrapped)
         except AuditError as error:
             self.fault("V1", where, str(error))
             return None
-        if key is not None:
-            self.keys.add(key)
-        elif wrapped.signatures:
-            self.fault(
-                "V1", where, f"it is signed by a key that is not believed, {next(iter(wrapped.signatures))[:16]}…"
-            )
-        elif header.signed:
-            self.fault("V1", where, "its signature was taken away")
-        else:
-            self.unsigned += 1
+        self.unsigned += not wrapped.signatures
+        try:
+            self.keys |= self.belief.record(wrapped, header)
+        except AuditError as error:
+            self.fault("V1", where, str(error))
         return header, subject
 
     def _files(self, row: _Row, header: Header, subject: Mapping[str, str], where: str) -> None:
@@ -139,6 +145,8 @@ class Verifier:
         self.ids[header.id] = envelope.digest(row.data or b"")
         if row.listed["erased"]:
             self.erased += header.kind in FILED
+            if row.wrapped is not None:
+                self.fault("V1", where, "it is erased, and its key is there: somebody put it back")
             return  # whether it may be erased is for `_lists` to say
         if not header.files:
             return
@@ -157,6 +165,11 @@ class Verifier:
     def _key(self, row: _Row, header: Header, where: str) -> bytes | None:
         if row.wrapped is None:
             self.fault("V1", where, "its key is missing, and no erasure says so")
+            return None
+        if self.master is None:
+            if self.no_master:
+                self.fault("V1", "master key", self.no_master)
+            self.no_master = ""  # said once
             return None
         try:
             return sealing.decrypt(self.master, row.wrapped, header.id)
@@ -220,13 +233,12 @@ class Verifier:
         for path in sorted((self.store.second / self.store.id).glob("*.json")):
             where = f"checkpoint {path.name}"
             try:
-                note, key = checkpoints.read(path.read_bytes(), self.trusted)
+                note, wrapped = checkpoints.read(path.read_bytes())
+                self.belief.signers(wrapped)
             except (AuditError, OSError) as error:
                 self.fault("V2", where, str(error) if isinstance(error, AuditError) else "it cannot be read")
                 continue
-            if key is None and (self.keys or self.unsigned < self.checked):
-                self.fault("V2", where, "nobody who is believed signed it")
-            elif note.store != self.store.id or note.size != int(path.stem):
+            if note.store != self.store.id or path.name != f"{note.size:012d}.json":
                 self.fault("V2", where, "it belongs somewhere else")
             elif note.size > last:
                 self.fault("V2", where, f"it counts {note.size} records, and there are {last}: the end is cut off")
@@ -234,6 +246,35 @@ class Verifier:
                 self.fault("V2", where, f"record {note.size} is not the one that stood there")
             newest = max(newest, note.size)
         return last - newest
+
+    def _elsewhere(self) -> None:
+        """Was this chain written anew, with its key and under another id? Checkpoints of the first one would tell."""
+        for folder in sorted(self.store.second.glob("*/")):
+            path = checkpoints.newest(self.store.second, folder.name)
+            if folder.name == self.store.id or path is None:
+                continue
+            try:
+                theirs = envelope.signed_by(checkpoints.read(path.read_bytes())[1], self.belief.trusted)
+            except (AuditError, OSError):
+                continue  # another store's, with a key of its own
+            if theirs:
+                what = (
+                    f"a believed key signed checkpoints of another store, {folder.name[:40]}: was this chain written "
+                    "anew? If both are yours, say with --store-id which one this must be"
+                )
+                self.fault("V2", "second place", what)
+
+    def _rows_without_an_entry(self) -> None:
+        entries, envelopes, keys = database.entries.c, database.envelopes.c, database.keys.c
+        with database.reading(self.store.engine) as connection:
+            for level, table, column, entry in (
+                ("V2", "envelopes", envelopes.sequence, entries.sequence),
+                ("V1", "keys", keys.id, entries.id),
+            ):
+                wish = sa.select(sa.func.count()).where(~column.in_(sa.select(entry)))
+                count = connection.execute(wish).scalar_one()
+                if count:
+                    self.fault(level, f"database, {table}", f"{count} rows belong to no record")
 
     def _strays(self) -> tuple[str, ...]:
         known = {record for record, row in self.rows.items() if not row["erased"]}
@@ -244,17 +285,16 @@ class Verifier:
             else ()
         )
 
-    def _verdict(self, levels: tuple[str, ...], uncovered: int, notes: tuple[str, ...]) -> Verdict:
-        broken = {f.level for f in self.faults}
-        return Verdict(
+    def _verdict(self, levels: tuple[str, ...], notes: tuple[str, ...] = (), uncovered: int = 0) -> Verdict:
+        return judged(
+            self.faults,
+            levels,
+            notes,
             checked=self.checked,
-            levels={v: "broken" if v in broken else "holds" if v in levels else "not checked" for v in WORDS},
-            faults=tuple(self.faults),
-            signed_by=tuple(sorted(self.keys)),
             unsigned=self.unsigned,
+            signed_by=tuple(sorted(self.keys)),
             erased=self.erased,
             uncovered=uncovered,
-            notes=notes,
         )
 
 
@@ -268,14 +308,19 @@ def names_its_files(header: Header, subject: Mapping[str, str], known: Mapping[s
 
 def said_in(plain: bytes) -> tuple[str | None, str | None]:
     """The decision's label in a record's content, and the schema of what is filed beside it, without building the
-    record; the label is None where it is no record.
+    record; the label is None where it is no record, and empty where its prediction is none.
     """
     try:
         found = json.loads(plain)
         said, beside = found["explanation"]["prediction"], found.get("beside")
-        schema = None if beside is None else str(beside["answer"]["schema"])
+        schema = None if beside is None else beside["answer"]["schema"]
+        if not isinstance(said, dict):
+            return None, None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None, None
+    try:
         if said["activation"] == "none":
             return f"{said['logits'][0]:.4g}"[:200], schema
         return (", ".join(said["labels"][i] for i in said["decision"]) or "none")[:200], schema
-    except (ValueError, KeyError, TypeError, IndexError):
-        return None, None
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError):
+        return "", schema

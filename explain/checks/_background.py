@@ -16,8 +16,8 @@ PLAIN: dict[str, Any] = {
     "target": None, "contrast": None, "quantity": "log_odds", "granularity": "word", "ordinary": True,
 }  # fmt: skip
 """What other texts are asked, whatever was asked of the request's own."""
-TOO_LONG = ("too_long", "no_content_tokens")
-"""Errors that say that the model reads too little for a sentence; all others are defects."""
+TOO_LONG = ("too_long", "no_content_tokens", "other_tokens")
+"""Errors that say that a sentence cannot be asked about, at this length or with this end; all others are defects."""
 SENTENCES = (
     "It rained all night, but by noon the streets were dry.",
     "The food was good and the people who served it were friendly.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.stats import rankdata
 
 from explain.case import Case
 from explain.records import Attribution
@@ -12,6 +11,8 @@ from explain.records import Attribution
 
 def rank_correlation(a: Float64[np.ndarray, "U"], b: Float64[np.ndarray, "... U"]) -> Float64[np.ndarray, "..."]:
     """Spearman's correlation of `a` with each row of `b`; 0 where one side does not vary."""
+    from scipy.stats import rankdata  # here: half a second to import, which the first words need not wait for
+
     x, y = rankdata(a), rankdata(b, axis=-1)
     x, y = x - x.mean(), y - y.mean(-1, keepdims=True)
     size = np.sqrt((x**2).sum() * (y**2).sum(-1))

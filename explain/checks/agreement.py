@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from explain.case import Case, Steps
 from explain.checks import Found, check
-from explain.checks._compare import same_top
+from explain.checks._compare import rank_correlation, same_top
 from explain.methods import find
 from explain.records import Attribution, Check, Status
 
@@ -50,14 +49,13 @@ def _compare(a: Attribution, b: Attribution) -> dict[str, Any]:
     top_a, top_b = (np.argsort(-np.abs(s), kind="stable")[:TOP] for s in (x, y))
     both = a.signed and b.signed
     sure = (np.abs(x) > a.uncertainty) & (np.abs(y) > b.uncertainty)  # (U,)
-    rho = float(spearmanr(x, y).statistic if both else spearmanr(np.abs(x), np.abs(y)).statistic)
     return {
         "method": b.method,
         "same_top": same_top(a, b),
         "signs_compared": both,
         "same_signs": bool(not both or (~sure | (x * y >= 0))[top_a].all()),
         "shared": len(set(top_a.tolist()) & set(top_b.tolist())),
-        "rank_correlation": 0.0 if np.isnan(rho) else rho,
+        "rank_correlation": float(rank_correlation(x, y) if both else rank_correlation(np.abs(x), np.abs(y))),
     }
 
 

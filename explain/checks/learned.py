@@ -36,7 +36,7 @@ TIMES, LEAST = 2.0, 0.1
 def learned(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Spread of the outputs over ordinary sentences, beside that of copies whose weights were dealt anew."""
     yield from ()
-    key, n_texts = ("learned", len(case.tokens.texts)), len(case.tokens.texts)
+    key, n_texts = ("learned", len(case.texts)), len(case.texts)
     if key not in case.kept:
         read = cases(case.retold, n_texts)
         try:

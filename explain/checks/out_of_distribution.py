@@ -20,6 +20,7 @@ from explain.case import Ask, Case, Replacement, Steps
 from explain.checks import Found, check
 from explain.checks._background import SENTENCES, cases
 from explain.errors import ModelError
+from explain.model.reads import logit
 from explain.model.rows import Row
 from explain.records import Attribution, Check, Status
 
@@ -49,8 +50,9 @@ def out_of_distribution(case: Case, attribution: Attribution, found: Found) -> S
         rng = np.random.default_rng([case.seed, case.n_units])
         sizes = rng.integers(1, case.n_units, TEXTS)
         gone = np.argsort(rng.random((TEXTS, case.n_units)), axis=1) < sizes[:, None]  # (TEXTS, U)
-        own = _states(case, [case.row()])
-        asked = {how: _states(case, [case.without(units, how) for units in gone]) for how in HOW}
+        plain = logit(case.target)  # only states are looked at
+        own = _states(case, [case.row(plain)])
+        asked = {how: _states(case, [case.without(units, how, plain) for units in gone]) for how in HOW}
     except ModelError as error:
         return (_said("n/a", f"The model's layers cannot be looked into, so texts cannot be compared ({error})"),)
     among = _distance(background, background, NEIGHBOUR + 1)  # a sentence is its own nearest
@@ -97,9 +99,9 @@ def _said(status: Status, sentence: str, value: float | None = None, details: di
 
 def _background(case: Case) -> Float64[np.ndarray, "B D"]:
     """States of the background sentences, as pairs where the text is a pair; the same for every text of a model."""
-    key = ("background states", len(case.tokens.texts))
+    key = ("background states", len(case.texts))
     if key not in case.kept:
-        rows = [c.row(case.target) for c in cases(case.retold, len(case.tokens.texts))]
+        rows = [c.row(logit(c.target)) for c in cases(case.retold, len(case.texts))]
         case.kept[key] = _states(case, rows)
     return np.asarray(case.kept[key])
 

@@ -55,7 +55,7 @@ def randomisation(case: Case, attribution: Attribution, found: Found) -> Steps[t
     """Mean rank correlation of the sizes of scores with those on a copy of the model whose weights were dealt anew."""
     yield from ()
     method = find(attribution.method)
-    key = ("randomisation", method.info.name, repr(sorted(attribution.params.items())), len(case.tokens.texts))
+    key = ("randomisation", method.info.name, repr(sorted(attribution.params.items())), len(case.texts))
     if key not in case.kept:
         try:
             case.kept[key] = _measured(case, attribution)
@@ -83,7 +83,7 @@ def _measured(case: Case, attribution: Attribution) -> dict[str, Any]:
     """Explain the probes on the model and on each copy; a copy is gone when its turn is over."""
     method = find(attribution.method)
     params = method.configured(attribution.params)
-    pair = len(case.tokens.texts) == 2
+    pair = len(case.texts) == 2
     texts = [(text, PROBES[i - 1]) if pair else (text,) for i, text in enumerate(PROBES)]
     try:
         plain = [replace(case.retold(t, **ROUGH), enough=lambda: False) for t in texts]

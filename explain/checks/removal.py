@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from scipy.integrate import trapezoid
 
 from explain.case import Case, Replacement, Steps
 from explain.checks import Found, check
@@ -147,7 +146,7 @@ def _area(full: float, falls: Float64[np.ndarray, "K"], ks: Int64[np.ndarray, "K
     """
     at = 0 if which == 0 else len(ks)
     places, falls = np.insert(ks, at, 0 if which == 0 else n), np.insert(falls, at, 0.0)
-    return float(trapezoid(full - falls, places) / (places[-1] - places[0]))
+    return float(np.trapezoid(full - falls, places) / (places[-1] - places[0]))
 
 
 def _percentile(ours: float, random: Float64[np.ndarray, "R"]) -> float:

@@ -55,7 +55,7 @@ def stability(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
                 "kind": kind,
                 "word": word(case, unit),
                 "instead": f"“{instead}”",
-                "texts": list(other.tokens.texts),
+                "texts": list(other.texts),
                 "rank_correlation": float(rank_correlation(ours, again.scores.astype(float))),
                 "same_top": same_top(attribution, again),
                 "scores": again.scores.tolist(),
@@ -63,7 +63,7 @@ def stability(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
         )
     if not rows:
         sentence = "No word outside the three largest scores could be edited without another decision or another count."
-        if case.retold(case.tokens.texts).n_units != case.n_units:
+        if case.retold(case.texts).n_units != case.n_units:
             sentence = "Phrases that somebody chose are not followed into edited texts, so there is nothing to compare."
         return (Check("stability", 0, "robust", "n/a", sentence),)
     worst = min(rows, key=lambda row: (row["same_top"], row["rank_correlation"]))
@@ -130,7 +130,7 @@ def _near(case: Case, units: list[int]) -> Iterator[Edit]:
 def _retold(case: Case, edit: Edit) -> Case | None:
     """The edited text with the same target; None if the model reads other words there, or decides otherwise."""
     kind, unit, instead = edit
-    texts, (start, end) = list(case.tokens.texts), case.units.spans[unit].tolist()
+    texts, (start, end) = list(case.texts), case.units.spans[unit].tolist()
     at = int(case.units.segment[unit])
     texts[at] = texts[at][:start] + instead + texts[at][end:]
     try:

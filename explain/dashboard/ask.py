@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import streamlit as st
 
 from explain import bundled, list_checks, list_methods, spans
+from explain.candidates import Candidates
 from explain.catalog import Request, TargetKind
-from explain.dashboard import choices, jobs, link, privacy
-from explain.dashboard.examples import EXAMPLES, of
+from explain.dashboard import access, choices, jobs, link, privacy
+from explain.dashboard.continuation import followed
+from explain.dashboard.examples import EXAMPLES, LABELS, of
+from explain.dashboard.labels import own
 from explain.dashboard.link import DECIDED, GRANULARITIES, NOTHING, QUANTITIES
 from explain.errors import InputError
 from explain.plugins import LONGEST
@@ -37,20 +40,33 @@ def ask(labels: tuple[str, ...], *, closed: bool = True) -> Asked:
         closed: whether there are no others; of a vocabulary, `labels` are the best few, and any word may be typed.
     """
     link.restore(st.query_params.to_dict())
-    model, pressed = text_and_model("Explain")
+    texts, model, pressed = text_and_model("Explain", pairs=True)
+    among, (follows, instead) = own(model), map(privacy.value, followed(model))
     with st.expander("Settings", key="settings", on_change="rerun"):
-        request, fixed = _settings(labels, model, closed=closed and bool(labels))
+        request, fixed = _settings(texts, labels, model, among, closed=closed and bool(labels))
+    if among is not None:
+        request = replace(request, texts=request.texts[:1], candidates=among)
+    if follows is not None:
+        about = {"continuation": follows, "contrast": instead, "target": None, "quantity": "log_odds"}
+        request = replace(request, **about, texts=request.texts[:1])  # type: ignore[arg-type]
     link.write(request, model, fixed_scale=fixed)
     return Asked(request, model, fixed, pressed)
 
 
-def text_and_model(button: str) -> tuple[str, bool]:
-    """Draw the text, the examples, the model and the button; returns the model and whether the button was pressed."""
+def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...], str, bool]:
+    """Draw the text, the examples, the model and the button.
+
+    Returns:
+        texts: what may be asked about: the text, and the second one if the page takes `pairs` and there is one; masked
+            where the switch is on.
+        model: its name.
+        pressed: was the button pressed?
+    """
     state = st.session_state
     fitting = of(str(state.model or settings().model), jobs.task(str(state.model or settings().model)))
     if state.pop("refit", False):  # the model cannot be asked about a text that nobody wrote
         state.edits += 1
-        state.example, state.text, state.pair = fitting[0], EXAMPLES[fitting[0]], ""
+        _take(fitting[0])
     st.text_area("Text", key="text", height=110, placeholder=f"Type or paste a sentence, then press {button}.")
     if state.get("forgotten") and not state.text:
         st.caption("An address never holds a person's text: paste it again.")
@@ -63,7 +79,7 @@ def text_and_model(button: str) -> tuple[str, bool]:
         "Examples", fitting, default=state.example if state.example in fitting else None, key=f"examples {state.edits}",
         on_change=_use_example, args=(state.edits,), label_visibility="collapsed",
     )  # fmt: skip
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    left, middle, right = st.columns([1.9, 1.1, 1], vertical_alignment="bottom")
     with left:
         model = st.selectbox(
             "Model",
@@ -73,18 +89,26 @@ def text_and_model(button: str) -> tuple[str, bool]:
             accept_new_options=True,
             help="A bundled model, a Hub id such as owner/model, or a folder with config.json and safetensors.",
         )
+    with middle:
+        privacy.switch()
     with right:
-        pressed = st.button(button, type="primary", width="stretch", on_click=_close_settings)
-    return str(model or settings().model), pressed
+        pressed = st.button(
+            button, type="primary", width="stretch", on_click=_close_settings, disabled=not access.may("explain")
+        )
+    texts = privacy.reduced((state.text, state.pair) if pairs and state.get("pair") else (state.text,))
+    return texts, str(model or settings().model), pressed
 
 
-def _settings(labels: tuple[str, ...], model: str, *, closed: bool) -> tuple[Request, bool]:
+def _settings(
+    texts: tuple[str, ...], labels: tuple[str, ...], model: str, among: Candidates | None, *, closed: bool
+) -> tuple[Request, bool]:
     state = st.session_state
     known = {m.name: m for m in list_methods()}
-    text = state.text
-    seconds = jobs.forecasts(Request((text,), truncate=True, granularity=state.granularity or "word"), model)
+    text = texts[0]
+    plain = Request((text,), truncate=True, granularity=state.granularity or "word", candidates=among)
+    seconds = jobs.forecasts(plain, model)
     method = choices.pick(known, seconds, jobs.refused(model))
-    values = choices.parameters(method)
+    values = {name: privacy.value(given) for name, given in choices.parameters(method).items()}
     state.beside = [n for n in state.beside if n != method.name]
     beside = st.multiselect(
         "Beside it",
@@ -110,8 +134,7 @@ def _settings(labels: tuple[str, ...], model: str, *, closed: bool) -> tuple[Req
         fixed = st.toggle(
             "Fixed colour scale (± 2 log-odds)", key="fixed", help="Fixed, so that small scores look small everywhere."
         )
-    pair = st.text_area("Second text (for models that compare two)", key="pair", height=68)
-    texts = privacy.reduced((text, pair) if pair else (text,))
+    st.text_area("Second text (for models that compare two)", key="pair", height=68)
     one, two = st.columns(2)
     with one:
         phrases = _marked(
@@ -155,11 +178,6 @@ def place(text: str) -> int | None:
     return state.get("place") if state.get("place_for") == text else None
 
 
-def anew(**changes: object) -> None:
-    """Change what is asked from inside the answer. That is a fragment, so the page must be told to begin anew."""
-    st.session_state.update({**changes, "anew": True})
-
-
 def _typed(wish: str, known: tuple[str, ...], closed: bool) -> list[str]:
     """An outcome that a person wrote or a link names, where others than those listed exist."""
     return [wish] if not closed and wish and wish not in known else []
@@ -186,7 +204,13 @@ def _use_example(edits: int) -> None:
     if edits == state.edits:  # else a browser that is behind sent the choice before the edit
         state.example = state[f"examples {edits}"]
         if state.example:
-            state.text, state.pair = EXAMPLES[state.example], ""
+            _take(state.example)
+
+
+def _take(example: str) -> None:
+    state = st.session_state
+    state.example, state.text, state.pair = example, EXAMPLES[example], ""
+    state.labels, state.followed, state.instead = LABELS.get(example, ""), "", ""
 
 
 def _use_model() -> None:
@@ -197,7 +221,7 @@ def _use_model() -> None:
     if state.example not in fitting:
         state.edits += 1
         if state.example is not None:
-            state.example, state.text, state.pair = fitting[0], EXAMPLES[fitting[0]], ""
+            _take(fitting[0])
 
 
 def _models() -> list[str]:

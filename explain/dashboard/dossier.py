@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -9,11 +10,14 @@ import streamlit as st
 from explain import filing
 from explain.audit import bundle, verify
 from explain.audit.entry import Entry
+from explain.audit.store import Store
 from explain.audit.verdict import WORDS, Verdict
-from explain.dashboard import evidence, frames
+from explain.dashboard import access, evidence, frames
 from explain.errors import ExplainError
+from explain.keys import Action
 from explain.render import html, sentences
 from explain.render.report import state
+from explain.settings import settings
 
 MARKS = {"holds": ("pass", "✓"), "broken": ("fail", "✕"), "not checked": ("not-checked", "○")}
 """Class and sign of a level's mark."""
@@ -21,7 +25,7 @@ MARKS = {"holds": ("pass", "✓"), "broken": ("fail", "✕"), "not checked": ("n
 
 def dossier(entry: Entry) -> None:
     """Everything about one record, from top to bottom."""
-    header, store = entry.header, evidence.store()
+    header, store = entry.header, evidence.store("read evidence")
     if st.button("All records", icon=":material/arrow_back:"):
         del st.query_params["record"]
         st.rerun()
@@ -33,11 +37,16 @@ def dossier(entry: Entry) -> None:
         return
     found = filing.filing(store, header.id)
     st.caption(html.markdown(f"{state(found)} · contains the text, which may be personal data"))
+    for line in filing.footer(found)[1:3]:  # which decision it is about, and what production and people said
+        st.caption(html.markdown(line))
     document = filing.page(store, header.id)
-    address = frames.place(f"record {header.id} {len(found.said)} {entry.digest}", lambda: document)
+    name = f"record {header.id} {len(found.said)} {entry.digest}"
+    address = frames.place(name, lambda: document, lambda: not store.read(header.id).state.erased)
     st.iframe(address, height=900, alt="The report of this record")
-    _downloads(entry, document)
-    _review(entry)
+    if access.may("export evidence"):
+        _downloads(entry, document)
+    if access.may("review evidence"):
+        _review(entry, len(found.said))
     _said(entry)
     _compare(entry)
     _keep(entry)
@@ -55,7 +64,8 @@ def levels(verdict: Verdict) -> None:
     for fault in verdict.faults[:50]:
         st.error(html.markdown(f"{fault.level}, {fault.where}: {fault.what}."))
     keys = ", ".join(f"{key[:16]}…" for key in verdict.signed_by) or "nobody"
-    said = [f"{verdict.checked:,} records looked at, {verdict.erased:,} erased, signed by {keys}."]
+    records = "record" if verdict.checked == 1 else "records"
+    said = [f"{verdict.checked:,} {records} looked at, {verdict.erased:,} erased, signed by {keys}."]
     if verdict.unsigned:
         said.append(f"{verdict.unsigned:,} UNSIGNED.")
     if verdict.uncovered:
@@ -63,27 +73,37 @@ def levels(verdict: Verdict) -> None:
     st.caption(html.markdown(" ".join([*said, *verdict.notes])))
 
 
-def done(act: Any, *args: Any, **options: Any) -> bool:
-    """Do something to the store and look again; a refusal is said where the button is."""
+def done(
+    action: Action, act: Callable[..., Any], *args: Any, say: Callable[[Any], str] | None = None, **options: Any
+) -> bool:
+    """Do something to the store and look again; a refusal is said where the button is. `act` is a method of Store.
+
+    `say` makes a sentence of what it returned, which the list then shows.
+    """
     try:
-        act(*args, **options)
+        found = act(evidence.store(action), *args, **options)
+        frames.forget()  # afterwards, or another session's look in between would bring back what was erased
     except ExplainError as error:
         st.error(html.markdown(str(error)))
         return False
+    if say is not None:
+        st.session_state.evidence_said = say(found)
     st.rerun()
     return True
 
 
 def _verify(entry: Entry) -> None:
-    if st.button("Verify", key="verify", help="Compare every byte with what was signed; computes nothing."):
+    if access.may("verify evidence") and st.button(
+        "Verify", key="verify", help="Compare every byte with what was signed; computes nothing."
+    ):
         try:
-            levels(verify.record(evidence.store(), entry.header.id))
+            levels(verify.record(evidence.store("verify evidence"), entry.header.id))
         except ExplainError as error:
             st.error(html.markdown(str(error)))
 
 
 def _downloads(entry: Entry, document: str) -> None:
-    header, store = entry.header, evidence.store()
+    header, store = entry.header, evidence.store("export evidence")
     name = f"whyboard-record-{header.sequence}"
     one, two, three = st.columns(3)
     one.download_button("Report (HTML)", document, f"{name}.html", "text/html", on_click="ignore", width="stretch")
@@ -96,28 +116,32 @@ def _downloads(entry: Entry, document: str) -> None:
     )
 
 
-def _review(entry: Entry) -> None:
+def _review(entry: Entry, said: int) -> None:
     st.html(html.heading("Your review", "It becomes a record of its own: signed, in the chain, and never changed."))
-    with st.form("review", border=False):
+    with st.form(f"review {said}", border=False):  # a new one, and empty, once something was said
         one, two = st.columns(2)
-        one.text_input("Your name or pseudonym", key="actor", max_chars=200)
+        evidence.speaker(one)
         verdict = two.radio("Was the decision right?", ["agree", "disagree", "only a note"], horizontal=True)
         rationale = st.text_input("Words that are the reason, in your eyes", max_chars=400)
         note = st.text_area("Note", max_chars=9_000, height=80)
-        off = st.checkbox("Sign off: this closes the review")
+        off = st.checkbox("Sign off", help="Of this verdict; a later review takes its place, signed off or not.")
         pressed = st.form_submit_button("File the review", type="primary")
     if not pressed:
         return
-    store, words = evidence.store(), f"Reason in the reviewer's eyes: {rationale}. " if rationale else ""
-    if verdict == "only a note":
-        done(store.add, "note", entry.header.id, evidence.who(), note=words + note)
+    words = {"note": (f"Reason in the reviewer's eyes: {rationale}. " if rationale else "") + note}
+    if verdict == "only a note" and off:
+        st.error("Only a verdict can be signed off: agree or disagree. Nothing was filed.")
+    elif verdict == "only a note":
+        done("review evidence", Store.add, "note", entry.header.id, evidence.who(), **words)
     else:
-        done(store.review, entry.header.id, evidence.who(), agree=verdict == "agree", sign_off=off, note=words + note)
+        agreed: dict[str, Any] = {"agree": verdict == "agree", "sign_off": off}
+        done("review evidence", Store.review, entry.header.id, evidence.who(), **agreed, **words)
 
 
 def _said(entry: Entry) -> None:
     """Everything that was added, oldest first."""
-    events = [filing.said(evidence.store(), event) for event in evidence.store().events(entry.header.id)]
+    store = evidence.store("read evidence")
+    events = [filing.said(store, event) for event in store.events(entry.header.id)]
     if events:
         rows = [(s.when[:19], s.who, s.kind, s.words) for s in events]
         st.html(html.heading("What was added", None))
@@ -130,8 +154,9 @@ def _compare(entry: Entry) -> None:
         if other is None:
             return
         try:
-            two = evidence.store().read(int(other))
-            left, right = (evidence.store().content(e.header.id).explanation for e in (entry, two))
+            store = evidence.store("read evidence")
+            two = store.read(int(other))
+            left, right = (store.content(e.header.id).explanation for e in (entry, two))
         except ExplainError as error:
             st.warning(html.markdown(str(error)))
             return
@@ -152,7 +177,9 @@ def _compare(entry: Entry) -> None:
 
 
 def _keep(entry: Entry) -> None:
-    store, record = evidence.store(), entry.header.id
+    if not access.may("keep evidence"):
+        return
+    record = entry.header.id
     with st.expander("Keep or erase"):
         until = entry.state.due[:10] if entry.state.due else "no end"
         held = " A legal hold is on it." if entry.state.held else ""
@@ -163,14 +190,17 @@ def _keep(entry: Entry) -> None:
         )
         one, two = st.columns(2)
         if one.button("Change", key="keep", disabled=wish == entry.state.retention):
-            done(store.add, "retention", record, evidence.who(), detail={"retention": wish})
+            done("keep evidence", Store.add, "retention", record, evidence.who(), detail={"retention": wish})
         kind = "release" if entry.state.held else "hold"
         if two.button("Release the legal hold" if entry.state.held else "Put a legal hold on it", key="hold"):
-            done(store.add, kind, record, evidence.who())
+            done("keep evidence", Store.add, kind, record, evidence.who())
+        if not access.may("erase evidence"):
+            return
         st.divider()
         st.caption("Erasing destroys the key: text, scores and notes are gone for good. The chain still verifies.")
+        if settings().jobs is not None:
+            st.caption("A job of the REST service that explained the same text holds it until DELETE or its end.")
         reason = st.text_input("Reason (it stays, so name no person)", key="reason", max_chars=400)
         sure = st.text_input("Type ‘erase’ to confirm", key="sure")
         if st.button("Erase for good", key="erase", disabled=sure.strip().lower() != "erase"):
-            frames.forget()
-            done(store.erase, record, evidence.who(), reason)
+            done("erase evidence", Store.erase, record, evidence.who(), reason)

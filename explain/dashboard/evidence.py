@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from explain import filing
 from explain.audit.entry import Entry
@@ -13,8 +14,9 @@ from explain.audit.records import Beside, Decision, Purpose, Who
 from explain.audit.retention import CLASSES
 from explain.audit.store import Store
 from explain.catalog import Request
-from explain.dashboard import privacy
+from explain.dashboard import access, privacy
 from explain.errors import ExplainError
+from explain.keys import Action
 from explain.record import Record
 from explain.records import Explanation
 from explain.render import html
@@ -25,14 +27,29 @@ assert RETENTION.keys() == CLASSES.keys()
 
 
 @cache
-def store() -> Store:
+def opened() -> Store:
     """The store of this process, opened at first use; raises AuditError where it cannot be."""
     return Store()
 
 
+def store(action: Action) -> Store:
+    """The store, for one action; raises AccessError unless who looks at the page may do it."""
+    access.require(action)
+    return opened()
+
+
 def who() -> Who:
-    """Who is speaking, as far as they said; nobody is authenticated on a page that answers to this machine only."""
-    return Who(st.session_state.get("actor") or None, client="dashboard")
+    """Who is speaking: the person who is signed in, whatever the page is told; without a login, who they say it is."""
+    person = access.person()
+    return Who(person.name or st.session_state.get("actor") or None, auth=person.auth, client="dashboard")
+
+
+def speaker(place: DeltaGenerator) -> None:
+    """Ask for a name, or show the one that is known."""
+    if (name := access.person().name) is None:
+        place.text_input("Your name or pseudonym", key="actor", max_chars=200)
+    else:
+        place.text_input("Signed in as", name, disabled=True)
 
 
 def filed(answer: Record) -> Entry | None:
@@ -46,7 +63,7 @@ def state_of(answer: Record) -> str | None:
     entry = filed(answer)
     if entry is None:
         return None
-    key = store().fingerprint if entry.header.signed else None
+    key = opened().fingerprint if entry.header.signed else None
     mark = f"signed by key {key[:16]}…" if key else "UNSIGNED"
     return (
         f"FILED as record {entry.header.sequence} · {mark} · verify: explain verify {entry.header.id} · personal data"
@@ -55,7 +72,7 @@ def state_of(answer: Record) -> str | None:
 
 def save(explanation: Explanation, request: Request | None, *, running: bool) -> None:
     """File what is on the screen, as soon as its checks are finished."""
-    if _known(explanation):
+    if _known(explanation) or not access.may("file evidence"):
         return
     with st.expander("Save as evidence"):
         if running:
@@ -66,7 +83,7 @@ def save(explanation: Explanation, request: Request | None, *, running: bool) ->
 
 def save_beside(beside: Beside, explained: Callable[[], Explanation | None]) -> None:
     """File an answer that does not say why, together with the explanation of the same text, made when it is needed."""
-    if _known(beside.answer):
+    if _known(beside.answer) or not access.may("file evidence"):
         return
     box = st.expander("Save as evidence", key="save", on_change="rerun")
     if not box.open:
@@ -84,7 +101,8 @@ def _known(answer: Record) -> bool:
     if entry is None:
         return False
     st.html(html.strip([("Record", entry.header.id)], str(state_of(answer))))
-    st.page_link(PAGE, label="Open the page Evidence")
+    if access.may("read evidence"):
+        st.page_link(PAGE, label="Open the page Evidence")
     return True
 
 
@@ -94,17 +112,24 @@ def _form(explanation: Explanation, request: Request | None, beside: Beside | No
         one, two = st.columns(2)
         case = one.text_input("Case", key="case", max_chars=200, help="The decision that this explanation is about.")
         use = two.text_input("Intended use", key="use", max_chars=200)
-        one.text_input("Your name or pseudonym", key="actor", max_chars=200)
+        speaker(one)
         retention = two.selectbox("Keep the text", list(RETENTION), 1, format_func=RETENTION.__getitem__)
         label = one.selectbox("Decision in production", ["not supplied", *explanation.prediction.labels])
         score = two.number_input("Its score", value=None, format="%.4f", help="Probability, or value of a regression.")
+        threshold = one.number_input("Its threshold", value=None, format="%.4f")
+        system = two.text_input("System that took it", max_chars=200)
+        time = one.text_input("When it was taken", max_chars=200, placeholder="2026-11-25T09:30:00Z")
+        weights = two.text_input("SHA-256 of its model's weights", max_chars=200)
         note = st.text_area("Note", max_chars=10_000, height=80)
         pressed = st.form_submit_button("File", type="primary")
     if pressed:
-        decided = Decision(None if label == "not supplied" else label, score)
-        given = decided.label is not None or score is not None
+        wish = None if label == "not supplied" else label
+        decided = Decision(
+            wish, score, threshold, weights.strip() or None, system.strip() or None, time.strip() or None
+        )
+        given = any(value is not None for value in vars(decided).values())
         try:
-            entry = store().file(
+            entry = store("file evidence").file(
                 explanation,
                 who=who(),
                 purpose=Purpose(case or None, use or None, retention=retention),

@@ -17,6 +17,11 @@ BY_TASK: dict[str, dict[str, str]] = {
         "Sarcastic": "Oh great, another three-hour film about a sad robot. Just what the world needed.",
         "Too long": (_LONG * 16).strip(),
     },
+    "zero-shot-classification": {
+        "Request": "My phone has been dead since Monday, and I need it for work. Please call me back today!",
+        "News": "The central bank raised interest rates again, and shares fell all over Europe.",
+        "Feeling": "I waited two hours for the doctor, but he took all the time I needed.",
+    },
     "fill-mask": {
         "Capital": "The capital of France is [MASK].",
         "Person": "The nurse said that [MASK] would be back in an hour.",
@@ -36,6 +41,12 @@ BY_TASK: dict[str, dict[str, str]] = {
         "Repeated": "The fox ran over the bridge to the mill. The fox ran over the bridge to the",
     },
 }
+LABELS = {
+    "Request": "urgent; not urgent; praise",
+    "News": "economy; politics; sport; health",
+    "Feeling": "grateful; annoyed",
+}
+"""What an example's text is held against, where a person's own labels are asked for."""
 EXAMPLES = {name: text for texts in BY_TASK.values() for name, text in texts.items()}
 FIRST = "Clear"
 

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from explain.catalog import Request
-from explain.dashboard import panels
+from explain.dashboard import panels, privacy
 from explain.dashboard.examples import EXAMPLES
 from explain.errors import InputError
 from explain.lens import Direct, DirectRequest, Lens, LensRequest, Patch, PatchRequest
@@ -98,7 +98,7 @@ def exchange(about: Request, model: str) -> None:
         "Another text of as many tokens", key="patch_other",
         help="Exchange one word for another of the same length, so that every token has a partner.",
     )  # fmt: skip
-    other = st.session_state.patch_other
+    other = privacy.value(st.session_state.patch_other)
     if other == text or not other.strip():
         st.info("Change a word in the text above, to see in which layer and at which token the change matters.")
         return

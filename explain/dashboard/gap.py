@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from explain.dashboard.ask import anew
 from explain.dashboard.link import DECIDED, NOTHING
+from explain.dashboard.progress import anew
 from explain.records import Explanation
 from explain.render import html
 from explain.render.sentences import percent
@@ -22,10 +22,10 @@ def gap(explanation: Explanation) -> None:
     tokens = explanation.tokens
     masks = [t for t, i in enumerate(tokens.ids.tolist()) if i == tokens.ids[place]]
     if len(masks) > 1:
-        key = f"mask {tokens.digest[:12]}"
+        key, text = f"mask {tokens.digest[:12]}", tokens.texts[0]
         st.segmented_control(
             "Which mask", range(len(masks)), default=masks.index(place), key=key, required=True,
-            format_func=lambda i: f"mask {i + 1}", on_change=_choose, args=(key,),
+            format_func=lambda i: f"mask {i + 1}", on_change=_choose, args=(key, text),
         )  # fmt: skip
     shares = dict(prediction.ranked())
     key = f"candidates {explanation.digest[:12]}"
@@ -41,9 +41,8 @@ def gap(explanation: Explanation) -> None:
     )
 
 
-def _choose(key: str) -> None:
-    state = st.session_state
-    anew(place=state[key], place_for=state.text, target=DECIDED, contrast=NOTHING)
+def _choose(key: str, text: str) -> None:
+    anew(place=st.session_state[key], place_for=text, target=DECIDED, contrast=NOTHING)
 
 
 def _explain(key: str) -> None:

@@ -13,6 +13,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from explain import bundled, list_methods
 from explain.catalog import Request
+from explain.dashboard import access
 from explain.errors import ExplainError
 from explain.service import Job, Question, service
 from explain.settings import settings
@@ -31,6 +32,7 @@ def _session() -> tuple[Callable[[], bool], str]:
 
 
 def _submit(request: Question, model: str, seconds: float) -> Job:
+    access.require("explain")
     alive, session = _session()
     return service().submit(request, model, alive, client=session, seconds=seconds)
 
@@ -80,9 +82,9 @@ def forecasts(request: Request, model: str) -> dict[str, float | None]:
     Nothing is asked while a job runs: the answer would have to wait for the model.
     """
     job: Job | None = st.session_state.get("job")
-    key = (model, request.texts, request.granularity)
+    key = (model, request.digest)
     kept = st.session_state.get("forecasts", (None, {}))
-    if kept[0] == key or job is None or not job.over:
+    if kept[0] == key or job is None or not job.over or not access.may("explain"):
         return kept[1] if kept[0] == key else {}
     names = [m.name for m in list_methods()]
     found = service().forecasts([replace(request, methods=(name,), checks=()) for name in names], model)

@@ -165,17 +165,12 @@ def how(explanation: Explanation, *, running: bool) -> None:
         return
     one, two, _ = st.columns([1, 1, 2])
     name = f"whyboard-{explanation.digest[:12]}"
+    # Made now: a file that is made when asked for is lost where the pages of others run before it is fetched
+    content, table = explanation.to_json(), spreadsheet.words_csv(explanation).encode("utf-8-sig")
     one.download_button(
-        "Download JSON", explanation.to_json, f"{name}.json", "application/json", on_click="ignore", width="stretch"
+        "Download JSON", content, f"{name}.json", "application/json", on_click="ignore", width="stretch"
     )
-    two.download_button(
-        "Download CSV",
-        lambda: spreadsheet.words_csv(explanation).encode("utf-8-sig"),
-        f"{name}.csv",
-        "text/csv",
-        on_click="ignore",
-        width="stretch",
-    )
+    two.download_button("Download CSV", table, f"{name}.csv", "text/csv", on_click="ignore", width="stretch")
 
 
 def answered(question: Question, model: str, note: str) -> Seen | Explanation | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from explain import masking
@@ -9,12 +11,17 @@ from explain.audit.records import Masking
 from explain.render import html
 
 
-def reduced(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Draw the switch; the texts, masked where it is on."""
+def switch() -> None:
+    """Draw the switch, which stands below the text on every page that asks about one."""
     about = "E-mail addresses, telephone, card, account, IP and identity numbers become [EMAIL], [PHONE], …"
-    if not st.toggle("Mask identifiers first", key="masking", help=f"{about} Names stay: reduced, not anonymous."):
-        return texts
+    st.toggle("Mask identifiers first", key="masking", help=f"{about} Names stay: reduced, not anonymous.")
+
+
+def reduced(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The texts, masked where the switch is on, which then says what was masked. Nothing else may be asked about."""
     state = st.session_state
+    if not state.masking:
+        return texts
     if state.get("reduced_of", ((), ()))[0] != texts:  # the page runs again and again while something is computed
         state.reduced_of = (texts, [masking.mask(text) for text in texts])
     found = state.reduced_of[1]
@@ -24,6 +31,11 @@ def reduced(texts: tuple[str, ...]) -> tuple[str, ...]:
     whole = tuple(one.text for one in found)
     state.setdefault("deidentified", {})[whole] = record
     return whole
+
+
+def value(typed: Any) -> Any:
+    """A parameter that somebody typed, masked where the switch is on."""
+    return masking.mask(typed).text if isinstance(typed, str) and st.session_state.masking else typed
 
 
 def masking_of(texts: tuple[str, ...]) -> Masking | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from explain.dashboard.ask import anew
 from explain.dashboard.link import DECIDED, NOTHING
-from explain.prediction import Prediction, kinds
+from explain.dashboard.progress import anew
+from explain.prediction import kinds
 from explain.records import Explanation
 from explain.render import html
 from explain.render.sentences import percent, short
@@ -39,7 +39,7 @@ def tags(explanation: Explanation) -> None:
                 f"{percent(entities[i].prob)}"
             ),
             on_change=_choose_entity,
-            args=(key, explanation.prediction),
+            args=(key, explanation),
             required=True,
         )
     key = f"words {mine}"
@@ -50,20 +50,23 @@ def tags(explanation: Explanation) -> None:
         key=key,
         format_func=lambda i: f"{short(found.tags[i].word)} · {found.tags[i].label} · {percent(found.tags[i].prob)}",
         on_change=_choose_word,
-        args=(key,),
+        args=(key, explanation.tokens.texts[0]),
         help="An entity is explained as a whole, as the mean over its words; a word by its own tag.",
     )
 
 
-def _choose_entity(key: str, prediction: Prediction) -> None:
+def _choose_entity(key: str, explanation: Explanation) -> None:
+    prediction = explanation.prediction
     assert prediction.tagging is not None
     entity = prediction.tagging.entities[st.session_state[key]]
-    _ask(entity.first, entity.label if entity.label in kinds(prediction.labels) else DECIDED)
+    target = entity.label if entity.label in kinds(prediction.labels) else DECIDED
+    _ask(entity.first, explanation.tokens.texts[0], target)
 
 
-def _choose_word(key: str) -> None:
-    _ask(st.session_state[key], DECIDED)
+def _choose_word(key: str, text: str) -> None:
+    _ask(st.session_state[key], text, DECIDED)
 
 
-def _ask(word: int, target: str) -> None:
-    anew(place=word, place_for=st.session_state.text, target=target, contrast=NOTHING)
+def _ask(word: int, text: str, target: str) -> None:
+    """Ask about a word of the text that the answer is about: masked where the switch is on."""
+    anew(place=word, place_for=text, target=target, contrast=NOTHING)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Float32
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 NORMAL = 1.96
 """What readers multiply a standard error by, for a 95 % interval."""
@@ -19,4 +19,4 @@ def standard_error(samples: Float[np.ndarray, "N U"]) -> Float32[np.ndarray, "U"
     """
     n = len(samples)
     plain = samples.std(0, ddof=1) / np.sqrt(n)
-    return (plain * student.ppf(0.975, n - 1) / NORMAL).astype(np.float32)
+    return (plain * stdtrit(n - 1, 0.975) / NORMAL).astype(np.float32)

@@ -22,21 +22,38 @@ class Encoding:
 
     `places` are the tokens that the answer is read at, where the text asks about some of its own; else (). `tagged`
     are the words that get an answer each, as (first token, first character, character after the last); else ().
+    `options` are the text with each hypothesis or continuation behind it, () where there are none; `tails` and `own` as
+    in Row.
     """
 
     tokens: Tokens
     inputs: Mapping[str, Int64[np.ndarray, "T"]]
     places: tuple[int, ...] = ()
     tagged: tuple[tuple[int, int, int], ...] = ()
+    options: tuple[Encoding, ...] = ()
+    tails: tuple[Mapping[str, Int64[np.ndarray, "K"]], ...] = ()
+    own: int = 0
 
     def row(self, target: Target, **more: Any) -> Row:
         """The text as one pass through the model, with what else a Row may say."""
-        return Row(self.inputs, target, places=self.places, **more)
+        return Row(self.inputs, target, places=self.places, tails=self.tails, own=self.own, **more)
 
     def units(self, granularity: Granularity, phrases: tuple[tuple[int, int, int], ...] = ()) -> Units:
         """What is scored of the text; see `explain.units.units_of`."""
         tokens = self.tokens
         return units_of(tokens.texts, tokens.segment, tokens.offsets, tokens.special, granularity, phrases)
+
+    @property
+    def begin(self) -> int:
+        """Where the end of the text begins that is its question; behind the text where there is none."""
+        return len(self.tokens.ids) - (len(self.tails[self.own]["input_ids"]) if self.tails else 0)
+
+    def about(self, index: int | None) -> Encoding:
+        """The text with the end of one outcome behind it; itself where there are none."""
+        if not self.options:
+            return self
+        chosen = self.options[index or 0]
+        return replace(self, tokens=chosen.tokens, inputs=chosen.inputs, own=index or 0)
 
 
 def whole(encoding: Encoding, place: int | None) -> Encoding:
@@ -92,7 +109,14 @@ def encode(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, truncate: bo
             "cut (truncate=True).",
             code="too_long",
         )
-    enc = _cut(tokenizer, texts, max_tokens, full) if cut else full
+    return read(_cut(tokenizer, texts, max_tokens, full) if cut else full, texts, len(texts) - 1 if cut else None)
+
+
+def read(enc: Any, texts: tuple[str, ...], cut: int | None) -> Encoding:
+    """What a tokenizer gave, as an Encoding; `cut` is the text that was not read whole, None where all were.
+
+    Raises InputError where there is nothing to explain.
+    """
     segment = np.array([-1 if s is None else s for s in enc.sequence_ids()], dtype=np.int32)  # (T,)
     special = segment < 0
     if special.all():
@@ -104,9 +128,9 @@ def encode(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, truncate: bo
     offsets = np.array(enc["offset_mapping"], dtype=np.int32).reshape(-1, 2)
     offsets[special] = 0
     truncated_at = None
-    if cut:
-        last = segment == len(texts) - 1
-        truncated_at = int(offsets[last, 1].max()) if last.any() else 0
+    if cut is not None:
+        mine = segment == cut
+        truncated_at = int(offsets[mine, 1].max()) if mine.any() else 0
     tokens = Tokens(
         texts=texts,
         segment=segment,
@@ -165,4 +189,5 @@ def masked(encoding: Encoding, words: tuple[int, ...], tokenizer: Any) -> Encodi
     strings = tuple(name if g else s for g, s in zip(gone.tolist(), tokens.strings, strict=True))
     ids = np.where(gone, filler, tokens.ids)
     inputs = {**encoding.inputs, "input_ids": ids}
-    return replace(encoding, tokens=replace(tokens, ids=ids, strings=strings), inputs=inputs)
+    others = tuple(masked(option, words, tokenizer) for option in encoding.options)
+    return replace(encoding, tokens=replace(tokens, ids=ids, strings=strings), inputs=inputs, options=others)

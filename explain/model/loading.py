@@ -103,7 +103,7 @@ def _task_for(config: dict[str, Any], wish: str) -> Task:
         task
         for task in known.values()
         if (classes := task.architectures()).get(kind)
-        and (wish in (task.name, *task.problems) or (wish == "auto" and classes[kind] in named))
+        and (wish in (task.name, *task.problems) or (wish == "auto" and task.by_itself and classes[kind] in named))
     ]
     if len(fitting) > 1:
         raise InputError(
@@ -127,7 +127,8 @@ def _task_for(config: dict[str, Any], wish: str) -> Task:
         )
     raise ModelError(
         f"The architecture '{kind[:80]}' is not supported. Supported are the "
-        f"{sum(len(t.architectures()) for t in known.values())} that transformers offers for: {', '.join(known)}.",
+        f"{sum(len(t.architectures()) for t in known.values() if t.by_itself)} that transformers offers for: "
+        f"{', '.join(known)}.",
         code="unsupported_architecture",
     )
 

@@ -37,7 +37,7 @@ def reads(case: Case) -> Steps[Float64[np.ndarray, "T"]]:
 
 def question(case: Case) -> Ask:
     """The slope of the explained outcome's logit with respect to each state of the last block."""
-    return Ask([case.row(_logit(case.target))], gradients=True, layer=case.info.n_layers - 1)
+    return Ask([case.row(logit(case.target))], gradients=True, layer=case.info.n_layers - 1)
 
 
 def listened(slopes: Float[np.ndarray, "T K"]) -> Float64[np.ndarray, "T"]:
@@ -46,5 +46,6 @@ def listened(slopes: Float[np.ndarray, "T K"]) -> Float64[np.ndarray, "T"]:
     return np.asarray(size / size.sum() if size.sum() > 0 else size)
 
 
-def _logit(target: Target) -> Target:
+def logit(target: Target) -> Target:
+    """The raw logit of what is explained, which one pass gives."""
     return target if target.kind == "value" else replace(target, kind="logit", contrast=None)

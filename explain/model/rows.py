@@ -21,7 +21,8 @@ class Row:
     that point stands in place of the output of this block instead. `muted` is a token whose value vector
     is zero in the attention of the block that is asked about. `places` are the tokens that the answer is read at, ()
     for the last one; of several, the value is the mean. `ablation` names a head (layer, head) whose output is
-    replaced by a vector (d,) at every token.
+    replaced by a vector (d,) at every token. `tails` are the inputs that may stand at the row's end, one for every
+    hypothesis or continuation that is asked about; `own` is the one that stands there.
     """
 
     inputs: Mapping[str, Int64[np.ndarray, "K"]]
@@ -33,6 +34,8 @@ class Row:
     muted: int | None = None
     places: tuple[int, ...] = ()
     ablation: tuple[int, int, Float32[np.ndarray, "d"]] | None = None
+    tails: tuple[Mapping[str, Int64[np.ndarray, "K"]], ...] = ()
+    own: int = 0
 
     @property
     def ids(self) -> Int64[np.ndarray, "T"]:

@@ -6,52 +6,32 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from explain.catalog import Claim
-from explain.errors import Cancelled, ExplainError, ModelError
+from explain.candidates import Candidates, candidates
+from explain.catalog import Claim, Request
+from explain.errors import ExplainError, InputError, ModelError
+from explain.model import continuations, ends, hypotheses, views
 from explain.model.chunks import Padding, chunks, halving, is_out_of_memory
 from explain.model.encoding import Encoding, encode
+from explain.model.meter import Meter as Meter  # what callers of a runner give it
 from explain.model.rates import Rates
 from explain.model.rows import Row
 from explain.model.substitution import lookup, substituted
 from explain.records import ModelInfo, Prediction, Target
 from explain.settings import settings
 from explain.tasks import Task
+from explain.tasks._continuation import Continuation
 
 NOTHING = Target(kind="value", index=None, name="", unit="")
 """Of rows that are only predicted."""
-
-
-@dataclass
-class Meter:
-    """One caller's view of running work: how far it is, whether to stop, what it cost.
-
-    `progress(rows_done)` is called after every chunk, `cancel` is checked before it.
-    """
-
-    progress: Callable[[int], None] | None = None
-    cancel: threading.Event | None = None
-    halved: int = 0
-    done: int = field(default=0, init=False)
-
-    def check(self) -> None:
-        """Raise Cancelled if somebody asked to stop."""
-        if self.cancel is not None and self.cancel.is_set():
-            raise Cancelled("The explanation was cancelled.")
-
-    def advance(self, rows: int) -> None:
-        """Count rows and tell the listener."""
-        self.done += rows
-        if self.progress is not None:
-            self.progress(self.done)
 
 
 class Runner:
@@ -59,6 +39,8 @@ class Runner:
 
     `module` and `tokenizer` are the objects underneath, read-only by convention. Parameters are frozen; nothing is left
     behind on the module after a call, also after an error. `kept` holds facts that do not depend on a text.
+    `candidates` are labels that it is asked to choose among, None for outcomes of its own; `continuations` are texts
+    whose likelihood it is asked for, () for none (see `asked`).
     """
 
     def __init__(
@@ -75,6 +57,8 @@ class Runner:
         self.tokenizer = tokenizer
         self.task = task
         self.info = info
+        self.candidates: Candidates | None = None
+        self.continuations: tuple[str, ...] = ()
         self.autocast = autocast
         self.token_budget = token_budget or settings().token_budget
         self.lock = threading.RLock()
@@ -88,7 +72,13 @@ class Runner:
     def encode(self, texts: tuple[str, ...], *, truncate: bool = False, place: int | None = None) -> Encoding:
         """Tokenize one text or a pair; raises InputError as `explain.model.encoding.encode` and `Task.asked`."""
         with self.lock:  # truncation is state of the tokenizer
-            found = encode(self.tokenizer, texts, self.info.max_tokens, truncate, pairs=self.task.pairs)
+            limit = self.info.max_tokens
+            if self.candidates is not None:
+                found = hypotheses.encode(self.tokenizer, texts, self.candidates, limit, truncate)
+            elif self.continuations:
+                found = continuations.encode(self.tokenizer, texts, self.continuations, limit)
+            else:
+                found = encode(self.tokenizer, texts, limit, truncate, pairs=self.task.pairs)
         return self.task.asked(found, self.tokenizer, place)
 
     def embed(self, ids: Int64[np.ndarray, "T"]) -> Float32[np.ndarray, "T D"]:
@@ -100,7 +90,7 @@ class Runner:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """Names of all outcomes, in index order, also where they are a whole vocabulary."""
-        return self.info.labels or self.task.vocabulary(self.tokenizer)
+        return self.task.vocabulary(self.tokenizer) or self.info.labels
 
     @cached_property
     def mean_embedding(self) -> Float32[np.ndarray, "D"]:
@@ -112,9 +102,21 @@ class Runner:
         with self.lock:
             return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int64)
 
-    def predict(self, text: str | tuple[str, str], *, truncate: bool = False, place: int | None = None) -> Prediction:
-        """What the model decides about one text or pair; `place` as in `Model.explain`."""
-        return self.predict_batch([text], truncate=truncate, place=place)[0]
+    def among(self, asked: Candidates | None) -> Self:
+        """The same model, asked which of somebody's labels fits; raises InputError where it cannot be."""
+        return views.among(self, asked)
+
+    def asked(self, request: Request) -> Self:
+        """The model under the question of a request: as it is, `among` labels, or about a continuation."""
+        if request.continuation is None:
+            return self.among(request.candidates)
+        if request.candidates is not None:
+            raise InputError("Ask about labels or about a continuation, not about both.", code="bad_continuation")
+        return views.following(self, request.continuation, request.contrast)
+
+    def predict(self, text: str | tuple[str, str], **about: Any) -> Prediction:
+        """What the model decides about one text or pair; arguments as `predict_batch`."""
+        return self.predict_batch([text], **about)[0]
 
     def predict_batch(
         self,
@@ -123,23 +125,24 @@ class Runner:
         truncate: bool = False,
         place: int | None = None,
         meter: Meter | None = None,
+        **labels: Any,
     ) -> list[Prediction]:
-        """`predict` for many texts, in the same order."""
-        whole = [(t,) if isinstance(t, str) else t for t in texts]
-        return self.decide([self.encode(t, truncate=truncate, place=place) for t in whole], meter)
+        """What the model decides about many texts, in order; `place` and candidate labels as in `Model.explain`."""
+        model, whole = self.among(candidates(**labels)), [(t,) if isinstance(t, str) else t for t in texts]
+        return model.decide([model.encode(t, truncate=truncate, place=place) for t in whole], meter)
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""
-        rows = [Row(e.inputs, NOTHING, places=tuple(t for t, _, _ in e.tagged) or e.places) for e in encodings]
-        each = zip(self.outputs(rows, meter or Meter()), encodings, strict=True)
+        rows = [replace(e.row(NOTHING), places=tuple(t for t, _, _ in e.tagged) or e.places) for e in encodings]
+        each = zip(ends.outputs(self, rows, meter or Meter()), encodings, strict=True)
         return [self.task.prediction(raw, self.labels, self.info.problem, e) for raw, e in each]
 
     def outputs(self, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "K ..."]]:
         """The head's raw output for every row, as the task reads it, at each of the row's places."""
         outputs: list[np.ndarray] = [np.empty(0)] * len(rows)
         for group, raw in self.chunked(rows, meter, self._raw):
-            ends = np.cumsum([len(rows[i].read) for i in group])
-            for i, output in zip(group, np.split(raw, ends[:-1]), strict=True):
+            stops = np.cumsum([len(rows[i].read) for i in group])
+            for i, output in zip(group, np.split(raw, stops[:-1]), strict=True):
                 outputs[i] = output
         return outputs
 
@@ -246,6 +249,8 @@ class Runner:
 
     def raw(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The head's raw output (M, …) for one chunk, in float32: at each place of each row, in order."""
+        if self.continuations:  # each row has one place
+            return _finite(cast(Continuation, self.task).followed(outputs, rows))
         at = torch.tensor([(i, place) for i, row in enumerate(rows) for place in row.read], device=self.device)
         return _finite(self.task.read(outputs, at[:, 0], at[:, 1]).float())
 
@@ -270,7 +275,7 @@ class Runner:
         for i, row in enumerate(rows):
             if row.start is not None and row.end is not None:
                 start, end = self.tensor(row.start), self.tensor(row.end)
-                embeds[i, : len(row)] = (start + row.alpha * (end - start)).to(embeds.dtype)
+                embeds[i, : len(start)] = (start + row.alpha * (end - start)).to(embeds.dtype)
         return embeds
 
     def _padded(self, name: str, arrays: list[np.ndarray]) -> Tensor:

@@ -16,6 +16,7 @@ from typing import Any
 
 from explain import bundled
 from explain.errors import ModelError
+from explain.model import room
 from explain.settings import settings
 
 _HUB_ID = re.compile(r"(?=.{1,96}$)[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
@@ -142,6 +143,7 @@ def _check(folder: Path) -> None:
     config_of(folder)
     names = [p.name for p in _files(folder)]
     _check_format(names)
+    room.require(_files(folder, ("*.safetensors",)))
     if _WEIGHTS in names:  # transformers then never looks at an index
         return
     try:

@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
-from sklearn.decomposition import PCA
 
 from explain.case import Ask, Case
 from explain.errors import ModelError
@@ -71,6 +70,8 @@ def layer_states(case: Case) -> list[Float32[np.ndarray, "T D"]]:
 
 def projected(states: Float32[np.ndarray, "L T D"]) -> tuple[Float32[np.ndarray, "L T 2"], tuple[float, float]]:
     """All states on their first two principal components, and the share of the variance that each shows."""
+    from sklearn.decomposition import PCA  # here: a second to import, which only this page needs
+
     flat = states.reshape(-1, states.shape[-1]).astype(np.float64)
     analysis = PCA(n_components=2, svd_solver="full").fit(flat)
     one, two = (float(s) for s in np.nan_to_num(analysis.explained_variance_ratio_))  # 0 where no state differs

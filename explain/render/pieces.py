@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from explain.notices import unseen
+from explain.notices import cut_text, unseen
 from explain.records import Attribution, Tokens
 
 Kind = Literal["word", "gap", "asked", "unread"]
@@ -33,7 +33,7 @@ class Piece:
 def pieces(tokens: Tokens, attribution: Attribution, segment: int) -> list[Piece]:
     """The text of one segment in pieces, in order."""
     text = tokens.texts[segment]
-    final = segment == len(tokens.texts) - 1
+    final = segment == cut_text(tokens)
     stop = tokens.truncated_at if final and tokens.truncated_at is not None else len(text)
     units = sorted(
         (int(a), int(b), u)
@@ -70,8 +70,14 @@ def pieces(tokens: Tokens, attribution: Attribution, segment: int) -> list[Piece
 
 
 def _asked(tokens: Tokens, segment: int) -> list[tuple[int, int]]:
-    """Where a text asks what stands there, without the white space that tokenizers take for a part of it."""
-    text, found = tokens.texts[segment], tokens.offsets[tokens.special & (tokens.segment == segment)].tolist()
+    """Where a text asks something, without the white space that tokenizers take for a part of it.
+
+    A text that is the question from end to end is one piece.
+    """
+    text, mine = tokens.texts[segment], tokens.segment == segment
+    found = tokens.offsets[tokens.special & mine].tolist()
+    if found and tokens.special[mine].all():
+        found = [(0, len(text))]
     return [(a + len(text[a:b]) - len(text[a:b].lstrip()), b) for a, b in found]
 
 

@@ -92,6 +92,11 @@ def state(filing: Filing | None) -> str:
     return f"{number} · {f'signed by key {filing.fingerprint[:16]}…' if filing.fingerprint else 'UNSIGNED'}"
 
 
+def unreviewed(filing: Filing) -> str:
+    """What stands where no review does; a page that is filed with its record cannot know of those that follow."""
+    return "not reviewed" if filing.header is not None else "not reviewed when filed; reviews are later records"
+
+
 def _head(explanation: Explanation, filing: Filing | None) -> str:
     record = f"Record {filing.content.id}" if filing is not None else "No record"
     kind = "wb-filed" if filing is not None and filing.fingerprint else "wb-open"
@@ -208,13 +213,19 @@ def _limits(filing: Filing | None) -> str:
     return f"<h2>What this does not show</h2><ul>{''.join(f'<li>{html.text(x)}</li>' for x in limits)}</ul>"
 
 
+def named(speaker: Who) -> str:
+    """Who spoke; and how they are known, where somebody else vouches for it."""
+    vouched = f" ({speaker.auth})" if speaker.auth != Who().auth else ""
+    return f"{speaker.actor or 'not named'}{vouched}"
+
+
 def _case(filing: Filing) -> str:
     """Which decision, for which purpose, and what people said."""
     content, decision = filing.content, filing.content.decision
     rows = [
         ("Case", filing.purpose.case_id or "not named"),
         ("Intended use", filing.purpose.intended_use or "not named"),
-        ("Filed by", filing.who.actor or "not named"),
+        ("Filed by", named(filing.who)),
         ("Decision in production", content.matches),
     ]
     for name in ("label", "score", "threshold", "system", "time") if decision is not None else ():
@@ -226,7 +237,7 @@ def _case(filing: Filing) -> str:
     if content.note:
         rows.append(("Note", content.note))
     reviews = "; ".join(f"{s.who}: {s.words}" for s in filing.said if s.kind == "review")
-    rows.append(("Reviewer and sign-off", reviews or "not reviewed"))
+    rows.append(("Reviewer and sign-off", reviews or unreviewed(filing)))
     said = "".join(
         f"<tr><td>{html.text(s.when[:19])} UTC</td><td>{html.text(s.who)}</td><td>{html.text(s.kind)}</td>"
         f"<td>{html.text(s.words)}</td></tr>"
@@ -243,7 +254,6 @@ def _how(explanation: Explanation) -> Sequence[tuple[str, str]]:
         ("Revision", model.revision),
         ("SHA-256 of the weights", model.weights_sha256),
         ("SHA-256 of the tokenizer", model.tokenizer_sha256),
-        ("Versions", ", ".join(f"{k} {v}" for k, v in sorted(explanation.provenance.versions.items()))),
     ]
 
 
@@ -270,6 +280,7 @@ def _foot(filing: Filing | None) -> str:
     content = filing.content
     return (
         f"<footer>{html.text(state(filing))} · record {html.text(content.id)} · content {html.text(filing.commitment)}"
-        f"<br>To verify: explain verify {html.text(content.id)}. Holds the fields for an audit; whether that is "
+        f"<br>To verify the record, which this page shows: explain verify {html.text(content.id)}. It looks at "
+        "the record, not at this copy; explain report draws it anew. Holds the fields for an audit; whether that is "
         "enough is for the auditor to say.</footer>"
     )

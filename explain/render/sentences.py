@@ -14,6 +14,7 @@ from explain.generation import Generation
 from explain.methods import methods
 from explain.reading import Standouts, either_or, standouts
 from explain.records import Attribution, Check, Explanation, Prediction, Question, Status, Target
+from explain.render import hypotheses
 from explain.units import RULES
 
 SEVERITY: tuple[Status, ...] = ("fail", "warn", "not checked", "pass", "n/a")
@@ -70,6 +71,11 @@ def verdict(explanation: Explanation) -> str:
 
 def decided(prediction: Prediction, problem: str) -> str:
     """A decision in one sentence."""
+    if problem == "continuation":
+        said = [
+            f"{signed(v)} for “{short(n)}”" for n, v in zip(prediction.labels, prediction.logits.tolist(), strict=True)
+        ]
+        return f"The model gives what follows a log-probability of {_list(said)}."
     if prediction.probs is None:
         numbers = [f"{v:.4g} ({short(n)})" for n, v in zip(prediction.labels, prediction.logits, strict=True)]
         return f"The model answers {_list(numbers)}.".replace("-", "−")
@@ -160,7 +166,11 @@ def without(explanation: Explanation) -> str | None:
 
 
 def meaning(explanation: Explanation, index: int = 0) -> str:
-    """What the scores are, in words made from the numbers."""
+    """What the scores are, in words made from the numbers, and of which question."""
+    return f"{_meaning(explanation, index)} {hypotheses.question(explanation, index)}".rstrip()
+
+
+def _meaning(explanation: Explanation, index: int) -> str:
     attribution = explanation.attributions[index]
     target = attribution.target
     scalar = f"the {target.unit} of {target.name}"
@@ -224,6 +234,7 @@ def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
         ("Model", f"{model.id} @ {model.revision[:12]}"),
         ("Weights", f"SHA-256 {model.weights_sha256[:16]}… · {model.licence or 'licence not stated'}"),
         ("Explained", f"{explanation.target.unit} of {explanation.target.name}{_at(explanation)}"),
+        *_among(explanation),
     ]
     if index < len(explanation.attributions):
         rows += _method(explanation, explanation.attributions[index])
@@ -247,6 +258,15 @@ def _at(explanation: Explanation) -> str:
     """The token that the answer is read at, where the text asks about one of its places."""
     place = explanation.target.position
     return "" if place is None else f", at token {place} ({explanation.tokens.strings[place]})"
+
+
+def _among(explanation: Explanation) -> list[tuple[str, str]]:
+    """The labels that were given to choose among, and how each was asked about."""
+    asked = explanation.candidates
+    if asked is None:
+        return []
+    how = "each by itself: entailment against contradiction" if asked.apart else "one of them: by their entailment"
+    return [("Labels given", f"{'; '.join(map(short, asked.labels))} ({how})"), ("Asked as", short(asked.template))]
 
 
 def _method(explanation: Explanation, attribution: Attribution) -> list[tuple[str, str]]:

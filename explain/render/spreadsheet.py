@@ -9,7 +9,7 @@ from typing import Any
 
 from explain.records import Explanation
 
-DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\0")
+DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 """First characters that start a formula, also in their full-width forms."""
 COLUMNS = (
     "segment", "start", "end", "text", "score", "numeric_error", "share", "rank", "without", "prob_without",
@@ -22,7 +22,7 @@ def words_csv(explanation: Explanation, index: int = 0) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for word in explanation.words(index):
-        writer.writerow([_cell(getattr(word, name)) for name in COLUMNS])
+        writer.writerow([cell(getattr(word, name)) for name in COLUMNS])
     doubts = [n.message for n in explanation.warnings if n.code in ("forced_method", "gated_method")]
     doubts += [c.sentence for c in explanation.checks if c.status == "fail" and c.attribution == index]
     special = explanation.attributions[index].special
@@ -32,7 +32,8 @@ def words_csv(explanation: Explanation, index: int = 0) -> str:
     return out.getvalue()
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as a spreadsheet may have it: text that would run begins with an apostrophe; None is empty."""
     if isinstance(value, str):
         return f"'{value}" if unicodedata.normalize("NFKC", value[:1]) in DANGEROUS else value
     return "" if value is None else repr(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -132,6 +134,13 @@ def _rows(rows: list[tuple[str, str]], title: str) -> RenderableType:
     for name, value in rows:
         table.add_row(name, Text(visible(value)))
     return Group(Text(title, style="bold"), table)
+
+
+def profile(seconds: Mapping[str, float]) -> RenderableType:
+    """Where the time of a run went, with shares of the whole."""
+    whole = sum(seconds.values())
+    rows = [(stage, f"{spent:8.3f} s  {spent / whole:4.0%}") for stage, spent in seconds.items()]
+    return _rows(rows, f"Where {whole:.2f} s went")
 
 
 def methods(found: list[MethodInfo]) -> RenderableType:

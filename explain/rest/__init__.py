@@ -71,7 +71,7 @@ def create(limits: Settings | None = None, engine: Callable[[], Engine] = servic
         settings=limits,
         engine=engine,
         served=Served(limits),
-        keys=None if limits.keys is None else Keys(limits.keys),
+        keys=_keys(limits),
         limiter=Limiter(limits.rate),
         board=_board(limits),
         metrics=metrics,
@@ -103,6 +103,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await app.state.face.board.stop()
+
+
+def _keys(limits: Settings) -> Keys | None:
+    """Who may ask. Where people sign in to the pages, others reach this machine too, so keys are asked for even if
+    nobody made any: the login is of the pages, and opens nothing here.
+    """
+    if limits.keys is None and not limits.login_metadata_url:
+        return None
+    return Keys(limits.keys or limits.home / "keys")
 
 
 def _board(limits: Settings) -> Board:

@@ -1,7 +1,9 @@
-"""`/v1/explain` and `/v1/predict`: the Hub's bodies, answered with the records that Python returns."""
+"""`/v1/explain`, `/v1/predict` and `/v1/forecast`: the Hub's bodies, answered with the records that Python returns."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +19,11 @@ from explain.service import Question
 
 TEXT = "A stirring, funny film."
 OPTIONS = {"methods": ["occlusion"], "target": "NEGATIVE", "checks": []}
+FORECAST = {
+    "type": "object",
+    "required": ["seconds"],
+    "properties": {"seconds": {"type": "array", "items": {"type": ["number", "null"]}}},
+}
 EXPLANATION, PREDICTION = wire.json_schema(Explanation), wire.json_schema(Prediction)
 
 
@@ -28,7 +35,7 @@ def one_or_list(schema: dict[str, Any]) -> dict[str, Any]:
 @route(
     "POST",
     "/v1/explain",
-    "analyst",
+    "explain",
     tag="Explain",
     takes=asks.Explain,
     answers=one_or_list(EXPLANATION),
@@ -58,7 +65,7 @@ async def explain(request: Request) -> Response:
 @route(
     "POST",
     "/v1/predict",
-    "analyst",
+    "explain",
     tag="Explain",
     takes=asks.Predict,
     answers=one_or_list(PREDICTION),
@@ -71,6 +78,32 @@ async def predict(request: Request) -> Response:
     model = here.served.find(ask.parameters.model)
     questions = asks.predictions(ask.inputs, ask.parameters, here.settings)
     return _one_or_list(await several(request, questions, model), ask.inputs)
+
+
+@route(
+    "POST",
+    "/v1/forecast",
+    "explain",
+    tag="Explain",
+    takes=asks.Explain,
+    answers=FORECAST,
+    examples={"one text": {"inputs": TEXT}, "several texts": {"inputs": [TEXT, "Never once funny."]}},
+)
+async def forecast(request: Request) -> Response:
+    """How many seconds each explanation would take on this machine; the body is that of an explanation.
+
+    null where that is not known now, because the model is not loaded yet or is busy, and where the method cannot take
+    a text so long.
+    """
+    here = face(request)
+    ask = bodies.parsed(asks.Explain, await bodies.body(request, here.settings))
+    model = here.served.find(ask.parameters.model)
+    layers = await running.layers(here, model, ask.parameters.attention)
+    found = []
+    for question in asks.explanations(ask.inputs, ask.parameters, here.settings, layers):
+        (seconds,) = await asyncio.to_thread(here.engine().forecasts, [question], model.source)
+        found.append(seconds if seconds is None or math.isfinite(seconds) else None)
+    return answers.json({"seconds": found})
 
 
 async def several(request: Request, questions: Sequence[Question], model: Named) -> list[bytes]:

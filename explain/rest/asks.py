@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from explain import asking
 from explain.bounds import BOUNDS
+from explain.candidates import LONGEST, MOST, candidates
 from explain.catalog import PredictRequest, Request, TargetKind
 from explain.errors import InputError
 from explain.model.encoding import check_texts
@@ -23,6 +24,7 @@ Label = Annotated[str, Field(max_length=10_000)] | Annotated[int, Field(ge=0, le
 Place = Annotated[int, Field(ge=0, le=10**7)]
 Part = Annotated[str, Field(min_length=1, max_length=10_000)] | tuple[Place, Place] | tuple[Place, Place, Place]
 Parts = Annotated[tuple[Part, ...], Field(max_length=100)]
+Candidate = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Value = bool | int | float | Annotated[str, Field(max_length=10_000)]
 
 
@@ -49,6 +51,9 @@ class PredictParameters(Strict):
     model: Named | None = None
     truncate: bool = False
     place: Place | None = None
+    candidate_labels: Annotated[tuple[Candidate, ...], Field(min_length=1, max_length=MOST)] | None = None
+    multi_label: bool = False
+    hypothesis_template: Candidate | None = None
 
 
 class ExplainParameters(PredictParameters):
@@ -58,6 +63,7 @@ class ExplainParameters(PredictParameters):
     params: dict[Named, Value | dict[Named, Value]] = {}
     target: Label | None = None
     contrast: Label | None = None
+    continuation: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
     quantity: TargetKind = "log_odds"
     granularity: Granularity = "word"
     attention: bool | Annotated[tuple[Annotated[int, Field(ge=0, le=1_000)], ...], Field(max_length=1_000)] = False
@@ -73,7 +79,7 @@ class ExplainParameters(PredictParameters):
 
 
 class HubParameters(PredictParameters):
-    """What the Hub's clients send for text classification, and for token classification."""
+    """What the Hub's clients send for text classification, with candidate labels or without; token classification."""
 
     top_k: Annotated[int, Field(ge=1, le=100_000)] | None = None
     function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
@@ -95,7 +101,7 @@ class Explain(Strict):
 
 
 class Hub(Strict):
-    """The body of the Hub's text classification and token classification."""
+    """The body of the Hub's text classification, of its zero-shot classification, and of token classification."""
 
     inputs: One | Several
     parameters: HubParameters = HubParameters()
@@ -156,4 +162,6 @@ def explanations(inputs: Any, parameters: ExplainParameters, limits: Settings, l
 
 def predictions(inputs: Any, parameters: PredictParameters, limits: Settings) -> list[PredictRequest]:
     """A question for every input, without why; raises InputError."""
-    return [PredictRequest(texts, parameters.truncate, parameters.place) for texts in texts_of(inputs, limits)]
+    asked = candidates(parameters.candidate_labels, parameters.multi_label, parameters.hypothesis_template)
+    about = parameters.truncate, parameters.place, asked
+    return [PredictRequest(texts, *about) for texts in texts_of(inputs, limits)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from explain.keys import Holder, Keys, Role
+from explain.catalog import Request as Explain
+from explain.keys import DOORS, Action, Holder, Keys, Role
 from explain.rest.board import Board
 from explain.rest.limiter import Limiter
 from explain.rest.metrics import Metrics
@@ -35,6 +36,9 @@ class Engine(Protocol):
 
     def info(self, model: str) -> Job:
         """Ask which network it is; raises BusyError."""
+
+    def forecasts(self, requests: Sequence[Explain], model: str) -> list[float | None]:
+        """Seconds that each of several explanations of one text would take; None where that is not known now."""
 
     def submit(
         self,
@@ -73,14 +77,14 @@ def holder(request: Request) -> Holder:
 
 @dataclass(frozen=True)
 class Route:
-    """One address: who may use it, what it takes, and an example that a test sends and documentation shows.
+    """One address: what is done there, what it takes, and an example that a test sends and documentation shows.
 
     `answers` is the JSON schema of a good answer, `examples` are bodies by name, `path` has its parameters in braces.
     """
 
     method: str
     path: str
-    door: Door
+    action: Action | Literal["open"]
     handler: Handler
     takes: type[BaseModel] | None = None
     answers: dict[str, Any] = field(default_factory=lambda: {"type": "object"})
@@ -90,16 +94,21 @@ class Route:
     tag: str = "Lists"
     headers: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def door(self) -> Door:
+        """The role that may use it, as `keys.DOORS` says; or open to everybody."""
+        return "open" if self.action == "open" else DOORS[self.action]
+
 
 ROUTES: list[Route] = []
 """Every address there is; `access` lets nobody through to any other."""
 
 
-def route(method: str, path: str, door: Door, **more: Any) -> Callable[[Handler], Handler]:
+def route(method: str, path: str, action: Action | Literal["open"], **more: Any) -> Callable[[Handler], Handler]:
     """Register a handler. The first line of its docstring is its summary."""
 
     def register(handler: Handler) -> Handler:
-        ROUTES.append(Route(method, path, door, handler, **more))
+        ROUTES.append(Route(method, path, action, handler, **more))
         return handler
 
     return register

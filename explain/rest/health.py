@@ -26,7 +26,7 @@ async def ready(request: Request) -> Response:
     return answers.json({"ready": open_}, 200 if open_ else 503)
 
 
-@route("GET", "/metrics", "admin", tag="Health", answers={"type": "string"}, media=("text/plain",))
+@route("GET", "/metrics", "see metrics", tag="Health", answers={"type": "string"}, media=("text/plain",))
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     here = face(request)

@@ -19,17 +19,12 @@ READY = {
     "required": ["name", "ready"],
     "properties": {"name": {"type": "string"}, "ready": {"type": "boolean"}},
 }
-SCORES = {
-    "type": "array",
-    "items": {
-        "type": "array",
-        "items": {
-            "type": "object",
-            "required": ["label", "score"],
-            "properties": {"label": {"type": "string"}, "score": {"type": "number"}},
-        },
-    },
+SCORE = {
+    "type": "object",
+    "required": ["label", "score"],
+    "properties": {"label": {"type": "string"}, "score": {"type": "number"}},
 }
+SCORES = {"type": "array", "items": {"anyOf": [SCORE, {"type": "array", "items": SCORE}]}}
 ENTITIES = {
     "type": "array",
     "items": {
@@ -50,13 +45,13 @@ def _list(name: str, items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": [name], "properties": {name: {"type": "array", "items": items}}}
 
 
-@route("GET", "/v1/models", "viewer", answers=_list("models", {"type": "string"}))
+@route("GET", "/v1/models", "see lists", answers=_list("models", {"type": "string"}))
 async def models(request: Request) -> Response:
     """Names of the models that may be asked, as KServe lists them; `/v1/catalog` says more."""
     return answers.json({"models": face(request).served.names()})
 
 
-@route("GET", "/v1/models/{name}", "viewer", answers=READY)
+@route("GET", "/v1/models/{name}", "see lists", answers=READY)
 async def ready(request: Request) -> Response:
     """Whether a model may be asked; it is loaded at the first question."""
     return answers.json({"name": _model(request).name, "ready": True})
@@ -65,7 +60,7 @@ async def ready(request: Request) -> Response:
 @route(
     "POST",
     "/v1/models/{name}:predict",
-    "analyst",
+    "explain",
     tag="KServe",
     takes=asks.PredictInstances,
     answers=_list("predictions", PREDICTION),
@@ -84,7 +79,7 @@ async def predict(request: Request) -> Response:
 @route(
     "POST",
     "/v1/models/{name}:explain",
-    "analyst",
+    "explain",
     tag="KServe",
     takes=asks.ExplainInstances,
     answers=_list("explanations", EXPLANATION),
@@ -104,7 +99,7 @@ async def explain(request: Request) -> Response:
 @route(
     "POST",
     "/v1/models/{name}",
-    "analyst",
+    "explain",
     tag="Hub",
     takes=asks.Hub,
     answers={"anyOf": [SCORES, ENTITIES, {"type": "array", "items": ENTITIES}]},
@@ -114,6 +109,8 @@ async def classify(request: Request) -> Response:
     """Text classification as the Hub's inference endpoints answer it: labels with scores, best first, for every input.
 
     Token classification too: the entities of a text, or a list of them for a list, joined by the strategy 'first'.
+    With `candidate_labels` it is the Hub's zero-shot classification, whose answer to one text is no list of lists.
+
     `huggingface_hub.InferenceClient(model="http://localhost:8600/v1/models/sentiment")` asks here.
     """
     here = face(request)
@@ -123,7 +120,9 @@ async def classify(request: Request) -> Response:
     questions = asks.predictions(ask.inputs, ask.parameters, here.settings)
     found = [json.loads(one) for one in await several(request, questions, model)]
     if found[0]["tagging"] is None:
-        return answers.json([_scores(one, ask.parameters) for one in found])
+        scores = [_scores(one, ask.parameters) for one in found]
+        alone = ask.parameters.candidate_labels is not None and not isinstance(ask.inputs, tuple)
+        return answers.json(scores[0] if alone else scores)
     listed = [_entities(one, ask.parameters) for one in found]
     return answers.json(listed if isinstance(ask.inputs, tuple) else listed[0])
 

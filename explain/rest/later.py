@@ -35,7 +35,7 @@ JOB = {
 @route(
     "POST",
     "/v1/jobs",
-    "analyst",
+    "explain",
     tag="Jobs",
     status=202,
     takes=asks.Work,
@@ -72,7 +72,7 @@ async def submit(request: Request) -> Response:
 @route(
     "GET",
     "/v1/jobs",
-    "analyst",
+    "explain",
     tag="Jobs",
     answers={"type": "object", "required": ["jobs"], "properties": {"jobs": {"type": "array", "items": JOB}}},
 )
@@ -81,7 +81,7 @@ async def listed(request: Request) -> Response:
     return answers.json({"jobs": [entry.status() for entry in face(request).board.of(holder(request).name)]})
 
 
-@route("GET", "/v1/jobs/{job}", "analyst", tag="Jobs", answers=JOB, media=("application/json", stream.MEDIA))
+@route("GET", "/v1/jobs/{job}", "explain", tag="Jobs", answers=JOB, media=("application/json", stream.MEDIA))
 async def status(request: Request) -> Response:
     """A job's status, and its results once it is over.
 
@@ -93,7 +93,7 @@ async def status(request: Request) -> Response:
     return _whole(entry)
 
 
-@route("DELETE", "/v1/jobs/{job}", "analyst", tag="Jobs", answers=JOB)
+@route("DELETE", "/v1/jobs/{job}", "explain", tag="Jobs", answers=JOB)
 async def forget(request: Request) -> Response:
     """End a job, and keep nothing of it: its texts and answers are gone from memory, and from the disk."""
     entry = _entry(request)
@@ -101,7 +101,7 @@ async def forget(request: Request) -> Response:
     return answers.json(entry.status())
 
 
-@route("POST", "/v1/jobs/{job}:cancel", "analyst", tag="Jobs", answers=JOB)
+@route("POST", "/v1/jobs/{job}:cancel", "explain", tag="Jobs", answers=JOB)
 async def cancel(request: Request) -> Response:
     """End an open job; what it found so far stays. Nothing happens to a job that is over."""
     entry = _entry(request)
@@ -109,7 +109,7 @@ async def cancel(request: Request) -> Response:
     return _whole(entry)
 
 
-@route("POST", "/v1/jobs/{job}:resume", "analyst", tag="Jobs", answers=JOB)
+@route("POST", "/v1/jobs/{job}:resume", "explain", tag="Jobs", answers=JOB)
 async def resume(request: Request) -> Response:
     """Go on with the inputs of a cancelled, failed or interrupted job that have no answer yet."""
     entry = _entry(request)

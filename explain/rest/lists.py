@@ -30,7 +30,7 @@ def limits_of(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in LIMITS} | {name: list(ends) for name, ends in BOUNDS.items()}
 
 
-@route("GET", "/v1/methods", "viewer", answers=METHODS)
+@route("GET", "/v1/methods", "see lists", answers=METHODS)
 async def methods(request: Request) -> Response:
     """Every attribution method with its parameters, as `explain methods --json` prints them."""
     return answers.json(explain.list_methods())
@@ -39,7 +39,7 @@ async def methods(request: Request) -> Response:
 @route(
     "GET",
     "/v1/catalog",
-    "viewer",
+    "see lists",
     answers={
         "type": "object",
         "required": ["models", "methods", "checks"],
@@ -52,7 +52,7 @@ async def catalog(request: Request) -> Response:
     return answers.json(found)
 
 
-@route("GET", "/v1/limits", "viewer")
+@route("GET", "/v1/limits", "see lists")
 async def limits(request: Request) -> Response:
     """Every limit of a client, with its value."""
     return answers.json(limits_of(face(request).settings))

@@ -145,10 +145,13 @@ class Service:
             ahead = [other for other in self._open if not other.over]
             if ahead and all(isinstance(other.request, InfoRequest) for other in ahead):
                 job.progress = LOADING  # nobody is in the way: a model is on its way
-            if not self._line.put(job):
+            again = max(1, math.ceil(mean(self._took) * self._line.places / 2))
+            if not self._line.put(job, again):
                 raise BusyError(
-                    f"{self._line.places} requests are waiting already. Try again in a minute.",
-                    retry_after=max(1, math.ceil(mean(self._took) * self._line.places / 2)),
+                    f"{self.waiting} requests are waiting already, of at most {self._line.places}; the last places are "
+                    "for those who have none waiting, and for those who come back when they are told to. Try again in "
+                    f"{again} s.",
+                    retry_after=again,
                 )
             self._open = [*ahead, job]
         return job

@@ -30,10 +30,10 @@ class Process:
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         place = str(Path(explain.__file__).resolve().parents[1])  # the same code as here, wherever that is
         path = os.pathsep.join(filter(None, (place, os.environ.get("PYTHONPATH"))))
+        env = {**os.environ, "PYTHONPATH": path}
+        env.pop("EXPLAIN_LOGIN_CLIENT_SECRET", None)  # models of strangers are computed there
         try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
-            )
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
         except OSError as error:
             raise WorkerError(f"The process that computes could not be started: {error.strerror}.") from error
         _widen(self._process.stdin, self._process.stdout)

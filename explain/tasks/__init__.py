@@ -30,6 +30,8 @@ class Task(Protocol):
     problems: tuple[str, ...]
     """The variants a caller may force with `task=`; () if there is only one."""
 
+    by_itself: bool
+    """Whether a checkpoint may be of this task where nobody says so; else it is another way to ask another task's."""
     goes_on: bool
     """Whether the answer is the text's next token, so that the model can go on with the text."""
     pairs: bool

@@ -29,6 +29,7 @@ class FillMask(OpenVocabulary):
     name = "fill-mask"
     summary = "Which token stands at a mask in the text: the likeliest one, any other, or one rather than another."
     kind = MASKED
+    by_itself = True
     goes_on = False
     pairs = False
 

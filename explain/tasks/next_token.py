@@ -23,6 +23,7 @@ class NextToken(OpenVocabulary):
     name = "text-generation"
     summary = "Which token comes next: the likeliest one, any other, or one rather than another."
     kind = NEXT
+    by_itself = True
     goes_on = True
     pairs = False
 

@@ -36,6 +36,7 @@ class SequenceClassification:
     name = "text-classification"
     summary = "One decision about a text or a pair of texts: a label of several, labels at once, or a number."
     problems = (SINGLE, BINARY, MULTI, REGRESSION)
+    by_itself = True
     goes_on = False
     pairs = True
 

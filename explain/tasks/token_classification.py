@@ -38,6 +38,7 @@ class TokenClassification:
     name = "token-classification"
     summary = "The tag of a word or the kind of an entity, where each word has a tag: named entities, parts of speech."
     problems = (TAGS,)
+    by_itself = True
     goes_on = False
     pairs = False
 

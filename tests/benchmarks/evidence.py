@@ -101,7 +101,7 @@ def bundles(count: int, home: Path, found: Explanation) -> str:
 def kills(count: int, home: Path, found: Explanation) -> str:
     """Forked writers, each killed at a random moment; every id they acknowledged must be there, and verify."""
     store, rng, acknowledged = Store(home / "evidence"), random.Random(4), 0
-    _ = store.id, store.signers, store.keys.master()
+    _ = store.id, store.signers, store.keys.master(make=True)
     store.file(found)
     store.engine.dispose()
     log = home / "acknowledged"

@@ -29,13 +29,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def dashboard(**env: str) -> Iterator[str]:
-    """Serve app.py; yields its address, and stops it afterwards."""
-    port = free_port()
+def dashboard(port: int | None = None, log: Path = Path(os.devnull), **env: str) -> Iterator[str]:
+    """Serve app.py; yields its address, and stops it afterwards. What it prints goes to `log`."""
+    port = port or free_port()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
-    )
+    with log.open("wb") as said:
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}, stdout=said, stderr=subprocess.STDOUT)
     address = f"http://localhost:{port}"
     try:
         for _ in range(300):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from explain.candidates import candidates
 from explain.engine import Model
 from explain.methods import find, methods
 from explain.tasks import tasks
@@ -17,10 +18,17 @@ FAMILIES: dict[str, tuple[str, tuple[str, str]]] = {
     "text-classification": ("tiny", ("the film is good and slow", "movie")),
     "text-generation": ("teller", ("Once upon a time", "The king said")),
     "token-classification": ("tagger", ("the film is charmingly slow", "movie !")),
+    "zero-shot-classification": ("chooser", ("the film is good and slow", "movie")),
 }
 """Task → fixture of its tiny model, and two texts of different length."""
 NAMES = sorted(methods())
 COMPLETE = {n for n in NAMES if "complete" in find(n).info.axioms}
+
+
+@pytest.fixture
+def chooser(inferrer: Model) -> Model:
+    """The tiny model of inference, asked which of two labels fits."""
+    return inferrer.among(candidates(("funny", "very dull")))
 
 
 @pytest.fixture
@@ -31,6 +39,8 @@ def family(request: pytest.FixtureRequest) -> tuple[Model, tuple[str, str]]:
 
 
 def explained(model: Model, name: str, texts: tuple[str, ...], **options: Any) -> list[Any]:
+    if model.candidates is not None:  # methods that look inside the model are about one hypothesis at a time
+        options = {"quantity": "logit", **options}
     return model.explain_batch(texts, methods=[name], checks=(), forced=True, budget=256, **options)
 
 

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "explain"
 LAYERS = [
     ["canonical", "errors"],
     ["record"],
-    ["words", "prediction"],
+    ["words", "prediction", "candidates"],
     ["records"],
     ["catalog"],
     ["heads", "road", "lens", "generation", "worked_toy", "settings", "units", "reading", "notices"],
@@ -39,7 +39,8 @@ LAYERS = [
     ["replay", "masking"],
     ["render"],
     ["guard", "keys", "journal", "client"],
-    ["doctor"],
+    ["login"],
+    ["doctor", "profiling"],
     ["filing", "camera"],
     ["dashboard", "rest"],
     ["arguments"],
@@ -113,6 +114,13 @@ def test_forbidden_imports(name: str) -> None:
     banned = FORBIDDEN.get(name.split(".")[0], set())
     for target, line, _ in imported(modules()[name]):
         assert target.split(".")[0] not in banned, f"explain/{name}:{line} imports {target}"
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_slow_imports_are_made_where_they_are_needed(name: str) -> None:
+    for target, line, top in imported(modules()[name]):
+        slow = target.startswith(("scipy.stats", "scipy.integrate", "scipy.optimize", "sklearn", "pyinstrument"))
+        assert not (top and slow), f"explain/{name}:{line} imports {target} before the first words can be computed"
 
 
 @pytest.mark.parametrize(

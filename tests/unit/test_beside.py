@@ -142,7 +142,7 @@ def test_every_page_that_shows_a_result_files_it(
     app: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
     own = Store(tmp_path / "evidence")
-    monkeypatch.setattr("explain.dashboard.evidence.store", lambda: own)
+    monkeypatch.setattr("explain.dashboard.evidence.opened", lambda: own)
     finish(app)
     app.switch_page(f"screens/{page}_page.py").run()
     assert not app.exception

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import tomllib
 from pathlib import Path
 
 import typer
@@ -31,6 +33,26 @@ def test_the_image_copies_what_there_is() -> None:
     for arguments in instructions("COPY"):
         *sources, _ = [a for a in arguments.split() if not a.startswith("--")]
         assert "--from=build" in arguments or all((ROOT / s).exists() for s in sources), arguments
+
+
+def test_secrets_beside_the_code_get_into_neither_image_nor_wheel() -> None:
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").split()
+    assert {".git", ".env", "keys", ".streamlit/secrets.toml"} <= set(ignored)
+    assert not [arguments for arguments in instructions("COPY") if arguments.split()[0] in (".", ".streamlit")]
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]
+    assert ".streamlit" not in {*build["wheel"]["force-include"], *build["sdist"]["include"]}, "a whole folder"
+
+
+def test_the_image_for_cpus_asks_the_other_index_for_torch_only() -> None:
+    install = next(line for line in instructions("RUN") if "pip install" in line)
+    assert "extra-index-url" not in install
+    program = re.search(r"sed -n '(.*?)' pyproject.toml", install)
+    assert program is not None
+    found = subprocess.run(
+        ["sed", "-n", program[1], "pyproject.toml"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert found.stdout.splitlines() == [r for r in project["dependencies"] if re.match(r"torch\b", r)]
 
 
 def test_the_image_starts_a_command_that_exists() -> None:

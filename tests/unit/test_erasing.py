@@ -131,7 +131,7 @@ def test_nothing_is_left_of_an_erased_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     own = world.store
-    monkeypatch.setattr("explain.dashboard.evidence.store", lambda: own)
+    monkeypatch.setattr("explain.dashboard.evidence.opened", lambda: own)
     record = door(world, found, app, tiny_folder)
     assert own.content(record).explanation.tokens.texts == (TEXT,)
     own.review(record, Who("bob"), agree=True, note=f"second {NOTE}")

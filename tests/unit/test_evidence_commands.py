@@ -79,7 +79,24 @@ def test_keys_and_time(run, explanation: Path, home: Path) -> None:  # type: ign
     code, said, _ = run("verify", "--key", str(old))
     assert code == 3, "the second record is signed by a key that --key does not name"
     assert "not believed" in said
+    assert run("verify", "2", "--key", str(old))[0] == 3, "the same for one record"
+    assert run("verify", "1", "--key", str(old.parent.parent))[0] == 0, "a folder of keys"
     assert run("evidence", "keep", "1", "forever")[0] == 2
     assert run("evidence", "keep", "1", "long")[0] == 0
     assert "0 records erased" in run("evidence", "expire")[1]
     assert run("verify", "--key", str(explanation))[0] == 2, "no key at all"
+
+
+def test_an_option_is_obeyed_or_refused(run, explanation: Path, home: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, _, said = run("verify")
+    assert (code, "no store" in said, home.exists()) == (2, True, False), "nothing to verify, and nothing is made"
+    record = run("evidence", "file", str(explanation))[1].strip()
+    packed = str(tmp_path / "b.zip")
+    assert run("evidence", "export", "--out", packed)[0] == 0
+    (folder,) = (home / "checkpoints").iterdir()
+    assert run("verify", "--store-id", folder.name)[0] == 0
+    assert run("verify", "--store-id", record)[0] == 4, "another store was expected"
+    for what in ([], [packed]):
+        assert run("verify", *what, "--model", "sentiment")[0] == 2
+    for what in (record, packed):
+        assert run("verify", what, "--store-id", folder.name)[0] == 2

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from explain import filing
 from explain.audit.records import Purpose, Who
 from explain.audit.store import Store
+from explain.dashboard import frames
 from explain.engine import Model
 from tests.conftest import MAIN, finish, html_of
 
@@ -18,7 +23,7 @@ from tests.conftest import MAIN, finish, html_of
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     own = Store(tmp_path / "evidence")
-    monkeypatch.setattr("explain.dashboard.evidence.store", lambda: own)
+    monkeypatch.setattr("explain.dashboard.evidence.opened", lambda: own)
     return own
 
 
@@ -44,6 +49,8 @@ def test_what_is_on_the_screen_is_filed_once_its_checks_are_done(app: AppTest, s
     finish(app)
     assert "NOT FILED" in html_of(app)
     app.text_input(key="case").set_value("4711")
+    next(n for n in app.number_input if n.label == "Its threshold").set_value(0.5)
+    next(t for t in app.text_input if t.label == "System that took it").set_value("old system")
     app.text_input(key="actor").set_value("ada")
     next(b for b in app.button if b.label == "File").click()
     app.run()
@@ -58,7 +65,9 @@ def test_what_is_on_the_screen_is_filed_once_its_checks_are_done(app: AppTest, s
     job = app.session_state["job"]
     assert content.explanation == job.result
     assert content.asked == job.request
-    assert content.matches == "not supplied"
+    assert content.matches == "not supplied", "a threshold and a name are no decision to compare with"
+    assert content.decision is not None
+    assert (content.decision.label, content.decision.threshold, content.decision.system) == (None, 0.5, "old system")
     app.run()
     assert "FILED as record 1 · signed by key" in html_of(app)
     assert "NOT FILED" not in html_of(app)
@@ -128,6 +137,112 @@ def test_two_records_are_compared(filled: Store) -> None:
     assert any("not the same" in c.value for c in app.caption)
     app.number_input(key="other").set_value(99).run()
     assert "no record 99" in app.warning[0].value
+
+
+def test_what_cannot_be_filed_as_a_review_is_said_and_not_dropped(filled: Store) -> None:
+    record = filled.read(1).header.id
+    app = page(record)
+    app.text_input(key="actor").set_value("bob")
+    next(r for r in app.radio if r.label == "Was the decision right?").set_value("only a note")
+    press(app)
+    assert "The note is empty" in app.error[0].value
+    next(c for c in app.checkbox if c.label == "Sign off").set_value(True)
+    next(t for t in app.text_area if t.label == "Note").set_value("as expected")
+    press(app)
+    assert "Only a verdict can be signed off" in app.error[0].value
+    assert filled.events(record) == []
+
+
+def test_a_later_review_is_not_signed_off_by_the_one_before(filled: Store) -> None:
+    record = filled.read(1).header.id
+    app = page(record)
+    app.text_input(key="actor").set_value("bob")
+    next(c for c in app.checkbox if c.label == "Sign off").set_value(True)
+    next(t for t in app.text_area if t.label == "Note").set_value("as expected")
+    press(app)
+    assert filled.read(record).state.signed_off
+    assert not next(c for c in app.checkbox if c.label == "Sign off").value, "a new form, and empty"
+    assert next(t for t in app.text_area if t.label == "Note").value == ""
+    next(r for r in app.radio if r.label == "Was the decision right?").set_value("disagree")
+    press(app)
+    now = filled.read(record).state
+    assert (now.review, now.signed_off) == ("disagree", False)
+
+
+def press(app: AppTest) -> None:
+    next(b for b in app.button if b.label == "File the review").click()
+    app.run()
+    assert not app.exception
+
+
+def test_an_unsigned_store_says_so_in_heading_and_list(
+    tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filled: Store
+) -> None:
+    assert list(page().dataframe[0].value["signed"]) == ["yes"] * 3
+    own = Store(tmp_path / "unsigned" / "evidence", signed=False)
+    monkeypatch.setattr("explain.dashboard.evidence.store", lambda *_: own)
+    app = page()
+    assert "UNSIGNED, chained" in html_of(app)
+    app.button(key="checkpoint").click().run()
+    assert "no checkpoint was written" in app.info[-1].value, "nothing is filed yet"
+    own.file(tiny.explain("A charming film.", checks=()))
+    app = page()
+    assert list(app.dataframe[0].value["signed"]) == ["UNSIGNED"]
+    app.button(key="checkpoint").click().run()
+    assert "Written to" in app.success[0].value
+
+
+def test_names_in_the_list_run_nowhere(store: Store, tiny: Model) -> None:
+    found = tiny.explain("A charming film.", checks=())
+    store.file(found, who=Who("ada\u202eevil"), purpose=Purpose("=HYPERLINK(1)"))
+    row = page().dataframe[0].value.iloc[0]
+    assert row["case"] == "'=HYPERLINK(1)", "the table can be downloaded for a spreadsheet"
+    assert row["by"] == "adaU+202Eevil"
+
+
+@pytest.mark.parametrize("name", ["number", "upper", "event", "nonsense", "store"])
+def test_links_name_records_by_id_or_number_or_what_is_about_them(filled: Store, name: str) -> None:
+    record = filled.read(1).header.id
+    event = filled.review(record, Who("bob"), agree=True).header.id
+    change = filled.rotate(Who("bob")).header.id
+    wish = {"number": "1", "upper": record.upper(), "event": event, "nonsense": "nonsense", "store": change}[name]
+    app = page(wish)
+    assert not app.exception
+    if name == "nonsense":
+        assert "no record nonsense" in app.warning[0].value
+    elif name == "store":
+        assert "about the store" in app.info[0].value
+    else:
+        assert "<h3>Record 1</h3>" in html_of(app)
+        assert any("case 0" in c.value for c in app.caption), "which decision it is stands above the frame"
+    assert bool(app.dataframe) == (name in ("nonsense", "store"))
+
+
+def test_a_record_is_opened_without_a_mouse(filled: Store) -> None:
+    app = page()
+    app.selectbox(key="evidence_open").set_value(2).run()
+    assert "<h3>Record 2</h3>" in html_of(app)
+    next(b for b in app.button if b.label == "All records").click().run()
+    assert len(app.dataframe[0].value) == 3
+
+
+def test_what_is_over_is_erased_counted_and_no_longer_shown(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = TestClient(Starlette(routes=[frames.route]))
+    shown: list[str] = []
+    monkeypatch.setattr("streamlit.iframe", lambda address, **_: shown.append(address))
+    page(filled.read(1).header.id)
+    page(filled.read(2).header.id)
+    assert all("charming" in client.get(address).text for address in shown)
+    Store(filled.home).erase(filled.read(2).header.id, Who("another process"), "asked")
+    assert client.get(shown[1]).status_code == 404
+    page(filled.read(1).header.id)
+    later = datetime.now(UTC) + timedelta(days=400)
+    monkeypatch.setattr(Store, "expire", functools.partialmethod(Store.expire, now=later))
+    app = page()
+    app.button(key="expire").click().run()
+    assert "over: 2" in app.success[0].value.replace("\\", "")
+    assert set(app.dataframe[0].value["kept until"]) == {"erased"}
+    assert client.get(shown[0]).status_code == 404
 
 
 def test_keeping_holding_and_erasing(filled: Store) -> None:

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from transformers.utils import logging
 from explain import bundled
 from explain.engine import Model, load
 from explain.errors import ExplainError, InputError, ModelError
+from explain.model import room
 from tests.architectures import tiny as architectures
 from tests.tiny import bert_folder
 from tests.tokenizers import trained
@@ -695,6 +697,23 @@ def test_a_loaded_model_no_longer_depends_on_its_file(tmp_path: Path) -> None:
     with (tmp_path / "a" / "model.safetensors").open("r+b") as file:
         file.write(other.read_bytes())
     assert (model.predict("a good film").logits == before).all()
+
+
+@pytest.mark.parametrize("size", [2**40, 2**33], ids=["a terabyte of nothing", "more than is free"])
+def test_weights_larger_than_memory_are_refused_unread(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    os.truncate(folder / WEIGHTS, size)  # sparse: it takes no room on the disk
+    monkeypatch.setattr("explain.model.room.free", lambda: 2**32)
+    monkeypatch.setattr("explain.model.sources.digest_of", Mock(side_effect=AssertionError("it was read")))
+    refused(folder, "out_of_memory", "GiB of memory are free")
+
+
+def test_free_memory_is_known_or_nothing_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (room.free() or 2**31) > 2**20
+    monkeypatch.setattr("builtins.open", Mock(side_effect=FileNotFoundError))
+    assert room.free() is None
+    room.require([folder / WEIGHTS])
 
 
 def test_weights_that_change_while_they_are_loaded_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

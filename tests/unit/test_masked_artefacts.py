@@ -16,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from explain import camera, filing, masking
 from explain.audit import bundle
 from explain.audit.store import Store
+from explain.dashboard import jobs
 from explain.engine import Model
 from explain.errors import InputError
 from explain.render.report import report
@@ -96,7 +97,7 @@ def test_the_page_shows_and_files_the_masked_text(
     app: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = Store(tmp_path / "own" / "evidence")
-    monkeypatch.setattr("explain.dashboard.evidence.store", lambda: own)
+    monkeypatch.setattr("explain.dashboard.evidence.opened", lambda: own)
     app.run()
     app.text_area(key="text").set_value(TEXT)
     app.toggle(key="masking").set_value(True)
@@ -108,6 +109,47 @@ def test_the_page_shows_and_files_the_masked_text(
     (tmp_path / "out" / "shown.html").write_text(html_of(app) + str(dict(app.query_params)), "utf-8")
     assert traces(own, tmp_path / "out") == []
     assert own.content(own.read(1).header.id).masking is not None
+
+
+def test_no_page_asks_about_what_was_masked(app: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Explanations, forecasts, heads, roads, their parameters and second texts; and what two other pages file."""
+    own, line = Store(tmp_path / "evidence"), jobs.service()
+    asked: list[str] = []
+    monkeypatch.setattr("explain.dashboard.evidence.store", lambda *_: own)
+    submit, forecasts = line.submit, line.forecasts
+    monkeypatch.setattr(line, "submit", lambda *a, **o: asked.append(repr(a[0])) or submit(*a, **o))
+    monkeypatch.setattr(line, "forecasts", lambda *a: asked.append(f"forecast {a[0]}") or forecasts(*a))
+    app.run()
+    app.session_state["job"].wait(60)
+    asked.clear()
+    app.toggle(key="masking").set_value(True)
+    app.text_area(key="text").set_value(TEXT)
+    app.selectbox(key="p.integrated_gradients.baseline").set_value("text")
+    finish(app)
+    app.text_input(key="p.integrated_gradients.baseline_text").set_value(f"Instead, {MAIL}.")
+    finish(app)
+    app.text_area(key="pair").set_value(f"Or {PHONE}.")
+    finish(app)
+    assert "Or [PHONE]." in asked[-1]
+    for page in ("screens/attention_page.py", "screens/inside_page.py"):
+        app.switch_page(page)
+        app.session_state["save"] = True
+        app.run()
+        assert not app.exception
+        assert app.toggle(key="masking").value
+        assert "CARD, EMAIL, PHONE" in app.caption[0].value
+        next(b for b in app.button if b.label == "File").click()
+        app.run()
+        assert not app.exception
+    kinds = {question.split("(")[0] for question in asked}
+    assert {"Request", "HeadsRequest", "HeadRequest", "RoadRequest"} < kinds
+    assert any(kind.startswith("forecast") for kind in kinds)
+    assert not [question for question in asked for secret in SECRETS if secret in question]
+    for sequence in (1, 2):
+        content = own.content(own.read(sequence).header.id)
+        assert content.beside is not None
+        assert content.masking is not None
+    assert traces(own, tmp_path) == []
 
 
 @chromium

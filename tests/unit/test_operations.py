@@ -75,6 +75,22 @@ def test_every_setting_is_printed(run: Any) -> None:
     assert all(f"EXPLAIN_{name.upper()}" in table for name in Settings.model_fields)
 
 
+@pytest.mark.parametrize(("name", "value"), [("QUEUE", "many"), ("SECONDS", "-1"), ("LOGIN_ROLES", "{oops")])
+def test_a_setting_that_cannot_be_used_is_one_sentence(
+    run: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"EXPLAIN_{name}", value)
+    settings.cache_clear()
+    try:
+        for command in (("settings",), ("keys", "list"), ("serve",)):
+            code, _, said = run(*command)
+            assert (code, said.startswith(f"EXPLAIN_{name} cannot be used: ")) == (2, True)
+            assert "Traceback" not in said
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+
+
 def test_names_are_read_between_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXPLAIN_ALLOWED_HOSTS", "one.example, two.example,")
     assert Settings().allowed_hosts == ("one.example", "two.example")  # type: ignore[call-arg]

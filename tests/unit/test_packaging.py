@@ -98,7 +98,10 @@ def test_version_ranges_not_pins() -> None:
         assert ">=" in requirement or requirement.startswith("types-")
 
 
-@pytest.mark.parametrize(("package", "floor"), [("transformers", "5.10"), ("torch", "2.10"), ("starlette", "1.1")])
+@pytest.mark.parametrize(
+    ("package", "floor"), [("transformers", "5.10"), ("torch", "2.10"), ("starlette", "1.1"), ("authlib", "1.6.9")]
+)
 def test_floors_exclude_known_vulnerabilities(package: str, floor: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert any(r.startswith(f"{package}>={floor}") for r in project["dependencies"])
+    optional = project["optional-dependencies"]
+    assert any(r.startswith(f"{package}>={floor}") for r in [*project["dependencies"], *optional["login"]])

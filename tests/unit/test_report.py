@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -193,3 +194,33 @@ def test_pictures_are_the_same_twice_and_hold_the_text(run, store: Store, tmp_pa
     assert shot.subject[record] == before
     kept = store.open(shot.header.id, "page.png")
     assert hashlib.sha256(kept).digest() == hashlib.sha256(one.read_bytes()).digest()
+
+
+def test_what_is_filed_with_a_record_does_not_deny_a_later_review(store: Store) -> None:
+    """The page and the picture inside a record are drawn before anybody can have reviewed it."""
+    record = store.read(1).header.id
+    for name in (filing.REPORT, filing.PICTURE):
+        assert "not reviewed when filed" in store.open(record, name).decode("utf-8")
+    assert "not reviewed" not in filing.page(store, record), "drawn anew, it holds the review"
+    assert filing.page(store, record).count("<dt>Versions</dt>") == 1
+    assert "the record, not at this copy" in filing.page(store, record)
+
+
+@chromium
+def test_words_stay_whole_on_a_telephone(store: Store) -> None:
+    """At 390 pixels a column of words may be cut off, and scrolled, but no word stands letter below letter."""
+    widths: list[float] = []
+
+    def look(page: Any) -> bytes:
+        page.set_viewport_size({"width": 390, "height": 800})
+        widths.extend(
+            box["width"] for cell in page.locator("#attribution-0 td bdi").all() if (box := cell.bounding_box())
+        )
+        heights = [
+            box["height"] for cell in page.locator("#attribution-0 td bdi").all() if (box := cell.bounding_box())
+        ]
+        assert max(heights) < 40, "one line, or two"
+        return b""
+
+    camera._taken(filing.page(store, store.read(1).header.id), look)
+    assert max(widths) > 40

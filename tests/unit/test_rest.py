@@ -88,6 +88,17 @@ def test_the_hubs_own_client_works_unchanged(tiny_folder: Path, tiny: Model) -> 
         assert raw[0].score == pytest.approx(float(tiny.predict(TEXT).logits.max()))
 
 
+def test_a_forecast_before_anything_is_asked(web: TestClient, tiny: Model) -> None:
+    body = {"inputs": [TEXT, "a good film"], "parameters": {"methods": ["occlusion"], "checks": []}}
+    assert web.post("/v1/explain", json=body).status_code == 200  # it is loaded, and has been timed
+    cheap = web.post("/v1/forecast", json=body).json()["seconds"]
+    dear = web.post("/v1/forecast", json=body | {"parameters": {"methods": ["kernel_shap"], "checks": []}}).json()
+    assert len(cheap) == 2
+    assert all(0 < few < many for few, many in zip(cheap, dear["seconds"], strict=True))
+    long = {"inputs": " ".join(["good"] * 40), "parameters": {"methods": ["exact_shapley"]}}
+    assert web.post("/v1/forecast", json=long).json() == {"seconds": [None]}, "exact Shapley refuses so many words"
+
+
 def test_progress_tells_the_prediction_first(web: TestClient) -> None:
     with web.stream("POST", "/v1/explain", json={"inputs": TEXT}, headers={"accept": "application/jsonl"}) as answer:
         assert answer.headers["content-type"].startswith("application/jsonl")
@@ -232,6 +243,9 @@ def test_the_client_gets_what_python_gets(tiny_folder: Path, tiny: Model) -> Non
         assert client.predict_batch(["a film", TEXT]) == [tiny.predict("a film"), tiny.predict(TEXT)]
         both = client.explain_batch(["a film", "a plot"], checks=[])
         assert [e.tokens.texts for e in both] == [("a film",), ("a plot",)]
+        (seconds,) = client.forecast([TEXT])
+        assert seconds is not None
+        assert seconds > 0
         assert client.models()[0] == "tiny0"
         with pytest.raises(InputError) as error:
             client.explain("")

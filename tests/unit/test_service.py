@@ -18,6 +18,7 @@ from explain.records import Explanation
 from explain.service import Service
 from explain.service.job import Job
 from explain.service.models import Models
+from explain.service.queue import Line
 from explain.settings import Settings
 from tests.engines import Blocked, Inline
 
@@ -166,6 +167,56 @@ def test_cancelled_jobs_make_room_and_nobody_waits_for_the_dead(blocked: tuple[S
     found.submit(request, "x")
     assert all(job.state == "cancelled" for job in gone)
     assert not any(job.over for job in waiting[1:])
+
+
+def test_one_client_leaves_as_many_places_as_it_takes(blocked: tuple[Service, Blocked]) -> None:
+    found, _ = blocked
+    request = Request(texts=(TEXT,))
+    mine = [found.submit(request, "x", client="greedy") for _ in range(SMALL.queue // 2)]
+    with pytest.raises(BusyError, match="none waiting"):
+        found.submit(request, "x", client="greedy")
+    found.submit(request, "x", client="other")
+    with pytest.raises(BusyError):
+        found.submit(request, "x", client="other")  # it has one, and one place is left: for somebody new
+    mine[0].cancel()
+    found.submit(request, "x", client="new")
+    found.submit(request, "x", client="newer")
+    assert found.waiting == SMALL.queue
+
+
+def test_who_comes_back_when_told_finds_a_place() -> None:
+    now = [0.0]
+    line = Line(4, lambda: now[0])
+
+    def ask(client: str) -> bool:
+        return line.put(Job(Request(texts=(TEXT,)), "x", client=client), again=10)
+
+    assert all(map(ask, ("a", "b", "c", "d")))
+    assert not ask("told")
+    assert not ask("early")
+    assert not ask("late")  # two of four places are kept already
+    assert line.take(0)
+    now[0] = 9
+    assert not ask("early"), "the place is not kept for who cannot wait"
+    assert not ask("other"), "the free place is kept for who was told to come at 10"
+    now[0] = 10
+    assert ask("told")
+    now[0] = 12.5
+    assert line.take(0)
+    assert not ask("other"), "kept for 'early', who was told to come at 19 then"
+    now[0] = 30
+    assert ask("other"), "nobody came in time"
+
+
+def test_nobody_overtakes_a_clients_only_job() -> None:
+    line = Line(6)
+    order = ["a", "a", "b", "c"]
+    for client in order:
+        assert line.put(Job(Request(texts=(TEXT,)), "x", client=client))
+    served = [line.take(0)]
+    assert line.put(Job(Request(texts=(TEXT,)), "x", client="d"))  # comes later than the second of 'a'
+    served += [line.take(0) for _ in range(4)]
+    assert [job.client for job in served if job is not None] == ["a", "b", "c", "a", "d"]
 
 
 def test_clients_are_served_by_turns() -> None:

@@ -201,12 +201,12 @@ st.session_state.setdefault("open_head", opened(query))
 start = {"heads_by": heads.EFFECT, "ablation": "mean", "map_by": "word", "bertviz_view": "head view"}
 for name, value in start.items():
     st.session_state.setdefault(name, value)
-model, pressed = ask.text_and_model("Look")
+texts, model, pressed = ask.text_and_model("Look")
 st.html(html.heading("Attention", CAVEAT))
 if not jobs.trusted(model, pressed):
     st.info(html.markdown(f"Press Look to load the model {model[:80]}."))
     st.stop()
-about = Request((st.session_state.text,), truncate=True, place=ask.place(st.session_state.text))
+about = Request(texts, truncate=True, place=ask.place(texts[0]))
 ablation = st.segmented_control(
     "Replace heads by", get_args(Ablation), key="ablation", required=True,
     help="What a head gives instead when its effect is measured: its mean or random outputs over ordinary sentences, "
@@ -228,7 +228,7 @@ if isinstance(report, HeadsReport):
     st.html(html.verdict(sentences.decided(report.prediction, report.model.problem), [gone(report, masked)]))
     layer, head = every_head(report)
     own = {} if model in bundled.names() else {"model": model}
-    link.view(st.session_state.text, head=f"{layer},{head}", **own)
+    link.view(texts[0], head=f"{layer},{head}", **own)
     one_head(report, about, model, layer, head, masked)
     many_heads(report, about, model, layer, masked)
     all_layers(report)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from explain.audit import ids, listing, verify
-from explain.dashboard import evidence
+from explain.audit import listing, verify
+from explain.audit.entry import Entry
+from explain.audit.records import FILED
+from explain.audit.store import Store
+from explain.dashboard import access, evidence
 from explain.dashboard.dossier import done, dossier, levels
 from explain.errors import ExplainError
 from explain.render import html
+from explain.render.pieces import visible
+from explain.render.spreadsheet import cell
 
 ROWS = 25
 REVIEWS = {"all": None, "not reviewed": "none", "agreed": "agree", "disagreed": "disagree"}
@@ -16,18 +21,22 @@ REVIEWS = {"all": None, "not reviewed": "none", "agreed": "agree", "disagreed": 
 
 def table() -> None:
     """The list: filters, a page of rows, and what can be done with the store as a whole."""
-    st.html(html.heading("Evidence", "Filed explanations: signed, chained, encrypted. Choose a row to open it."))
+    signed = "signed" if evidence.store("read evidence").signed else "UNSIGNED"
+    st.html(html.heading("Evidence", f"Filed explanations: {signed}, chained, encrypted. Tick a row to open it."))
+    if done_before := st.session_state.pop("evidence_said", None):
+        st.success(html.markdown(done_before))
     one, two, three = st.columns([3, 1.4, 1.2])
     search = one.text_input("Search", key="evidence_search", placeholder="case, actor, intended use, model, label, id")
     review = two.selectbox("Review", list(REVIEWS), key="evidence_review")
     erased = three.selectbox("Content", ["all", "there", "erased"], key="evidence_erased")
     wish = listing.Wish(search=search, review=REVIEWS[review], erased=None if erased == "all" else erased == "erased")
     place = st.session_state.get("evidence_page", 1)
-    found = listing.page(evidence.store(), wish, offset=(place - 1) * ROWS, limit=ROWS)
+    store = evidence.store("read evidence")
+    found = listing.page(store, wish, offset=(place - 1) * ROWS, limit=ROWS)
     pages = max(1, -(-found.total // ROWS))
     if place > pages:  # fewer are found than on the page before
         st.session_state.evidence_page = place = pages
-        found = listing.page(evidence.store(), wish, offset=(place - 1) * ROWS, limit=ROWS)
+        found = listing.page(store, wish, offset=(place - 1) * ROWS, limit=ROWS)
     if not found.total:
         anything = not search and wish.review is None and wish.erased is None
         st.info(
@@ -39,51 +48,95 @@ def table() -> None:
         {
             "no.": row["sequence"],
             "filed (UTC)": row["recorded"][:19].replace("T", " "),
-            "decision": row["label"] or "erased",
-            "case": row["case_id"] or "",
-            "by": row["actor"] or "",
+            "decision": _shown(row["label"]) or "erased",
+            "case": _shown(row["case_id"]),
+            "by": _shown(row["actor"]),
+            "signed": _signed(row["sequence"]),
             "review": (row["review"] or "") + (", signed off" if row["signed_off"] else ""),
-            "kept until": "legal hold" if row["held"] else (row["due"] or "no end")[:10],
+            "kept until": "erased" if row["erased"] else "legal hold" if row["held"] else (row["due"] or "no end")[:10],
         }
         for row in found.rows
     ]
     chosen = st.dataframe(
         shown, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row", key="evidence_rows"
     )
-    if rows := chosen["selection"]["rows"]:
-        st.query_params["record"] = found.rows[rows[0]]["id"]
-        st.rerun()
-    left, right = st.columns([4, 1.2], vertical_alignment="bottom")
+    numbers = {row["sequence"]: row["id"] for row in found.rows}
+    left, middle, right = st.columns([2.8, 1.2, 1.2], vertical_alignment="bottom")
     left.caption(f"{found.total:,} in all, page {place} of {pages}")
+    opened = middle.selectbox("Open record", list(numbers), None, key="evidence_open")  # without a mouse, too
+    if rows := chosen["selection"]["rows"]:
+        opened = found.rows[rows[0]]["sequence"]
+    if opened is not None:
+        st.query_params["record"] = numbers[opened]
+        st.rerun()
     if pages > 1:
         right.number_input("Page", 1, pages, key="evidence_page")
     _store()
 
 
+def _shown(value: str | None) -> str:
+    """A name as the list shows it and a spreadsheet may have it."""
+    return cell(visible(value)) if value else ""
+
+
+def _signed(sequence: int) -> str:
+    """Does somebody claim to have signed this record? Whether the signature holds, only Verify says."""
+    try:
+        return "yes" if evidence.store("read evidence").read(sequence).header.signed else "UNSIGNED"
+    except ExplainError:
+        return "damaged"
+
+
 def _store() -> None:
     """Verification of the whole, checkpoints, retention, and which key signs."""
-    store = evidence.store()
+    store = evidence.store("read evidence")
     with st.expander("The store as a whole"):
         one, two, three = st.columns(3)
-        if one.button("Verify everything", key="verify_all", width="stretch"):
+        checks, keeps = access.may("verify evidence"), access.may("keep evidence")
+        if checks and one.button("Verify everything", key="verify_all", width="stretch"):
             with st.spinner("Reading every record…"):
-                levels(verify.store(store))
-        if two.button("Write a checkpoint", key="checkpoint", width="stretch"):
+                levels(verify.store(evidence.store("verify evidence")))
+        if checks and two.button("Write a checkpoint", key="checkpoint", width="stretch"):
             try:
-                store.checkpoint()
-                st.success("Written to the second place.")
+                written = evidence.store("verify evidence").checkpoint()
+                if written is None:
+                    st.info("There is no record yet, so no checkpoint was written.")
+                else:
+                    st.success(html.markdown(f"Written to {written.parent}."))
             except ExplainError as error:
                 st.error(html.markdown(str(error)))
-        if three.button("Erase what is over", key="expire", width="stretch", help="Records whose time is over."):
-            done(store.expire, evidence.who())
+        about = "Records whose time is over."
+        if keeps and three.button("Erase what is over", key="expire", width="stretch", help=about):
+            done("keep evidence", Store.expire, evidence.who(), say=lambda gone: f"Erased, being over: {len(gone):,}.")
         mark = f"Records are signed by key {store.fingerprint}." if store.fingerprint else "Records are UNSIGNED."
         st.caption(f"{mark} Deleting the end of the chain shows only in checkpoints that are kept elsewhere.")
 
 
+def _wanted(record: str) -> Entry | None:
+    """The record that the address names by its id or number, or that an event is about; None is said in words."""
+    try:
+        entry = evidence.store("read evidence").read(
+            int(record) if record.isdecimal() and len(record) < 10 else record.lower()
+        )
+        if entry.header.kind in FILED:
+            return entry
+        said = f"Record {entry.header.sequence} is of the kind ‘{entry.header.kind}’"
+        if entry.header.about is None:
+            st.info(html.markdown(f"{said} and is about the store, not about an explanation."))
+            return None
+        about = evidence.store("read evidence").read(entry.header.about)
+        st.info(html.markdown(f"{said}, about record {about.header.sequence}, which stands here."))
+        return about
+    except ExplainError as error:
+        st.warning(html.markdown(str(error)))
+        return None
+
+
 try:
     record = st.query_params.get("record", "")
-    if record and ids.valid(record):
-        dossier(evidence.store().read(record))
+    found = _wanted(record) if record else None
+    if found is not None:
+        dossier(found)
     else:
         table()
 except ExplainError as error:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import streamlit as st
 
-from explain import list_methods
-from explain.dashboard import choices, evidence, jobs, panels, trust
+from explain.dashboard import evidence, jobs, panels, trust
 from explain.dashboard.ask import Asked, ask
 from explain.dashboard.continuation import continuation
 from explain.dashboard.examples import of
 from explain.dashboard.gap import gap
+from explain.dashboard.labels import TASK, noticed
+from explain.dashboard.progress import POLL, Drawn, progress
 from explain.dashboard.tags import tags
 from explain.errors import ExplainError
 from explain.prediction import kinds
 from explain.render import html
 from explain.service import Job
-
-POLL = 0.4  # seconds between looks at a running job
-STOP = "Keep the scores as they are now, with their standard errors, and go on to the checks."
 
 
 def outcome(asked: Asked, job: Job) -> None:
@@ -28,14 +25,6 @@ def outcome(asked: Asked, job: Job) -> None:
     if st.session_state.pop("anew", False):
         st.rerun()
     running = not job.over
-    if running:
-        job.wait(POLL / 2)
-    place = st.empty()  # of its own, also when nothing runs: what follows keeps its place, and nothing stale is left
-    if running:
-        with place.container():
-            _progress(job)
-    else:
-        place.empty()
     if job.error is not None:
         if job.error.code == "no_mask":
             _fit(asked.model, "fill-mask")
@@ -43,7 +32,10 @@ def outcome(asked: Asked, job: Job) -> None:
         return
     explanation = job.partial
     if explanation is not None:
-        _fit(asked.model, explanation.model.task)
+        if noticed(explanation, asked.model):
+            st.rerun()
+        if jobs.task(asked.model) != TASK:
+            _fit(asked.model, explanation.model.task)
         panels.decision(explanation)
         tags(explanation)
         gap(explanation)
@@ -59,8 +51,6 @@ def outcome(asked: Asked, job: Job) -> None:
                 panels.attention(explanation, asked.request, asked.model, selected)
             panels.how(explanation, running=running)
             evidence.save(explanation, asked.request, running=running)
-    if running and job.over:
-        st.rerun()
 
 
 def _fit(model: str, task: str) -> None:
@@ -70,27 +60,6 @@ def _fit(model: str, task: str) -> None:
     if (fitting := of(model, task)) != before:
         st.session_state.refit = example is not None and example not in fitting
         st.rerun()
-
-
-def _progress(job: Job) -> None:
-    began = st.session_state.setdefault(f"began-{job.id}", time.monotonic())
-    spent = time.monotonic() - began
-    share = min(0.95, spent / (job.forecast + 1)) if job.forecast else min(0.9, spent / 20)
-    done = f" · {job.progress.done:,} passes" if job.progress.done else ""
-    about = f" · {choices.spoken(job.forecast)} in all" if job.forecast and 1 <= job.forecast < math.inf else ""
-    bar, settle, stop = st.columns([4, 1.4, 1], vertical_alignment="center")
-    bar.progress(share, text=f"{job.progress.stage}{done}{about}")
-    if _refining(job) and settle.button("Stop refining", width="stretch", key="settle", help=STOP):
-        job.settle()
-    if stop.button("Cancel", width="stretch", key="cancel"):
-        job.cancel()
-
-
-def _refining(job: Job) -> bool:
-    """Is a first answer on the screen that the method still makes more exact?"""
-    found = job.partial.attributions if job.partial is not None else ()
-    known = {m.name: m for m in list_methods()}
-    return bool(found) and known[found[-1].method].stochastic and known[found[-1].method].title == job.progress.stage
 
 
 def outcomes() -> tuple[tuple[str, ...], bool]:
@@ -113,4 +82,15 @@ found = jobs.current(asked.request, asked.model, again=asked.pressed)
 if isinstance(found, ExplainError):
     panels.problem(found)
 else:
-    st.fragment(outcome, run_every=None if found.over else POLL)(asked, found)
+    found.wait(POLL / 2)  # some answers are that quick
+    shown, began = found.partial, time.monotonic()
+    place = st.empty()  # of its own, also when nothing runs: what follows keeps its place, and nothing stale is left
+    below = st.container()
+    running = not found.over
+    with below:
+        st.fragment(outcome)(asked, found)
+    if running:
+        with place.container():
+            st.fragment(progress, run_every=POLL)(found, Drawn(shown, began, time.monotonic() - began))
+    else:
+        place.empty()

@@ -33,15 +33,14 @@ def pickers(road: Road) -> tuple[int, int]:
     return state.inside_layer, state.inside_head
 
 
-def asked(model: str) -> Road | None:
+def asked(about: Request, model: str) -> Road | None:
     """The road of the chosen token, layer and head; numbers that another text or model lacks fall back to the first."""
     state = st.session_state
-    about = Request((state.text,), truncate=True, place=ask.place(state.text))
-    if state.get("inside_of") != (state.text, model):
+    if state.get("inside_of") != (about.texts[0], model):
         first = panels.answered(RoadRequest(about, 0, 0, 0), model, "Following the words through the model…")
         if not isinstance(first, Road):
             return None
-        state.inside_of, state.inside_tokens = (state.text, model), len(first.tokens.ids)
+        state.inside_of, state.inside_tokens = (about.texts[0], model), len(first.tokens.ids)
         state.inside_layers, state.inside_heads = first.model.n_layers, max(1, first.model.n_heads)
         state.inside_token = _first_word(first)
     token = min(int(view.chosen("token", state.inside_token)), state.inside_tokens - 1)
@@ -62,26 +61,26 @@ link.restore(query)
 for key, default in {"inside_layer": 0, "inside_head": 0, "further": further.CHOICES[0]}.items():
     wished = query.get(key.removeprefix("inside_"), "")
     st.session_state.setdefault(key, int(wished) if wished.isdecimal() and len(wished) < 4 else default)
-model, pressed = ask.text_and_model("Look inside")
+texts, model, pressed = ask.text_and_model("Look inside")
 st.html(html.heading("Inside", CAVEAT))
 if not jobs.trusted(model, pressed):
     st.info(html.markdown(f"Press Look inside to load the model {model[:80]}."))
     st.stop()
-road = asked(model)
+about = Request(texts, truncate=True, place=ask.place(texts[0]))
+road = asked(about, model)
 if road is not None:
     wished = query.get("step", "")
     step = str(view.chosen("step", wished if wished in render.STEPS else "attention"))
     view.road(render.diagram(road, step))
     layer, head = pickers(road)
     own = {} if model in bundled.names() else {"model": model}
-    link.view(st.session_state.text, layer=layer, head=head, step=step, **own)
+    link.view(texts[0], layer=layer, head=head, step=step, **own)
     steps.show(road, step)
-    about = Request((st.session_state.text,), truncate=True, place=ask.place(st.session_state.text))
     further.show(road, about, model)
     st.html(html.heading("How this was computed", None))
     st.html(html.strip(render.how(road), evidence.state_of(road) or panels.state_of(running=False)))
     beside = Beside(RoadRequest(about, road.layer, road.head, road.token), road)
     evidence.save_beside(beside, lambda: panels.explained(about, model))
     st.download_button(
-        "Download JSON", road.to_json, f"whyboard-road-{road.digest[:12]}.json", "application/json", on_click="ignore"
+        "Download JSON", road.to_json(), f"whyboard-road-{road.digest[:12]}.json", "application/json", on_click="ignore"
     )

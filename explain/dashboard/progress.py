@@ -1,0 +1,73 @@
+"""A running job on the page: how far it is, buttons to stop it, and the moment to draw what is new.
+
+Drawing the whole page costs a server and a browser far more than looking at a job. So only the bar is drawn at every
+look; the page is drawn when a job ends, when its first scores are there, and else at most so often that drawing takes a
+part of the time: on a machine that is slow today, or that many look at, the page is drawn less often.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import streamlit as st
+
+from explain import list_methods
+from explain.dashboard import choices
+from explain.records import Explanation
+from explain.service import Job
+
+POLL = 0.4
+"""Seconds between looks at a running job."""
+PART = 0.2
+"""The part of the time that drawing what is new may take."""
+STOP = "Keep the scores as they are now, with their standard errors, and go on to the checks."
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the page shows of a job (None: nothing yet), since when, and how many seconds it took to draw."""
+
+    partial: Explanation | None
+    at: float
+    seconds: float
+
+    def stale(self, job: Job, now: float) -> bool:
+        """Is it time to draw the page anew?"""
+        if job.over:
+            return True
+        new = job.partial
+        if new is None or new is self.partial:
+            return False
+        first = bool(new.attributions) and not (self.partial is not None and self.partial.attributions)
+        return first or now - self.at >= self.seconds / PART
+
+
+def progress(job: Job, drawn: Drawn) -> None:
+    """The bar of a running job; draws the whole page anew once that is due."""
+    if drawn.stale(job, time.monotonic()):
+        st.rerun()
+    began = st.session_state.setdefault(f"began-{job.id}", time.monotonic())
+    spent = time.monotonic() - began
+    share = min(0.95, spent / (job.forecast + 1)) if job.forecast else min(0.9, spent / 20)
+    done = f" · {job.progress.done:,} passes" if job.progress.done else ""
+    about = f" · {choices.spoken(job.forecast)} in all" if job.forecast and 1 <= job.forecast < math.inf else ""
+    bar, settle, stop = st.columns([4, 1.4, 1], vertical_alignment="center")
+    bar.progress(share, text=f"{job.progress.stage}{done}{about}")
+    if _refining(job) and settle.button("Stop refining", width="stretch", key="settle", help=STOP):
+        job.settle()
+    if stop.button("Cancel", width="stretch", key="cancel"):
+        job.cancel()
+
+
+def anew(**changes: object) -> None:
+    """Change what is asked from inside the answer. That is a fragment, so the page must be told to begin anew."""
+    st.session_state.update({**changes, "anew": True})
+
+
+def _refining(job: Job) -> bool:
+    """Is a first answer on the screen that the method still makes more exact?"""
+    found = job.partial.attributions if job.partial is not None else ()
+    known = {m.name: m for m in list_methods()}
+    return bool(found) and known[found[-1].method].stochastic and known[found[-1].method].title == job.progress.stage

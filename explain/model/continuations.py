@@ -1,0 +1,76 @@
+"""A prompt with what may follow it: read together as one text, the continuation as the question."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from explain.errors import InputError
+from explain.model.encoding import Encoding, check_texts, read
+from explain.records import Tokens
+
+
+def encode(tokenizer: Any, texts: tuple[str, ...], ends: tuple[str, ...], max_tokens: int) -> Encoding:
+    """The prompt with each continuation behind it; the first one's tokens are the encoding's own.
+
+    A continuation that begins with a letter or a digit gets a space before it where the prompt ends without one, unless
+    it is written '…ing', which goes on with the prompt's last word.
+
+    Raises:
+        InputError: nothing to explain, too long, or the prompt would be read as other tokens than without it.
+    """
+    check_texts(texts, pairs=False)
+    (prompt,) = texts
+    plain = _stripped(read(tokenizer(prompt, return_offsets_mapping=True, verbose=False), texts, None))
+    options = tuple(_followed(tokenizer, prompt, plain, _spaced(prompt, end), max_tokens) for end in ends)
+    begin = len(plain.tokens.ids)
+    tails = tuple({name: a[begin:] for name, a in o.inputs.items()} for o in options)
+    return replace(options[0], options=options, tails=tails)
+
+
+def _spaced(prompt: str, end: str) -> str:
+    if end.startswith("…"):
+        return end[1:]
+    return f" {end}" if end[:1].isalnum() and not prompt[-1:].isspace() else end
+
+
+def _stripped(found: Encoding) -> Encoding:
+    """Without special tokens at the end, behind which nothing would follow."""
+    tokens, last = found.tokens, int(np.flatnonzero(~found.tokens.special)[-1]) + 1
+    cut = replace(
+        tokens, strings=tokens.strings[:last],
+        **{n: getattr(tokens, n)[:last] for n in ("segment", "ids", "offsets", "special", "words")},
+    )  # fmt: skip
+    return replace(found, tokens=cut, inputs={name: a[:last] for name, a in found.inputs.items()})
+
+
+def _followed(tokenizer: Any, prompt: str, plain: Encoding, end: str, max_tokens: int) -> Encoding:
+    if not end.strip():
+        raise InputError("The continuation is empty. Write what may follow the text.", code="empty_continuation")
+    both = _stripped(read(tokenizer(prompt + end, return_offsets_mapping=True, verbose=False), (prompt + end,), None))
+    begin, length = len(plain.tokens.ids), len(both.tokens.ids)
+    if length > max_tokens:
+        raise InputError(
+            f"Text and continuation have {length:,} tokens and this model reads {max_tokens:,}. Shorten one of them.",
+            code="too_long",
+        )
+    if length <= begin or both.tokens.ids[:begin].tolist() != plain.tokens.ids.tolist():
+        raise InputError(
+            f"With “{end[:40]}” behind it, the end of the text is read as other tokens than without it, so nothing "
+            "could be said of this continuation alone. End the text at the end of a word.",
+            code="other_tokens",
+        )
+    old, tail = plain.tokens, slice(begin, None)
+    count = length - begin
+    tokens = Tokens(
+        texts=(prompt, end),
+        segment=np.concatenate([old.segment, np.ones(count, dtype=np.int32)]),
+        ids=both.tokens.ids,
+        strings=both.tokens.strings,
+        offsets=np.concatenate([old.offsets, np.maximum(both.tokens.offsets[tail] - len(prompt), 0)]),
+        special=np.concatenate([old.special, np.ones(count, dtype=bool)]),
+        words=np.concatenate([old.words, np.full(count, -1, dtype=np.int32)]),
+    )
+    return replace(both, tokens=tokens)

@@ -1,0 +1,79 @@
+"""The same model under another question: asked about labels of a person's own, or about a whole continuation.
+
+A view shares the network, its lock and its tokenizer. What checks find out about a model depends on the question, so it
+is remembered by the view.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from explain.candidates import Candidates, require, sides
+from explain.errors import InputError
+from explain.tasks import Task
+from explain.tasks._continuation import CONTINUED, Continuation
+from explain.tasks.zero_shot import ZeroShot
+
+if TYPE_CHECKING:
+    from explain.model.runner import Runner
+
+R = TypeVar("R", bound="Runner")
+VIEWS = 8
+"""Questions of a model that are remembered."""
+
+
+def among(runner: R, asked: Candidates | None) -> R:
+    """The model, asked which of somebody's labels fits; itself where nobody gave any.
+
+    Raises:
+        InputError: nobody can choose among these labels, or the model has no label for entailment.
+    """
+    if asked is None:
+        return runner
+    require(asked)
+    found = sides(runner.info.labels)
+    if found is None or runner.info.problem in ("binary", "regression", "word-tags"):
+        raise InputError(
+            "This model cannot choose among candidate labels: none of its own labels says that a text entails "
+            "another. Use a model of natural language inference.",
+            code="no_entailment",
+        )
+    problem = "multi-label" if asked.apart else "single-label"
+    claims = runner.kept.setdefault("claims among labels", {})
+    return _view(runner, asked, ZeroShot(asked, *found), problem, candidates=asked, claims=claims)
+
+
+def following(runner: R, continuation: str, contrast: object) -> R:
+    """The model, asked how likely a continuation is, or that one rather than the text `contrast`.
+
+    Raises:
+        InputError: the model has no next token, or what was given is no text.
+    """
+    if not runner.task.goes_on:
+        raise InputError(
+            f"This model does {runner.info.task}, so it cannot say how likely a continuation is. Use a causal language "
+            "model such as the bundled 'tales'.",
+            code="bad_task",
+        )
+    texts = (continuation,) if contrast is None else (continuation, contrast)
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError("Expected continuation, and contrast beside it, as texts.", code="bad_continuation")
+    ends: tuple[str, ...] = tuple(map(str, texts))
+    return _view(runner, ends, cast(Task, Continuation(ends)), CONTINUED, continuations=ends)
+
+
+def _view(runner: R, key: Hashable, task: Task, problem: str, **own: Any) -> R:
+    with runner.lock:
+        views: dict[Hashable, R] = runner.kept.setdefault("questions", {})
+        if key not in views:
+            other = copy.copy(runner)
+            vars(other).pop("labels", None)
+            other.task, other.info = task, replace(runner.info, task=task.name, problem=problem)
+            vars(other).update({"kept": {}, **own})
+            while len(views) >= VIEWS:
+                del views[next(iter(views))]
+            views[key] = other
+        return views[key]
