@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from explain.errors import AuditError, InputError
+from explain.render.pieces import visible, visible_line
 from explain.settings import settings
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def file_(
     decision: Annotated[str | None, typer.Option(help="The label that production decided.")] = None,
     score: Annotated[float | None, typer.Option(help="The score that production gave.")] = None,
     threshold: Annotated[float | None, typer.Option(help="The threshold that production used.")] = None,
+    model_sha256: Annotated[str | None, typer.Option(help="SHA-256 of the weights that decided.")] = None,
     system: Annotated[str | None, typer.Option(help="The system that decided.")] = None,
+    time: Annotated[str | None, typer.Option(help="When it decided: ISO 8601 with its offset.")] = None,
     retention: Annotated[str, typer.Option(help="short, standard, long, permanent.")] = "standard",
     masked: Annotated[Path | None, typer.Option(help="What `explain mask --spans` wrote about the text.")] = None,
     store: Place = None,
@@ -57,17 +60,20 @@ def file_(
 
     data = sys.stdin.buffer.read() if explanation == "-" else None
     found = explain.read(data if data is not None else Path(explanation))
-    given = any(x is not None for x in (decision, score, threshold, system))
-    entry = open_store(store).file(
+    decided = Decision(decision, score, threshold, model_sha256, system, time)
+    opened = open_store(store)
+    entry = opened.file(
         found,
         who=Who(actor, client="command line"),
         purpose=Purpose(case, use, retention=retention),
-        decision=Decision(decision, score, threshold, system=system) if given else None,
+        decision=decided if any(x is not None for x in vars(decided).values()) else None,
         note=note,
         masking=None if masked is None else decode(Masking, _read(masked)),
         pictures=filing.pictures,
     )
     _print(entry)
+    matches = opened.content(entry.header.id).matches
+    Console(stderr=True).print(Text(visible(f"Decision in production: {matches}")), soft_wrap=True)
 
 
 @evidence.command("list")
@@ -79,7 +85,6 @@ def list_(
 ) -> None:
     """List the newest records."""
     from explain.audit import listing
-    from explain.render.pieces import visible
 
     page = listing.page(open_store(store), listing.Wish(search=search), limit=limit)
     if as_json:
@@ -87,8 +92,7 @@ def list_(
         return
     for row in page.rows:
         said = f"{row['sequence']:>6}  {row['id']}  {row['recorded'][:19]}  {row['label'] or '(erased)'}"
-        line = visible(f"{said}  {row['case_id'] or ''}  {row['actor'] or ''}")
-        _out.print(Text(" ".join(line.splitlines())), soft_wrap=True)
+        _out.print(Text(visible_line(f"{said}  {row['case_id'] or ''}  {row['actor'] or ''}")), soft_wrap=True)
     _out.print(Text(f"{page.total:,} records", "dim"))
 
 
@@ -101,7 +105,7 @@ def show(record: Record, store: Place = None) -> None:
     entry = find_entry(found, record)
     content = None if entry.state.erased else found.content(entry.header.id)
     whole = {"header": canonical.plain(entry.header), "state": vars(entry.state), "content": canonical.plain(content)}
-    print(json.dumps(whole, ensure_ascii=False))  # noqa: T201
+    print(json.dumps(whole))  # noqa: T201
 
 
 @evidence.command("review")
@@ -200,6 +204,10 @@ def erase(
 
     found = open_store(store)
     _print(found.erase(find_entry(found, record).header.id, Who(actor, client="command line"), reason))
+    if settings().jobs is not None:
+        from explain.audit.entry import JOBS
+
+        Console(stderr=True).print(Text(JOBS), soft_wrap=True)
 
 
 def mask(
@@ -230,7 +238,7 @@ def open_store(folder: Path | None, *, there: bool = False) -> Store:
     from explain.audit.store import Store
 
     home = folder or settings().home / "evidence"
-    listed = settings().evidence_url is not None or (home / "evidence.db").is_file()
+    listed = bool(settings().evidence_url.get_secret_value()) or (home / "evidence.db").is_file()
     if there and not (listed and (home / "files").is_dir()):
         what = f"'{str(folder)[:80]}' is" if folder is not None else "Below EXPLAIN_HOME is"
         raise AuditError(f"{what} no store of evidence.", code="not_evidence")
@@ -276,11 +284,9 @@ def _keys(entry: Entry) -> list[str]:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write what a person asked for; raises InputError when that cannot be."""
+    """Write what a person asked for, which may be a text, for their eyes; raises InputError when that cannot be."""
     try:
-        with os.fdopen(
-            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
-        ) as file:  # it may hold the text
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(data)
     except OSError as error:
         raise InputError(f"Cannot write {path.name[:80]}: {(error.strerror or '').lower()}.", code="no_file") from None

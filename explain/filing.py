@@ -28,11 +28,11 @@ def footer(filing: Filing) -> tuple[str, ...]:
     purpose, content = filing.purpose, filing.content
     reviews = "; ".join(f"{s.who} {s.words}" for s in filing.said if s.kind == "review")
     return (
-        f"record {content.id} · {filing.commitment[:16]}… · {state(filing)}",
+        f"record {content.id} · content {filing.commitment} · {state(filing)}",
         f"case: {purpose.case_id or 'not named'} · use: {purpose.intended_use or 'not named'} · filed by: "
         f"{filing.who.actor or 'not named'}",
-        f"decision in production: {content.matches} · {reviews[:120] or unreviewed(filing)}",
-        content.limits[0],
+        f"decision in production: {content.matches} · {reviews or unreviewed(filing)}",
+        *content.limits,
     )
 
 

@@ -14,9 +14,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from explain import canonical
 from explain.errors import AuditError, InputError
 from explain.evidence_commands import Actor, Place, Record, find_entry, named, open_store, write_file
-from explain.render.pieces import visible
+from explain.render.pieces import visible, visible_line
 
 if TYPE_CHECKING:
     from explain.audit.verdict import Verdict
@@ -161,7 +162,8 @@ def report(
         explanation, footer = found.content.explanation, filing.footer(found)
     document = draw(explanation, found)
     if out.suffix == ".pdf":
-        data = camera.pdf(document, explanation.provenance.created).data
+        filed = found.header.recorded if found is not None and found.header is not None else None
+        data = camera.pdf(document, filed or explanation.provenance.created).data  # as `screenshot` has it
     elif out.suffix == ".png":
         data = camera.png(document).data
     elif out.suffix == ".svg":
@@ -210,11 +212,12 @@ def _golden_lines(path: Path) -> list[dict[str, Any]]:
     except (OSError, UnicodeDecodeError):
         raise InputError(f"There is no file of UTF-8 text '{path.name[:80]}'.", code="no_file") from None
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):  # as JSON Lines has it
         try:
-            item = json.loads(line)
+            item = canonical.parse(line)
             words = [[str(word), float(score)] for word, score in item["words"]]
-            found.append({**item, "text": str(item["text"]), "label": str(item["label"]), "words": words})
+            value = {"log_odds": float(item["log_odds"])} if "log_odds" in item else {}
+            found.append({**item, **value, "text": str(item["text"]), "label": str(item["label"]), "words": words})
         except (ValueError, KeyError, TypeError, RecursionError):
             raise InputError(
                 f"Line {number} of {path.name[:80]} is no golden answer: expected an object with text, label and "
@@ -229,14 +232,12 @@ def _golden_lines(path: Path) -> list[dict[str, Any]]:
 def print_verdict(verdict: Verdict) -> None:
     """Print what a verification found, level by level."""
     from explain.audit.verdict import WORDS
-    from explain.render.pieces import visible
 
     style = {"holds": "green", "broken": "red", "not checked": "dim"}
     for level, state in verdict.levels.items():
         _out.print(Text(f"{level}  {state:<11}", style[state]), Text(f"{WORDS[level]}."), soft_wrap=True)
     for fault in verdict.faults[:100]:
-        line = " ".join(visible(f"{fault.level}  {fault.where}: {fault.what}").split("\n"))
-        _out.print(Text(line, "red"), soft_wrap=True)
+        _out.print(Text(visible_line(f"{fault.level}  {fault.where}: {fault.what}"), "red"), soft_wrap=True)
     if len(verdict.faults) > 100:
         _out.print(Text(f"and {len(verdict.faults) - 100:,} more; --json lists all.", "red"))
     keys = ", ".join(f"{k[:16]}…" for k in verdict.signed_by) or "nobody"
@@ -247,4 +248,4 @@ def print_verdict(verdict: Verdict) -> None:
     if verdict.uncovered:
         _out.print(Text(f"{verdict.uncovered:,} stand behind the newest checkpoint: a cut of these would not show."))
     for note in verdict.notes:
-        _out.print(Text(visible(note), "dim"), soft_wrap=True)
+        _out.print(Text(visible_line(note), "dim"), soft_wrap=True)

@@ -1,8 +1,8 @@
 """Compute a record again and say what is different (level V5), and hold a model against answers that were golden once.
 
 A replay follows the path of integration that the record holds and never decides anew where to refine; a second mode
-does decide anew. On the platform that filed the record every number must be the same to the bit; elsewhere the largest
-difference is held against a tolerance for the dtype.
+does decide anew. On the platform that filed the record every number must be the same to the bit, if its request was
+filed with it; otherwise the largest difference is held against a tolerance for the dtype.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from explain import canonical
 from explain.audit import building
 from explain.audit.records import Beside, Content, Environment, Header
 from explain.catalog import Request
 from explain.engine import Model
 from explain.errors import AuditError
-from explain.heads import HeadsReport, HeadsRequest
+from explain.heads import HeadsRequest
 from explain.prediction import kind
 from explain.record import Record
 from explain.records import Attribution, Explanation
-from explain.road import Road
 from explain.tasks._continuation import CONTINUED
 from explain.work import Work
 
@@ -31,11 +31,22 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 5e-2, "float16": 1e-2
 ACROSS_DEVICES = 1e-3
 """The same between a processor and a graphics card, where it is more than the dtype's."""
 TOP = 5
+_APART = (
+    *("model", "provenance", "evaluations", "path", "caveat", "reasons", "unmeasured"),
+    *("checks", "warnings", "named", "without_named", "prob_named"),
+)
+"""Fields that are not compared one by one: where and at what cost it was computed, wording, what `_left` names, and the
+path, which has a line of its own."""
+_ERRORS = ("numeric_error", "error")
 
 
 @dataclass(frozen=True, eq=False)
 class Part(Record):
-    """A group of numbers: the largest difference as a share of the largest of them, and whether all bits are equal."""
+    """Something of a record, and what it is now.
+
+    `difference` is the largest one as a share: of the array's largest number, or, for a single number or an error, of
+    the largest in its record; 1 where two values cannot be subtracted. `bitwise`: are all bits equal.
+    """
 
     name: str
     difference: float
@@ -47,7 +58,7 @@ class Replay(Record):
     """What computing again gave. `environment` lists what is different from then, `sentence` says what it means.
 
     `tolerance` is 0 where every bit must be the same. `same_top`: are the five largest scores the same words in the
-    same order, but for ties.
+    same order, but for ties. `left_out` is what the record holds and a replay does not compute again.
     """
 
     mode: str
@@ -57,6 +68,7 @@ class Replay(Record):
     same_top: bool
     holds: bool
     sentence: str
+    left_out: tuple[str, ...] = ()
 
 
 def replay(model: Model, header: Header, content: Content, *, decide: bool = False) -> Replay:
@@ -78,25 +90,34 @@ def replay(model: Model, header: Header, content: Content, *, decide: bool = Fal
             f"{then.model.weights_sha256[:12]}…). Load the revision {then.model.revision[:12]}.",
             code="other_model",
         )
-    request = content.asked or inferred(then)
-    request = replace(request, methods=tuple(a.method for a in then.attributions), checks=(), attention=None)
+    request = replace(
+        content.asked or inferred(then),
+        methods=tuple(a.method for a in then.attributions),
+        checks=(),
+        attention=tuple(maps.layer for maps in then.attention or ()) or None,
+        interactions=then.interactions is not None,
+        forced=True,  # what was shown then is computed again
+    )
     paths = {} if decide else {a.method: a.path for a in then.attributions if a.path is not None}
     now = Work(model, [request], paths=paths).run()[0]
     changed = tuple(_changes(header.environment, building.environment(now)))
+    unknown = tuple(_unknown(header, content))
     parts = (*_parts(then, now), *(_beside(model, content.beside) if content.beside is not None else ()))
-    alike = not changed and header.kind != "batch item"
+    alike = not changed and not unknown
     tolerance = 0.0 if alike else _tolerance(then, now)
     worst, bitwise = max(p.difference for p in parts), all(p.bitwise for p in parts)
     same_top = all(_same_top(a, b) for a, b in zip(then.attributions, now.attributions, strict=True))
-    holds = (bitwise if alike else worst <= tolerance) and same_top
+    said = _sentence(bitwise, alike, worst, tolerance, (*changed, *unknown), same_top)
+    left = tuple(_left(then))
     return Replay(
         mode="deciding anew" if decide else "along the stored path",
         parts=parts,
         environment=changed,
         tolerance=tolerance,
         same_top=same_top,
-        holds=holds,
-        sentence=_sentence(bitwise, alike, worst, tolerance, changed, same_top),
+        holds=(bitwise if alike else worst <= tolerance) and same_top,
+        sentence=f"{said} Not computed again: {', '.join(left)}." if left else said,
+        left_out=left,
     )
 
 
@@ -129,7 +150,9 @@ def inferred(then: Explanation) -> Request:
 
 @dataclass(frozen=True, eq=False)
 class Drift(Record):
-    """How one golden answer compares now: `difference` is a share of the largest golden score, None without scores."""
+    """How one golden answer compares now: `difference` is the largest drift of a score, as a share of the largest one
+    that is golden, or of the value explained (`log_odds`, if the line has it), as a share of it; None without scores.
+    """
 
     text: str
     label: bool
@@ -155,65 +178,95 @@ def drift(
     """Hold a model against golden lines: a text, its label, (word, score) pairs, and a `target` if a line names one."""
     for line in lines:
         now = answer(model, line["text"], line.get("target"))
-        then = {str(i): float(w[1]) for i, w in enumerate(line["words"])}
         words = [w[0] for w in line["words"]] == [w[0] for w in now["words"]]
         difference = None
-        if words and then:
-            off = max(abs(float(w[1]) - then[str(i)]) for i, w in enumerate(now["words"]))
-            difference = off / max(1e-12, max(map(abs, then.values())))
+        if words and line["words"]:
+            then, found = (np.array([w[1] for w in one["words"]], dtype=float) for one in (line, now))
+            largest = float(np.abs(then).max()) or 1.0
+            difference = float(np.abs(found - then).max()) / largest  # NaN stays NaN, and is no small number
+            if "log_odds" in line:
+                off = abs(now["log_odds"] - line["log_odds"]) / max(largest, abs(line["log_odds"]))
+                difference = float(np.max([difference, off]))
         label = now["label"] == line["label"]
         holds = label and words and (difference is None or difference <= tolerance)
         yield Drift(line["text"], label, words, difference, holds)
 
 
 def _parts(then: Explanation, now: Explanation) -> Iterator[Part]:
-    yield _part("prediction", then.prediction.logits, now.prediction.logits)
+    for name in ("tokens", "prediction", "target", "candidates"):
+        yield from _compared(getattr(then, name), getattr(now, name), name)
     for a, b in zip(then.attributions, now.attributions, strict=True):
         if len(a.scores) != len(b.scores):
             yield Part(f"{a.method}: other words", 1.0, False)
             continue
-        yield _part(f"{a.method}: scores", a.scores, b.scores)
-        ends = [a.value_input, a.value_baseline or 0.0, a.special], [b.value_input, b.value_baseline or 0.0, b.special]
-        yield _part(f"{a.method}: totals", np.array(ends[0]), np.array(ends[1]))
+        yield from _compared(a, b, f"{a.method}:")
         if a.path is not None and b.path is not None and not np.array_equal(a.path, b.path):
             yield Part(f"{a.method}: refined elsewhere", _part("", a.scores, b.scores).difference, False)
-    if then.effects is not None and now.effects is not None and then.effects.without.shape == now.effects.without.shape:
-        yield _part("measured without each word", then.effects.without, now.effects.without)
+    for name in ("effects", "interactions", "attention"):
+        yield from _compared(getattr(then, name), getattr(now, name), name)
 
 
 def _beside(model: Model, beside: Beside) -> Iterator[Part]:
-    """The numbers of what was filed with the explanation, each group that both have."""
+    """What was filed with the explanation, asked again."""
     asked = beside.question
     now = model.look(asked) if isinstance(asked, HeadsRequest) else model.walk(asked)
-    assert isinstance(now, (HeadsReport, Road))
-    there, here = (dict(_numbers(x)) for x in (beside.answer, now))
-    kind = "heads" if isinstance(asked, HeadsRequest) else "road"
-    for name in sorted(there.keys() | here.keys()):
-        if name in there and name in here and there[name].shape == here[name].shape:
-            yield _part(f"{kind}: {name}", there[name], here[name])
-        else:
-            yield Part(f"{kind}: {name} is not there, or of another shape", 1.0, False)
+    yield from _compared(beside.answer, now, "heads:" if isinstance(asked, HeadsRequest) else "road:")
 
 
-def _numbers(found: Any, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    """Name and value of every array of numbers in a record, but for what it read and which model it was."""
-    if isinstance(found, np.ndarray):
-        if found.dtype.kind == "f":
-            yield prefix, found
-    elif isinstance(found, (Mapping, tuple)):
-        items = found.items() if isinstance(found, Mapping) else enumerate(found)
-        for key, value in items:
-            yield from _numbers(value, f"{prefix} {key}".strip())
-    elif isinstance(found, Record):
-        for f in fields(found):  # type: ignore[arg-type]
-            if f.name not in ("model", "tokens", "provenance", "target"):
-                yield from _numbers(getattr(found, f.name), f"{prefix} {f.name}".strip())
+def _compared(then: Any, now: Any, name: str, largest: float = 0.0) -> Iterator[Part]:
+    """Two values of one place, and all that is in them: a part for all numbers, and one for anything else that differs.
+
+    `largest` is the largest number of the record that they stand in.
+    """
+    if isinstance(then, Record) and type(then) is type(now):
+        mine = {f.name: getattr(then, f.name) for f in fields(then) if f.name not in _APART}  # type: ignore[arg-type]
+        numbers = [np.asarray(v) for v in mine.values() if isinstance(v, (float, np.ndarray))]
+        largest = max((float(np.abs(v).max(initial=0)) for v in numbers if v.dtype.kind == "f"), default=0.0)
+        for field, value in mine.items():
+            yield from _compared(value, getattr(now, field), f"{name} {field}", largest)
+    elif isinstance(then, Mapping) and isinstance(now, Mapping) and then.keys() == now.keys():
+        for key in then:
+            yield from _compared(then[key], now[key], f"{name} {key}", largest)
+    elif _records(then) and _records(now) and len(then) == len(now):
+        for i, (a, b) in enumerate(zip(then, now, strict=True)):
+            yield from _compared(a, b, f"{name} {i}", largest)
+    elif isinstance(then, float) and isinstance(now, (int, float)):
+        yield _part(name, np.float64(then), np.float64(now), largest)
+    elif not (isinstance(then, np.ndarray) and isinstance(now, np.ndarray)):
+        if isinstance(now, (np.ndarray, float)) or canonical.plain(then) != canonical.plain(now):
+            yield Part(f"{name} is not what it was", 1.0, False)
+    elif then.shape != now.shape or (then.dtype.kind != "f" and not np.array_equal(then, now)):
+        yield Part(f"{name} is not what it was", 1.0, False)
+    elif then.dtype.kind == "f":
+        yield _part(name, then, now, largest if name.endswith(_ERRORS) else 0.0)
 
 
-def _part(name: str, then: np.ndarray, now: np.ndarray) -> Part:
-    largest = float(np.abs(then).max(initial=0)) or 1.0
+def _records(value: Any) -> bool:
+    return isinstance(value, tuple) and any(isinstance(one, Record) for one in value)
+
+
+def _part(name: str, then: Any, now: Any, largest: float = 0.0) -> Part:
+    largest = largest or float(np.abs(then).max(initial=0)) or 1.0
     difference = float(np.abs(then.astype(np.float64) - now.astype(np.float64)).max(initial=0)) / largest
-    return Part(name, difference, bool(then.tobytes() == now.tobytes()))
+    bitwise = bool(then.tobytes() == now.tobytes())
+    return Part(name, difference if np.isfinite(difference) else 1.0, bitwise)
+
+
+def _unknown(header: Header, content: Content) -> Iterator[str]:
+    """What the record does not tell about how it was computed; another batch or budget gives other last digits."""
+    if header.kind == "batch item":
+        yield "other texts were computed with it"
+    elif content.asked is None:
+        yield "no request was filed, so its budget and the texts computed with it are not known"
+
+
+def _left(then: Explanation) -> Iterator[str]:
+    """What a replay does not compute again."""
+    for name, found in (("check", then.checks), ("notice", then.warnings)):
+        if found:
+            yield f"{len(found)} {name}{'s' if len(found) > 1 else ''}"
+    if then.effects is not None and then.effects.named:
+        yield "which words the headline names, and their effect"
 
 
 def _same_top(then: Attribution, now: Attribution) -> bool:
@@ -247,7 +300,7 @@ def _sentence(
     bitwise: bool, alike: bool, worst: float, tolerance: float, changed: tuple[str, ...], same_top: bool
 ) -> str:
     if bitwise:
-        return "Every number is the same to the bit."
+        return "Everything computed again is the same to the bit."
     where = f" ({'; '.join(changed)})" if changed else ""
     if alike:
         return f"On the same platform every bit should be equal; the largest difference is {worst:.2e}."

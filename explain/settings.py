@@ -54,7 +54,9 @@ class Settings(BaseSettings):
     model_memory: int = Field(4_000, ge=1, description="megabytes of weights that stay loaded, beside the last model")
     cache_seconds: float = Field(900, ge=0, le=900, description="how long an answer is kept in memory; 0: not at all")
     cache_entries: int = Field(256, ge=0, description="answers that are kept in memory")
-    evidence_url: str = Field("", description="database of the evidence store; empty for SQLite below home")
+    evidence_url: SecretStr = Field(
+        SecretStr(""), description="database of the evidence store, never shown; empty for SQLite below home"
+    )
     evidence_checkpoints: Path | None = Field(None, description="second place for signed checkpoints; else below home")
     evidence_every: int = Field(100, ge=1, description="records between two checkpoints")
     evidence_minutes: float = Field(60.0, gt=0, description="minutes after which the next record gets a checkpoint")

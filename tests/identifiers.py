@@ -2,6 +2,7 @@
 
 The generator shares nothing with the recognisers: it writes numbers in the forms people use, and computes check digits
 by itself. A third of the texts also hold look-alikes (dates, prices, versions, order numbers) that nobody should mask.
+`FORMS` are the same identifiers as they come out of web pages and word processors, and with something beside them.
 """
 
 from __future__ import annotations
@@ -131,6 +132,45 @@ def national(rng: random.Random) -> str:
 KINDS: dict[str, Callable[[random.Random], str]] = {
     "EMAIL": email, "CARD": card, "IBAN": iban, "PHONE": phone, "IP": address, "ID": national,
 }  # fmt: skip
+
+
+CARD_GROUPS, IBAN_GROUPS = "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00"
+GROUPED = {"CARD": CARD_GROUPS, "IBAN": IBAN_GROUPS, "PHONE": "+49 171 1234567", "ID": "123-45-6789"}
+BETWEEN = {
+    "no-break space": "\u00a0", "narrow space": "\u202f", "two spaces": "  ", "tab": "\t", "line break": "\n",
+    "indented line": "\r\n    ", "en dash": "\u2013", "no-break hyphen": "\u2011", "minus": "\u2212",
+    "soft hyphen": "\u00ad", "zero-width space": "\u200b", "joiner": "\u200d",
+}  # fmt: skip
+"""What stands between the groups of a number that was copied."""
+UNSEEN = "\u00ad\u200b\u200d"
+BESIDE = [
+    ("CARD", "My card is {} 12/27", "4111111111111111"), ("CARD", "order 17 {}", "4111111111111111"),
+    ("CARD", "paid with {} 2026-11-25", "4111111111111111"), ("CARD", "{} 123", CARD_GROUPS),
+    ("CARD", "2026-11-25 {} 17", CARD_GROUPS), ("CARD", "card_{}", "4111111111111111"),
+    ("CARD", "Nr{}", "4111111111111111"), ("IBAN", "IBAN{}", "DE89370400440532013000"),
+    ("IBAN", "ref AB12 see {} 7", IBAN_GROUPS), ("ID", "SSN-{}", "123-45-6789"),
+    ("PHONE", "Tel.{}", "0171 1234567"), ("PHONE", "Tel.{}", "+49 171 1234567"), ("PHONE", "mobile_{}", "01711234567"),
+    ("PHONE", "Call {}", "2125551234"), ("IP", "IP:{}", "2001:db8::1"), ("IP", "host {}: not reachable", "2001:db8::1"),
+    ("IP", "MAC:{}", "00:1a:2b:3c:4d:5e"), ("IP", "v.{}", "192.168.1.1"), ("IP", "ip_{}", "192.168.1.1"),
+    ("IP", "{}:80", "192.168.1.1"),
+]  # fmt: skip
+"""Kind, what stands beside it, the identifier."""
+WRITTEN = [
+    ("CARD", "".join(chr(0xFF10 + int(d)) for d in "4111111111111111")),
+    ("CARD", "".join(chr(0x660 + int(d)) for d in "4111111111111111")), ("CARD", "\u200d".join("4111111111111111")),
+    ("IBAN", "".join(chr(ord(c) + 0xFEE0) for c in "DE89370400440532013000")),
+    ("PHONE", "".join(chr(0xFF10 + int(d)) for d in "01711234567")),
+    ("IP", "\uff11\uff19\uff12.168.1.1"), ("IP", "192.168\u200b.1.1"), ("EMAIL", "ada\u200d@example.org"),
+    ("EMAIL", "ada@exam\u200bple.org"), ("EMAIL", "ada\uff20example.org"), ("EMAIL", "ada@\nexample.org"),
+    ("EMAIL", "ada@exam\u00adple\u3002org"), ("EMAIL", "a" * 65 + "@example.org"),
+]  # fmt: skip
+FORMS: list[tuple[str, str, str]] = [
+    *((kind, "on {} file", value.replace(" ", gap).replace("-", f"-{gap}" if gap in UNSEEN else gap))
+      for gap in BETWEEN.values() for kind, value in GROUPED.items()),
+    *BESIDE,
+    *((kind, "on {} file", value) for kind, value in WRITTEN),
+]  # fmt: skip
+"""Kind, what stands beside it, and the identifier as somebody wrote it: masked whole, and nothing else with it."""
 
 
 def made(seed: int = SEED, count: int = COUNT) -> list[dict[str, Any]]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import unicodedata
 from typing import TypeVar
 
 from explain.errors import InputError
+from explain.notices import unseen
 from explain.record import Record
 
 R = TypeVar("R", bound=Record)
 NAME = 200
 """Characters of a name: an actor, a case, a data set."""
+BREAKS = "\t\n\r\u2028\u2029"
 
 
 def bounded(name: str, value: str | None, limit: int) -> str | None:
@@ -27,20 +28,23 @@ def bounded(name: str, value: str | None, limit: int) -> str | None:
     return value.strip()
 
 
+def one_line(name: str, value: str | None, limit: int) -> str | None:
+    """The same for what stands in lists and terminals: nothing in it acts unseen or breaks the line."""
+    found = bounded(name, value, limit)
+    acting = [*(found[i] for i in unseen(found)), *(c for c in found if c in BREAKS)] if found else []
+    if acting:
+        raise InputError(
+            f"The {name} holds a character that is not seen, U+{ord(acting[0]):04X}. Write it in one line without it.",
+            code="invalid_unicode",
+        )
+    return found
+
+
 def named(record: R) -> R:
-    """A record whose texts are bounded; empty ones become None where that is allowed."""
+    """A record whose texts are bounded lines; empty ones become None where that is allowed."""
     found = {
-        f.name: _visible(f.name.replace("_", " "), value, NAME)
+        f.name: one_line(f.name.replace("_", " "), value, NAME)
         for f in dataclasses.fields(record)  # type: ignore[arg-type]
         if isinstance(value := getattr(record, f.name), str)
     }
     return dataclasses.replace(record, **found)  # type: ignore[type-var]
-
-
-def _visible(name: str, value: str, limit: int) -> str | None:
-    """The same for a name, which stands in lists and on terminals: one line that can be seen."""
-    found = bounded(name, value, limit)
-    kinds = {unicodedata.category(c) for c in found or ""}
-    if kinds & {"Cc", "Zl", "Zp"}:
-        raise InputError(f"The {name} holds line breaks or other control characters.", code="invalid_unicode")
-    return found if any(kind[0] not in "CZ" for kind in kinds) else None

@@ -6,18 +6,23 @@ import dataclasses
 import hashlib
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from explain import bundled
+from explain.audit import decisions
 from explain.audit.records import Beside, Content, Decision, Environment, Masking
 from explain.catalog import Request
 from explain.errors import InputError, ModelError
+from explain.heads import HeadsReport, HeadsRequest
 from explain.model.sources import Source, find
 from explain.notices import cut_text
-from explain.records import Explanation, ModelInfo, Prediction
+from explain.records import Explanation, ModelInfo
+from explain.road import Road, RoadRequest
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 LIMITS = (
@@ -29,14 +34,14 @@ LIMITS = (
 """What no explanation shows; `explain.audit.records.WORDING` is the version of these sentences."""
 _WHY = {
     "who.actor": "nobody was named when it was filed",
-    "who.session_sha256": "filed outside of a session",
-    "who.request_id": "filed without a request id",
+    "who.session_sha256": "no session was named when it was filed",
+    "who.request_id": "no request id was named when it was filed",
     "purpose.case_id": "no case was named when it was filed",
     "purpose.intended_use": "no intended use was named when it was filed",
-    "purpose.dataset_id": "not part of a data set",
-    "purpose.dataset_row": "not part of a data set",
-    "environment.commit": "an installed package does not know its commit; code_sha256 names the code",
-    "environment.dirty": "an installed package does not know its commit; code_sha256 names the code",
+    "purpose.dataset_id": "no data set was named when it was filed",
+    "purpose.dataset_row": "no data set was named when it was filed",
+    "environment.commit": "not looked up; code_sha256 names the code",
+    "environment.dirty": "not looked up; code_sha256 names the code",
     "environment.lock_sha256": "versions are recorded one by one; no lock file is installed with the package",
     "model": "an event, which no model computed",
     "model_files": "the model's files were not at hand when it was filed; the digests over them are in the model",
@@ -54,7 +59,7 @@ _WHY = {
     "note": "no note was written",
     "masking": "the text was not de-identified",
     "beside": "no other answer about the text was filed with it",
-    "unknown": "the model's id of unknown tokens is not part of an explanation",
+    "unknown": "the text has no tokens of its own",
 }
 
 
@@ -68,50 +73,41 @@ def content(
     masking: Masking | None = None,
     beside: Beside | None = None,
 ) -> Content:
-    """The half that can be erased; raises InputError where `beside` is about another text or model."""
+    """The half that can be erased.
+
+    Raises:
+        InputError: `beside` is about another text or model, or no answer to its question; `asked` is about another
+            text; `decision` cannot have been taken.
+    """
     tokens = explanation.tokens
     if beside is not None and not _same(explanation, beside):
-        raise InputError("What is filed beside an explanation must be about its text, by its model.", code="bad_beside")
+        raise InputError(
+            "What is filed beside an explanation must be about its text, by its model, and answer its question.",
+            code="bad_beside",
+        )
+    if asked is not None and asked.texts != tokens.texts[: len(asked.texts)]:  # a task may add texts of its own
+        raise InputError("The request that is filed must be about the text that was explained.", code="bad_request")
     texts = tokens.texts
     kept = [len(t) for t in texts]
     if tokens.truncated_at is not None:
         kept[cut_text(tokens)] = tokens.truncated_at
-    target = explanation.target
-    own = target.index in explanation.prediction.decided and target.contrast is None
     draft = Content(
         id=record,
         explanation=explanation,
         asked=asked,
-        decision=decision,
-        matches=compare(explanation, decision),
+        decision=None if decision is None else decisions.checked(explanation, decision),
+        matches=decisions.compare(explanation, decision, lambda: model_files(explanation)),
         note=note or None,
         masking=masking,
         characters=tuple(map(len, texts)),
         kept=tuple(kept),
         unknown=_unknown(explanation),
         flags=tuple(dict.fromkeys(n.code for n in explanation.warnings)),
-        why_target="what the model decided" if own else "asked for by name",
+        why_target=_why(explanation, asked),
         limits=LIMITS,
         beside=beside,
     )
     return dataclasses.replace(draft, absent=reasons(draft))
-
-
-def compare(explanation: Explanation, decision: Decision | None) -> str:
-    """'matches', 'differs by x' or 'not supplied': the decision taken in production beside the one explained."""
-    prediction = explanation.prediction
-    if decision is None or (decision.label is None and decision.score is None and decision.model_sha256 is None):
-        return "not supplied"
-    found = []
-    if decision.model_sha256 is not None and decision.model_sha256 != explanation.model.weights_sha256:
-        found.append("another model's weights")
-    if decision.label is not None and decision.label != prediction.label:
-        found.append(f"{prediction.label} here, {decision.label} there")
-    if decision.score is not None:
-        off = abs(_score(prediction, decision.label) - decision.score)
-        if off > 5e-4:  # production systems log three digits or more
-            found.append(f"{off:.3g} in the score")
-    return f"differs by {'; '.join(found)}" if found else "matches"
 
 
 def environment(explanation: Explanation | None) -> Environment:
@@ -194,21 +190,40 @@ def processor() -> str:
 
 
 def _same(explanation: Explanation, beside: Beside) -> bool:
-    mine, theirs = explanation, beside.answer
-    texts = mine.tokens.texts == theirs.tokens.texts == beside.question.about.texts
-    return texts and mine.model.weights_sha256 == theirs.model.weights_sha256
+    """Same text, same model, same reading but for hidden words, and the head or token that was asked for?"""
+    mine, question, answer = explanation, beside.question, beside.answer
+    if not mine.tokens.texts == answer.tokens.texts == question.about.texts:
+        return False
+    digests = [(e.model.weights_sha256, e.model.tokenizer_sha256) for e in (mine, answer)]
+    hidden = question.masked if isinstance(question, HeadsRequest) else ()
+    read = ~np.isin(mine.tokens.words, hidden)  # (T,)
+    ids = mine.tokens.ids.shape == answer.tokens.ids.shape and (mine.tokens.ids == answer.tokens.ids)[read].all()
+    if isinstance(question, RoadRequest) and isinstance(answer, Road):
+        asked = (question.layer, question.head, question.token) == (answer.layer, answer.head, answer.token)
+    else:
+        asked = isinstance(question, HeadsRequest) and isinstance(answer, HeadsReport)
+    return digests[0] == digests[1] and bool(ids) and asked
 
 
-def _score(prediction: Prediction, label: str | None) -> float:
-    values = prediction.logits if prediction.probs is None else prediction.probs
-    place = prediction.labels.index(label) if label in prediction.labels else prediction.top
-    return float(values[place])
+def _why(explanation: Explanation, asked: Request | None) -> str:
+    """Why the target is the one that it is; without the request, as far as the explanation tells."""
+    target, prediction = explanation.target, explanation.prediction
+    named = asked is not None and not (asked.target is None and asked.contrast is None)
+    if not named and target.kind == "value":
+        return "the only value that this model gives"
+    if not named and target.index in prediction.decided and target.contrast is None:
+        return "what the model decided"
+    if not named and not prediction.decision and target.index == prediction.outcome(prediction.top):
+        return "the highest outcome; none was decided"
+    return "asked for by name"
 
 
 def _unknown(explanation: Explanation) -> float | None:
-    """Share of tokens written as unknown; None where no token is marked and none can be told apart."""
-    strings: Mapping[bool, list[str]] = {False: [], True: []}
-    for string, special in zip(explanation.tokens.strings, explanation.tokens.special.tolist(), strict=True):
-        strings[special].append(string)
-    own = strings[False]
-    return sum(s in ("[UNK]", "<unk>") for s in own) / len(own) if own else None
+    """Share of the text's tokens that are in a notice about unknown tokens; None where there are no tokens."""
+    tokens = explanation.tokens
+    own, found = ~tokens.special, np.zeros(len(tokens.ids), bool)  # (T,)
+    for notice in explanation.warnings:
+        for start, end in notice.spans if notice.code in ("unknown_tokens", "mostly_unknown") else ():
+            inside = (tokens.offsets[:, 0] >= start) & (tokens.offsets[:, 1] <= end)
+            found |= inside & (tokens.segment == notice.segment)
+    return float((own & found).sum() / own.sum()) if own.any() else None

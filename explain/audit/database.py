@@ -6,9 +6,10 @@ two processes never give one number twice. Elsewhere the row of the store is loc
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -65,6 +66,7 @@ keys = sa.Table(
 def connect(url: str) -> sa.Engine:
     """An engine for a database, its tables made if they are missing; raises AuditError."""
     try:
+        _make_private(sa.make_url(url))
         engine = sa.create_engine(url, **({"connect_args": {"timeout": 30}} if url.startswith("sqlite") else {}))
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _pragmas)
@@ -75,6 +77,8 @@ def connect(url: str) -> sa.Engine:
         raise AuditError(
             f"EXPLAIN_EVIDENCE_URL is no address that SQLAlchemy can open: {str(error)[:160]}.", code="bad_store"
         ) from None
+    except ValueError:  # its words would quote what may be a part of the password
+        raise AuditError("EXPLAIN_EVIDENCE_URL is no address: its port is no number.", code="bad_store") from None
     return engine
 
 
@@ -133,6 +137,13 @@ def _in_our_words() -> Iterator[None]:
         ) from None
     except DBAPIError as error:
         raise AuditError(f"The store is damaged: {str(error.orig)[:160]}.", code="damaged") from None
+
+
+def _make_private(url: sa.URL) -> None:
+    """Make SQLite's file before SQLite does, for its owner's eyes; the files beside it take its mode."""
+    if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":", "file:")):
+        with suppress(OSError):  # SQLite says it in its own words
+            os.close(os.open(url.database, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _pragmas(connection: Any, _record: Any) -> None:

@@ -87,6 +87,13 @@ def media(name: str) -> str:
     return MEDIA[suffix]
 
 
+JOBS = (
+    "The same text may also stand in a written job (EXPLAIN_JOBS): there until somebody deletes that job, or until "
+    "EXPLAIN_JOBS_HOURS after its end."
+)
+"""What an erasure does not reach."""
+
+
 def erased(record: str) -> AuditError:
     """The error of whoever asks for content that is gone."""
     return AuditError(

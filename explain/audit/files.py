@@ -1,4 +1,7 @@
-"""Files that are there whole or not at all, also after the power went: temp, fsync, rename, fsync of the folder."""
+"""Files that are there whole or not at all, also after the power went: temp, fsync, rename, fsync of the folder.
+
+Files and folders that are made here are their owner's alone, whatever the umask is.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def write(path: Path, data: bytes, mode: int = 0o600) -> None:
     """
     temp = path.with_name(f".{path.name}.{ids.new()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         _write(temp, data, mode)
         temp.rename(path)
         sync_folder(path.parent)
@@ -33,18 +36,26 @@ def write(path: Path, data: bytes, mode: int = 0o600) -> None:
 def write_folder(place: Path, temporary: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder of files durably: it appears under its name with all of them, or not at all."""
     try:
-        temporary.mkdir(parents=True)
+        make_folder(temporary.parent)
+        temporary.mkdir(mode=0o700)
         for name, data in files.items():
             _write(temporary / name, data, 0o600)
         sync_folder(temporary)
         if not place.parent.is_dir():
-            place.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(place.parent)
             sync_folder(place.parent.parent)
         temporary.rename(place)
         sync_folder(place.parent)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise refused(error) from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and every one above it that is missing, for their owner's eyes; what is there stays as it is."""
+    for one in [*reversed(folder.parents), folder]:
+        if not one.is_dir():
+            one.mkdir(mode=0o700, exist_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

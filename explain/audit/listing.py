@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from explain.audit.bounds import NAME, bounded
 from explain.audit.database import entries, reading
 from explain.audit.records import FILED
 from explain.audit.store import Store
@@ -33,11 +34,11 @@ class Page:
 
 
 def page(store: Store, wish: Wish | None = None, *, offset: int = 0, limit: int = 50) -> Page:
-    """The filed records that a wish lets through, newest first."""
+    """The filed records that a wish lets through, newest first; raises InputError for a search that is no text."""
     wish = wish or Wish()
     where: list[Any] = [entries.c.kind.in_(FILED)]
-    if wish.search and wish.search.strip():
-        escaped = wish.search.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    if search := bounded("search", wish.search, NAME):
+        escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         columns = ("id", "case_id", "actor", "intended_use", "model", "label")
         exact = store.engine.dialect.name == "sqlite"  # whose LIKE ignores case by itself, and faster
         likes = ((entries.c[c].like if exact else entries.c[c].ilike)(f"%{escaped}%", escape="\\") for c in columns)

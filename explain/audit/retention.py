@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from explain.errors import InputError
 
-CLASSES: dict[str, int | None] = {"short": 30, "standard": 183, "long": 3653, "permanent": None}
-"""Days that each class keeps content; None for ever. 183 is the six months that the AI Act asks of logs."""
+CLASSES: dict[str, int | None] = {"short": 30, "standard": 184, "long": 3653, "permanent": None}
+"""Days that each class keeps content; None for ever. 184 are no less than six months, which the AI Act asks of logs."""
 
 
 def due(recorded: str, retention: str) -> str | None:

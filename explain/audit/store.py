@@ -16,7 +16,7 @@ from securesystemslib.signer import CryptoSigner
 from explain import canonical
 from explain.audit import building, checkpoints, database, envelope, files, ids, sealing
 from explain.audit.belief import Belief
-from explain.audit.bounds import bounded, named
+from explain.audit.bounds import bounded, named, one_line
 from explain.audit.chain import HEAD, New, append, checkpoint_if_due, finish_change
 from explain.audit.database import entries, envelopes, keys
 from explain.audit.entry import NOTE, RECORD, Draft, Entry, erased, state_of
@@ -56,13 +56,15 @@ class Store:
         self.signed = given.evidence_signed if signed is None else signed
         self.keys = Keys(self.home / "keys")
         try:
-            (self.home / "files").mkdir(parents=True, exist_ok=True)
-            (self.home / "temp").mkdir(exist_ok=True)
+            files.make_folder(self.home / "files")
+            files.make_folder(self.home / "temp")
             if self.home.stat().st_uid == os.geteuid():
                 self.home.chmod(0o700)  # who else is on this machine reads neither the list nor the keys
         except OSError as error:
             raise files.refused(error) from None
-        self.engine = database.connect(url or given.evidence_url or f"sqlite:///{self.home / 'evidence.db'}")
+        self.engine = database.connect(
+            url or given.evidence_url.get_secret_value() or f"sqlite:///{self.home / 'evidence.db'}"
+        )
 
     @cached_property
     def id(self) -> str:
@@ -172,7 +174,7 @@ class Store:
         found = self.read(record, checked=False)
         if found.header.kind not in FILED:
             raise AuditError("Erase the record itself: what was said about it goes with it.", code="no_record")
-        detail = {"reason": bounded("reason", reason, 400) or "not given"}
+        detail = {"reason": one_line("reason", reason, 400) or "not given"}
         entry = append(self, New("erase", named(who), about=record, detail=detail))
         self.sweep()
         return entry
@@ -181,7 +183,7 @@ class Store:
         """Erase every record whose time is over and that no legal hold keeps, and write a checkpoint if one is due;
         returns their ids.
         """
-        at = (now or datetime.now(UTC)).isoformat()
+        at = (now or datetime.now(UTC)).astimezone(UTC).isoformat()  # compared as text
         with database.reading(self.engine) as connection:
             wish = sa.select(entries.c.id).where(
                 entries.c.due <= at, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(FILED)

@@ -62,10 +62,12 @@ def with_model(verdict: Verdict, header: Header, model: str | None) -> Verdict:
         faults.append(Fault("V4", "weights", "the weights at hand are not the ones that decided"))
     if source.tokenizer_sha256() != header.model.tokenizer_sha256:
         faults.append(Fault("V4", "tokenizer", "the tokenizer at hand is not the one that read the text"))
-    at_hand = dict(building.manifest(source))
-    for name, digest in header.model_files or ():
-        if at_hand.get(name) != digest:
-            faults.append(Fault("V4", name, "the file is missing" if name not in at_hand else "the file was changed"))
+    at_hand = {(name.rpartition("/")[2], digest) for name, digest in building.manifest(source)}
+    for name, digest in header.model_files or ():  # a copy may lie in a folder of another name
+        own = name.rpartition("/")[2]
+        if (own, digest) not in at_hand:
+            missing = own not in {name for name, _ in at_hand}
+            faults.append(Fault("V4", name, "the file is missing" if missing else "the file was changed"))
     levels = {**verdict.levels, "V4": "broken" if faults else "holds"}
     return dataclasses.replace(verdict, levels=levels, faults=(*verdict.faults, *faults))
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from explain import filing
 from explain.audit import bundle, verify
-from explain.audit.entry import Entry
+from explain.audit.entry import JOBS, Entry
 from explain.audit.store import Store
 from explain.audit.verdict import WORDS, Verdict
 from explain.dashboard import access, evidence, frames
@@ -40,8 +40,11 @@ def dossier(entry: Entry) -> None:
     for line in filing.footer(found)[1:3]:  # which decision it is about, and what production and people said
         st.caption(html.markdown(line))
     document = filing.page(store, header.id)
-    name = f"record {header.id} {len(found.said)} {entry.digest}"
-    address = frames.place(name, lambda: document, lambda: not store.read(header.id).state.erased)
+    address = frames.place(
+        f"record {header.id} {len(found.said)} {entry.digest}",
+        lambda: document,
+        gone=lambda: store.read(header.id).state.erased,  # also by the command line, or by another session
+    )
     st.iframe(address, height=900, alt="The report of this record")
     if access.may("export evidence"):
         _downloads(entry, document)
@@ -82,10 +85,11 @@ def done(
     """
     try:
         found = act(evidence.store(action), *args, **options)
-        frames.forget()  # afterwards, or another session's look in between would bring back what was erased
     except ExplainError as error:
         st.error(html.markdown(str(error)))
         return False
+    finally:
+        frames.forget()  # afterwards, or another session's look in between would bring back what was erased
     if say is not None:
         st.session_state.evidence_said = say(found)
     st.rerun()
@@ -165,11 +169,8 @@ def _compare(entry: Entry) -> None:
         names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
         rows += [(name, mine.get(name, "–"), theirs.get(name, "–")) for name in names]
         st.html(html.table(("", f"record {entry.header.sequence}", f"record {int(other)}"), rows))
-        if left.tokens.texts != right.tokens.texts or not left.attributions or not right.attributions:
-            st.caption("The texts are not the same, so their words are not set side by side.")
-            return
-        if len(left.attributions[0].scores) != len(right.attributions[0].scores):
-            st.caption("The words are cut in another way, so they are not set side by side.")
+        if why := sentences.apart(left, right):
+            st.caption(html.markdown(why))
             return
         pairs = list(zip(left.words(), right.words(), strict=True))
         cells = [(a.text, *map(sentences.signed, (a.score, b.score, b.score - a.score))) for a, b in pairs]
@@ -199,7 +200,7 @@ def _keep(entry: Entry) -> None:
         st.divider()
         st.caption("Erasing destroys the key: text, scores and notes are gone for good. The chain still verifies.")
         if settings().jobs is not None:
-            st.caption("A job of the REST service that explained the same text holds it until DELETE or its end.")
+            st.caption(JOBS)
         reason = st.text_input("Reason (it stays, so name no person)", key="reason", max_chars=400)
         sure = st.text_input("Type ‘erase’ to confirm", key="sure")
         if st.button("Erase for good", key="erase", disabled=sure.strip().lower() != "erase"):

@@ -4,9 +4,9 @@
     masked.text    # "Write to [EMAIL]"
     masked.spans   # (Span(start=9, end=16, kind="EMAIL"),), in the masked text
 
-A recogniser is a function from a text to the (start, end) of what it knows, with a checksum where the type has one;
-`recognisers.RECOGNISERS` lists them by kind. Names and addresses are not structured: no rule here finds them, which is
-why the result is reduced, not anonymous.
+A recogniser is a function from the shadow of a text (`shadow.py`) to the (start, end) of what it knows, with a checksum
+where the type has one; `recognisers.RECOGNISERS` lists them by kind. Names and addresses are not structured: no rule
+here finds them, which is why the result is reduced, not anonymous.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from explain.audit.records import Masking
 from explain.masking.recognisers import RECOGNISERS
+from explain.masking.shadow import shadow
 
-VERSION = "1"
+VERSION = "2"
 STATEMENT = Masking("", "", ()).statement
 
 
@@ -41,7 +42,8 @@ class Masked:
 def recognised(text: str, kinds: Iterable[str] | None = None) -> tuple[Span, ...]:
     """What is recognised in a text, in order and without overlaps: the longer one wins, then the earlier kind."""
     wanted = tuple(RECOGNISERS) if kinds is None else tuple(kinds)
-    found = [Span(a, b, kind) for kind in wanted for a, b in RECOGNISERS[kind](text)]
+    plain, at = shadow(text)
+    found = [Span(at[a], at[b - 1] + 1, kind) for kind in wanted for a, b in RECOGNISERS[kind](plain)]
     order = {kind: place for place, kind in enumerate(wanted)}
     kept, taken = [], bytearray(len(text))  # thousands of spans in a list of addresses: not each against each
     for span in sorted(found, key=lambda s: (s.start - s.end, order[s.kind], s.start)):

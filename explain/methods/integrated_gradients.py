@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from explain.case import Ask, Case, Steps, residual_scale
+from explain.errors import AuditError
 from explain.methods import method
 from explain.methods._quadrature import COARSE, FINE, GAUSS, KRONROD, NODES, PATTERSON
 from explain.plugins import choice, number, words
@@ -157,9 +158,16 @@ def _along(path: Float64[np.ndarray, "K 3"], intervals: list[Interval], chosen: 
 
     On the machine that recorded the path this is what was chosen there, so that the same rows are evaluated together
     and the answer is the same to the bit. Elsewhere rounding may choose otherwise, and the path is still the one kept.
+
+    Raises:
+        AuditError: no refining ends there, as with a path of other first intervals.
     """
-    final = {tuple(row) for row in path.tolist()}
+    final, edges = {tuple(row) for row in path.tolist()}, path[:, :2].ravel()
     open_ = [i for i in intervals if (i.start, i.end, 15.0 if i.fine else 7.0) not in final]
+    for i in open_:
+        better = not i.fine and (i.start, i.end, 15.0) in final
+        if not better and not ((i.start < edges) & (edges < i.end)).any():
+            raise AuditError("The stored path is cut at places that halving does not reach.", code="other_path")
     return [i for i in chosen if i in open_] or open_
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from explain.heads import HeadsReport
+from explain.audit.records import Beside
+from explain.heads import HeadsReport, HeadsRequest
 from explain.render import heads, html, road, road_sentences
 from explain.road import Road
 
@@ -18,13 +19,19 @@ WALK = (
 )
 
 
-def section(answer: HeadsReport | Road) -> str:
+def section(beside: Beside) -> str:
     """Headings and tables; no script, every score with its exact number."""
-    return _heads(answer) if isinstance(answer, HeadsReport) else _road(answer)
+    answer, asked = beside.answer, beside.question
+    if isinstance(answer, Road):
+        return _road(answer)
+    return _heads(answer, heads.gone(answer, asked.masked if isinstance(asked, HeadsRequest) else ()))
 
 
-def _heads(report: HeadsReport) -> str:
+def _heads(report: HeadsReport, gone: str | None) -> str:
     parts = [f"<h2>Beside it: where heads look</h2><p>{html.text(report.caveat)}</p>"]
+    if gone is not None:
+        decided = f"{gone} So the model said: {report.prediction.label}."
+        parts.append(f"<p><b>{html.text(decided)}</b></p>")
     tables = {**({} if report.effects is None else {heads.EFFECT: report.effects}), **report.statistics}
     if report.effects is None:
         parts.append(f"<p>{html.text(heads.meaning(report, heads.EFFECT))}</p>")

@@ -44,6 +44,15 @@ def meaning(report: HeadsReport, quantity: str) -> str:
     )
 
 
+def gone(report: HeadsReport, masked: tuple[int, ...]) -> str | None:
+    """What the decision above is based on, where words are hidden."""
+    if not masked:
+        return None
+    names = {int(report.tokens.words[m[0]]): name for name, m, _ in labels(report.tokens, "word")}
+    filler = next(s for s, w in zip(report.tokens.strings, report.tokens.words, strict=True) if w == masked[0])
+    return f"Without having read {', '.join(f'“{names[i]}”' for i in masked)}. {filler} stands there instead."
+
+
 def grid(report: HeadsReport, quantity: str, chosen: tuple[int, int]) -> dict[str, Any]:
     """The layers × heads grid for the browser; tints are −1 to 1 (0 to 1 for quantities without a direction)."""
     values = report.effects if quantity == EFFECT else report.statistics.get(quantity)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from explain.records import Explanation
 from explain.render import html, palette, sentences
 
 WIDTH, ROW, LEFT, HALF = 760, 24, 220, 200
 SHOWN = 40
 """Words with a bar of their own, the largest scores first to be kept."""
-LINE, WIDE = 16, 130
-"""Height of a line of the footer, and the most characters in one."""
+LINE, WIDE = 16, 118
+"""Height of a line of the footer, and the most characters in one; what is longer goes on in the next."""
+CUT = 28
+"""The most characters of a word; what is longer ends in …"""
 FONT = 'font-family="system-ui, DejaVu Sans, sans-serif"'
 
 
@@ -22,7 +26,8 @@ def picture(explanation: Explanation, *footer: str, index: int = 0) -> str:
     kept = sorted(sorted(range(len(words)), key=lambda u: -abs(words[u].score))[:SHOWN])
     limit = palette.scale_limit(attribution) if attribution is not None else 1.0
     turn = palette.direction(explanation, attribution) if attribution is not None else 1
-    lines = [*(footer or ("NOT FILED – view only",)), _how(explanation, index)]
+    below = [*(footer or ("NOT FILED – view only",)), *_how(explanation, index)]
+    lines = [line for one in below for line in textwrap.wrap(one, WIDE) or [""]]
     height = 96 + ROW * (len(kept) + 1) + LINE * (len(lines) - 1)
     middle = LEFT + HALF
     parts = [_label(16, 30, sentences.verdict(explanation), 17, "600")]
@@ -36,7 +41,8 @@ def picture(explanation: Explanation, *footer: str, index: int = 0) -> str:
         colour = palette.BLUE if word.score * turn > 0 or not signed else palette.ORANGE
         x = middle if word.score >= 0 else middle - length
         parts.append(f'<rect x="{x:.1f}" y="{y + 4}" width="{length:.1f}" height="15" rx="2" fill="{colour}"/>')
-        parts.append(_label(LEFT - 12, y + 16, word.text[:28], 13, anchor="end"))
+        name = word.text if len(word.text) <= CUT else f"{word.text[: CUT - 1]}…"
+        parts.append(_label(LEFT - 12, y + 16, name, 13, anchor="end"))
         parts.append(_label(middle + HALF + 14, y + 16, sentences.signed(word.score), 13))
     base = 70 + ROW * len(kept)
     if len(words) > len(kept):
@@ -45,8 +51,7 @@ def picture(explanation: Explanation, *footer: str, index: int = 0) -> str:
         )
     parts.append(f'<line x1="{middle}" x2="{middle}" y1="68" y2="{base}" stroke="#14202b"/>')
     for line, said in enumerate(reversed(lines)):
-        shown = said if len(said) <= WIDE else f"{said[: WIDE - 1]}…"
-        parts.append(_label(16, height - 12 - LINE * line, shown, 11))
+        parts.append(_label(16, height - 12 - LINE * line, said, 11))
     alt = html.text(f"{sentences.verdict(explanation)} {sentences.reasons(explanation) or ''}".strip())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
@@ -54,12 +59,18 @@ def picture(explanation: Explanation, *footer: str, index: int = 0) -> str:
     )
 
 
-def _how(explanation: Explanation, index: int) -> str:
-    """Model, method and versions, in one line."""
+def _how(explanation: Explanation, index: int) -> list[str]:
+    """What the checks found, the digests, and model, method and versions, a line each."""
     model, made = explanation.model, explanation.provenance
     methods = [a.method.replace("_", " ") for a in explanation.attributions[index : index + 1]]
     versions = [f"{k} {v}" for k, v in sorted(made.versions.items()) if k in ("explain", "whyboard", "torch")]
-    return " · ".join([f"{model.id} @ {model.revision[:12]}", *methods, *versions])
+    found = [f"{title} {palette.STATUS_WORD[status]}" for title, status, _ in sentences.questions(explanation, index)]
+    return [
+        f"checks: {' · '.join(found)}",
+        f"weights SHA-256 {model.weights_sha256}",
+        f"tokenizer SHA-256 {model.tokenizer_sha256}",
+        " · ".join([f"{model.id} @ {model.revision}", *methods, *versions]),
+    ]
 
 
 def _label(x: int, y: int, value: str, size: int, weight: str = "400", anchor: str = "start") -> str:

@@ -6,6 +6,7 @@ else is changed, so joining `raw` of all pieces gives the text back.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Literal
 from explain.notices import cut_text, unseen
 from explain.records import Attribution, Tokens
 
+_BREAKS = re.compile(r"[\t\n\r\u2028\u2029]")
 Kind = Literal["word", "gap", "asked", "unread"]
 
 
@@ -84,6 +86,11 @@ def _asked(tokens: Tokens, segment: int) -> list[tuple[int, int]]:
 def visible(text: str) -> str:
     """`text` with characters that act unseen written as codes."""
     return "".join(part for part, _ in _parts(text, unseen(text), 0, len(text)))
+
+
+def visible_line(text: str) -> str:
+    """The same in one line, for a list or a terminal where a line break would forge an entry."""
+    return _BREAKS.sub(" ", visible(text))
 
 
 def _parts(text: str, hidden: Sequence[int], start: int, end: int) -> tuple[tuple[str, bool], ...]:

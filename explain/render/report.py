@@ -62,7 +62,7 @@ def report(explanation: Explanation, filing: Filing | None = None) -> str:
             html.notices(explanation.warnings),
             *(_attribution(explanation, index) for index in range(len(explanation.attributions))),
             _numbers(explanation),
-            *(_questions(explanation, index) for index in range(min(1, len(explanation.attributions)))),
+            *(_questions(explanation, index) for index in range(len(explanation.attributions))),
             _beside(filing) if filing is not None else "",
             _limits(filing),
             _case(filing) if filing is not None else "",
@@ -172,7 +172,8 @@ def _numbers(explanation: Explanation) -> str:
     prediction = explanation.prediction
     shares = [None] * len(prediction.labels) if prediction.probs is None else prediction.probs.tolist()
     rows = [
-        f'<tr><td><bdi>{html.text(label)}</bdi></td><td class="wb-n">{html.data(logit, f"{logit:.4f}")}</td>'
+        f"<tr><td><bdi>{html.text(label)}</bdi></td>"
+        f'<td class="wb-n">{html.data(logit, f"{logit:.4f}".replace("-", "−"))}</td>'
         f'<td class="wb-n">{"" if share is None else html.data(share, sentences.percent(share))}</td></tr>'
         for label, logit, share in zip(prediction.labels, prediction.logits.tolist(), shares, strict=True)
     ]
@@ -197,7 +198,10 @@ def _numbers(explanation: Explanation) -> str:
 
 
 def _questions(explanation: Explanation, index: int) -> str:
-    return f"<h2>Does this picture match the model?</h2>{html.questions(sentences.questions(explanation, index))}"
+    several = len(explanation.attributions) > 1
+    of = f" ({explanation.attributions[index].method.replace('_', ' ')})" if several else ""
+    asked = html.questions(sentences.questions(explanation, index))
+    return f"<h2>Does this picture match the model?{html.text(of)}</h2>{asked}"
 
 
 def _beside(filing: Filing) -> str:
@@ -205,7 +209,7 @@ def _beside(filing: Filing) -> str:
         return ""
     from explain.render import beside  # which loads the drawing of figures; most records have nothing beside
 
-    return beside.section(filing.content.beside.answer)
+    return beside.section(filing.content.beside)
 
 
 def _limits(filing: Filing | None) -> str:
@@ -228,7 +232,7 @@ def _case(filing: Filing) -> str:
         ("Filed by", named(filing.who)),
         ("Decision in production", content.matches),
     ]
-    for name in ("label", "score", "threshold", "system", "time") if decision is not None else ():
+    for name in ("label", "score", "threshold", "model_sha256", "system", "time") if decision is not None else ():
         if (value := getattr(decision, name)) is not None:
             rows.append((f"Production: {name}", str(value)))
     if content.masking is not None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from explain.catalog import Claim
 from explain.checks.completeness import FAIL
 from explain.generation import Generation
@@ -225,6 +227,23 @@ def questions(explanation: Explanation, index: int = 0) -> list[tuple[str, Statu
         status: Status = min((c.status for c in checks), key=SEVERITY.index, default="not checked")
         found.append((title, status, sorted(checks, key=lambda c: SEVERITY.index(c.status))))
     return sorted(found, key=lambda entry: SEVERITY.index(entry[1]))
+
+
+def apart(one: Explanation, two: Explanation) -> str | None:
+    """Why the scores of two explanations cannot be subtracted, in a sentence; None where they can."""
+    if one.tokens.texts != two.tokens.texts or not one.attributions or not two.attributions:
+        return "The texts are not the same, so their words are not set side by side."
+    a, b = one.attributions[0], two.attributions[0]
+    if not (np.array_equal(a.units, b.units) and np.array_equal(a.unit_segment, b.unit_segment)):
+        return "The words are cut in another way, so they are not set side by side."
+    if (a.target.name, a.target.unit) != (b.target.name, b.target.unit):
+        return (
+            f"One explains {a.target.unit} of {a.target.name}, the other {b.target.unit} of {b.target.name}, so their "
+            "scores are not subtracted."
+        )
+    if (a.method, a.baseline) != (b.method, b.baseline):
+        return "They were scored by different methods or against different baselines, so scores are not subtracted."
+    return None
 
 
 def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:

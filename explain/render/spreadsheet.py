@@ -35,5 +35,10 @@ def words_csv(explanation: Explanation, index: int = 0) -> str:
 def cell(value: Any) -> str:
     """A value as a spreadsheet may have it: text that would run begins with an apostrophe; None is empty."""
     if isinstance(value, str):
-        return f"'{value}" if unicodedata.normalize("NFKC", value[:1]) in DANGEROUS else value
+        return defused(value)
     return "" if value is None else repr(value)
+
+
+def defused(text: str) -> str:
+    """`text`, with an apostrophe before it where a spreadsheet would take it for a formula."""
+    return f"'{text}" if text and unicodedata.normalize("NFKC", text[0]) in DANGEROUS else text

@@ -83,6 +83,20 @@ def test_another_text_or_model_is_refused(store: Store, tiny: Model, found: Expl
         assert refused.value.code == "bad_beside"
 
 
+def test_another_reading_or_place_is_refused(store: Store, found: Explanation, beside: Beside) -> None:
+    """An answer with words hidden under a question that hides none, and the road of another token."""
+    asked = beside.question
+    if isinstance(asked, HeadsRequest):
+        wrong = [dataclasses.replace(asked, masked=()), dataclasses.replace(asked, masked=(2,))]
+    else:
+        wrong = [dataclasses.replace(asked, **{name: 0}) for name in ("layer", "head", "token")]
+    answer = beside.answer
+    tokenizer = dataclasses.replace(answer, model=dataclasses.replace(answer.model, tokenizer_sha256="0" * 64))
+    for one in (*(Beside(question, answer) for question in wrong), Beside(asked, tokenizer)):
+        with pytest.raises(InputError, match="answer its question"):
+            store.file(found, beside=one)
+
+
 class Tables(HTMLParser):
     """The exact numbers of each table of a report."""
 
@@ -106,6 +120,8 @@ def test_the_report_shows_its_numbers_exactly(store: Store, found: Explanation, 
         assert "Beside it:" in document
         if isinstance(answer, HeadsReport):
             assert "Where heads look is not why the model decided" in document
+            assert "Without having read “charming”. [MASK] stands there instead." in document
+            assert f"So the model said: {answer.prediction.label}." in document
             assert answer.effects is not None
             expected = {"effect": answer.effects, **answer.statistics}
             for name, values in expected.items():

@@ -50,6 +50,19 @@ def test_from_filing_to_erasing(run, explanation: Path, tmp_path: Path) -> None:
     assert json.loads(run("evidence", "show", "1")[1])["content"] is None
 
 
+def test_filing_says_how_production_decided(run, explanation: Path) -> None:  # type: ignore[no-untyped-def]
+    given = ("--decision", "NOBODY", "--model-sha256", "0" * 64, "--time", "2026-03-01T09:30:00Z")
+    code, record, said = run("evidence", "file", str(explanation), *given)
+    assert (code, len(record.strip())) == (0, 36)
+    assert "Decision in production: differs by another model's weights" in said
+    decision = json.loads(run("evidence", "show", record.strip())[1])["content"]["decision"]
+    assert (decision["model_sha256"], decision["time"]) == ("0" * 64, "2026-03-01T09:30:00Z")
+    for wrong in (("--score", "nan"), ("--score", "7"), ("--threshold", "inf"), ("--time", "yesterday")):
+        code, _, said = run("evidence", "file", str(explanation), *wrong)
+        assert (code, "of the decision" in said) == (2, True), wrong
+    assert "not supplied" in run("evidence", "file", str(explanation))[2]
+
+
 def test_exit_codes_name_the_level(run, explanation: Path, home: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     record = run("evidence", "file", str(explanation))[1].strip()
     (sealed,) = (home / "evidence" / "files").glob("*/*/record.json")

@@ -15,7 +15,6 @@ import pytest
 import rfc8785
 
 from explain.audit import bundle, checkpoints, envelope, sealing, verify
-from explain.audit.bounds import named
 from explain.audit.records import Purpose, Who
 from explain.audit.store import Store
 from explain.errors import AuditError, InputError
@@ -204,16 +203,7 @@ def test_a_store_is_its_owners_alone(store: Store) -> None:
     assert store.home.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2K", "a\u2028b"])
-def test_a_name_is_one_line(name: str) -> None:
-    with pytest.raises(InputError, match="control"):
-        named(Purpose(case_id=name))
-
-
-def test_a_name_can_be_seen(store: Store) -> None:
-    assert named(Who("\u200b \u202e")).actor is None
-    with pytest.raises(InputError, match="reviewer"):
-        store.review(store.read(1).header.id, Who("\u200b"), agree=True)
+def test_a_file_is_named_as_ours_are(store: Store) -> None:
     with pytest.raises(InputError, match="file name"):
         store.add("screenshot", store.read(1).header.id, Who("ada"), attached={"a b.png": b"x"})
 

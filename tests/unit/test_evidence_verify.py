@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import shutil
 import sqlite3
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from explain.audit import bundle, checkpoints, envelope, verify
+from explain.audit import building, bundle, checkpoints, envelope, verdict, verify
 from explain.audit.keys import Keys
 from explain.audit.records import Who
 from explain.audit.store import Store
@@ -143,6 +144,26 @@ def test_the_models_files_are_compared(found: Explanation, tiny_folder: Path, tm
     weights.write_bytes(data)
     verdict = verify.record(store, record, model=str(other))
     assert (verdict.levels["V4"], verdict.exit_code) == ("broken", 6)
+
+
+def test_a_copy_of_the_model_in_a_folder_of_another_name_is_the_same(
+    found: Explanation, tiny_folder: Path, tmp_path: Path
+) -> None:
+    source = building.model_source(found.model, str(tiny_folder))
+    assert source is not None
+    header = dataclasses.replace(filled(tmp_path, found, 1).read(1).header, model_files=building.manifest(source))
+    copy = shutil.copytree(tiny_folder, tmp_path / "elsewhere")
+    good = verdict.Verdict(checked=1, levels={}, faults=())
+    assert verify.with_model(good, header, str(copy)).levels["V4"] == "holds"
+    for name, what in [("config.json", "the file was changed"), ("tokenizer.json", "tokenizer at hand")]:
+        data = (copy / name).read_bytes()
+        (copy / name).write_bytes(data + b" ")
+        result = verify.with_model(good, header, str(copy))
+        assert result.levels["V4"] == "broken"
+        assert any(what in fault.what for fault in result.faults), name
+        (copy / name).write_bytes(data)
+    header = dataclasses.replace(header, model_files=(*header.model_files, ("x/gone.json", "0" * 64)))
+    assert [f.what for f in verify.with_model(good, header, str(copy)).faults] == ["the file is missing"]
 
 
 def test_good_bundles_hold_for_both_verifiers(good: Store) -> None:

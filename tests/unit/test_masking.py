@@ -36,6 +36,13 @@ def test_recall_and_precision_on_the_committed_set() -> None:
     assert wrong / marked <= 0.01
 
 
+@pytest.mark.parametrize(("kind", "beside", "value"), identifiers.FORMS)
+def test_identifiers_as_people_write_them(kind: str, beside: str, value: str) -> None:
+    masked = masking.mask(beside.format(value))
+    assert masked.text == beside.format(f"[{kind}]")
+    assert [masked.text[s.start : s.end] for s in masked.spans] == [f"[{kind}]"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -44,6 +51,9 @@ def test_recall_and_precision_on_the_committed_set() -> None:
         "The film has 3 parts, 2 stars and 1 ending; 24/7.",
         "4111 1111 1111 1112 is no card, DE00 1234 5678 9012 3456 78 no account.",
         "300.1.2.3 is no address; 12345678A has the wrong letter.",
+        "From 2026-11-25 10.45 to 2026-12-24 18.00, 4 of 17; v10.4.2.1 and 1.192.168.1.1 are versions.",
+        "Room 4111\n\n1111 1111 1111 is cut by an empty line.",
+        "Built 1700000000 from a3f1c0de4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddeeff0.",
         "",
     ],
 )
@@ -61,8 +71,9 @@ def test_spans_are_kept_in_the_masked_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1" * 5000, "a@" * 2000, "1 " * 3000, "::" * 2000, "DE12" * 1500, "+1-" * 2000, "x" * 9999]
-)
+    "text", ["1" * 5000, "a@" * 2000, "1 " * 3000, "::" * 2000, "DE12" * 1500, "+1-" * 2000, "x" * 9999,
+     "4 " * 50_000, "a@" * 50_000, "!" * 100_000, "0a:" * 33_000, "DE12 " * 20_000, "4111-" * 20_000]
+)  # fmt: skip
 @pytest.mark.timeout(20)
 def test_no_text_hangs_a_recogniser(text: str) -> None:
     assert len(masking.mask(text).text) > 0

@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 
 from explain import camera, filing
+from explain.audit.building import LIMITS
 from explain.audit.records import Decision, Purpose, Who
 from explain.audit.store import Store
 from explain.engine import Model
 from explain.records import Explanation
+from explain.render import html, palette, sentences
 from explain.render.picture import picture
-from explain.render.report import report
+from explain.render.report import Said, report
 from tests.hostile import PAYLOADS
 
 TEXT = "A charming <b>witty</b> story, but a dull\u200b ending."
@@ -36,7 +38,7 @@ def found(tiny: Model) -> Explanation:
 @pytest.fixture(scope="module")
 def store(found: Explanation, tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("reports") / "evidence")
-    decision = Decision("POSITIVE", 0.9, 0.5, system="old system")
+    decision = Decision("POSITIVE", 0.9, 0.5, "7" * 64, "old system", "2026-03-01T09:30:00+01:00")
     purpose = Purpose("case 4711", "triage")
     store.file(found, who=Who("ada"), purpose=purpose, decision=decision, note="a note", pictures=filing.pictures)
     store.review(store.read(1).header.id, Who("bob"), agree=False, sign_off=True, note="I see it otherwise")
@@ -107,6 +109,7 @@ def test_a_report_says_what_an_auditor_asks(found: Explanation, store: Store) ->
         *(entry.header.id, entry.digest, entry.header.files[0].commitment, store.fingerprint),
         *(model.revision, model.weights_sha256, model.tokenizer_sha256, found.provenance.versions["torch"]),
         *("integrated gradients", "case 4711", "triage", "ada", "a note", "old system", "differs by"),
+        *("7" * 64, "2026-03-01T09:30:00+01:00"),
         *("bob: disagrees, signed off. I see it otherwise", "FILED as record 1", "explain verify"),
         *("Holds the fields", "They do not say that the decision is right or fair"),
     ]
@@ -115,6 +118,42 @@ def test_a_report_says_what_an_auditor_asks(found: Explanation, store: Store) ->
     assert "compliant" not in shown.lower()
     assert "NOT FILED" in report(found)
     assert "FILED as record" not in report(found)
+
+
+def test_every_verdict_is_on_the_report(found: Explanation) -> None:
+    document = report(found)
+    assert {c.attribution for c in found.checks} == {0, 1}
+    for check in found.checks:
+        assert html.text(check.sentence) in document, check.name
+    assert "match the model? (occlusion)" in document
+
+
+def test_the_picture_bears_verdicts_limits_and_digests_whole(found: Explanation, store: Store) -> None:
+    filed = filing.filing(store, store.read(1).header.id)
+    long = dataclasses.replace(
+        filed, purpose=Purpose("K" * 200, "u" * 200), said=(Said("review", "R" * 200, "", "ok"),)
+    )
+    drawn = picture(found, *filing.footer(long))
+    lines = [e.text or "" for e in ElementTree.fromstring(drawn).iter() if e.tag.endswith("text")]
+    shown, joined = " ".join(lines), "".join(lines)
+    for words in (*LIMITS, found.model.weights_sha256, found.model.tokenizer_sha256, filed.commitment):
+        assert words in shown or words.replace(" ", "") in joined.replace(" ", ""), words
+    for title, status, _ in sentences.questions(found):
+        assert f"{title} {palette.STATUS_WORD[status]}" in shown
+    assert joined.count("K") >= 200
+    assert joined.count("R") >= 200
+    assert "use: " in shown
+    assert "filed by: ada" in shown
+    assert max(map(len, lines)) <= 130
+    assert "…" in picture(tiny_word(found)), "a word that is cut says so"
+
+
+def tiny_word(found: Explanation) -> Explanation:
+    """The same with the first word so long that it is cut."""
+    first = found.attributions[0]
+    units = first.units.copy()
+    units[0] = (0, 40)
+    return dataclasses.replace(found, attributions=(dataclasses.replace(first, units=units),))
 
 
 def test_an_unsigned_record_is_marked(found: Explanation, tmp_path: Path) -> None:

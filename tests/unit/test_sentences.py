@@ -169,3 +169,22 @@ def test_how_names_everything_needed_to_repeat_it(result: Explanation) -> None:
     assert rows["Seed"] == "0"
     assert "UTC" in rows["Time"]
     assert f"torch {result.provenance.versions['torch']}" in rows["Versions"]
+
+
+def test_only_what_compares_is_subtracted(result: Explanation) -> None:
+    first = result.attributions[0]
+    assert sentences.apart(result, result) is None
+    other = replace(result.model, weights_sha256="0" * 64)
+    assert sentences.apart(result, replace(result, model=other)) is None, "two versions of a model compare"
+    for changed, why in [
+        (replace(first, target=replace(first.target, name="NEGATIVE")), "One explains"),
+        (replace(first, target=replace(first.target, unit="probability")), "One explains"),
+        (replace(first, units=first.units + 1), "cut in another way"),
+        (replace(first, unit_segment=first.unit_segment + 1), "cut in another way"),
+        (replace(first, baseline="pad"), "baselines"),
+        (result.attributions[1], "different methods"),
+    ]:
+        assert why in str(sentences.apart(result, replace(result, attributions=(changed,))))
+    tokens = replace(result.tokens, texts=("another",))
+    assert "texts" in str(sentences.apart(result, replace(result, tokens=tokens)))
+    assert "texts" in str(sentences.apart(result, replace(result, attributions=())))

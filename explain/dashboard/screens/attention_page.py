@@ -163,15 +163,6 @@ def hide(report: HeadsReport) -> None:
         )
 
 
-def gone(report: HeadsReport, masked: tuple[int, ...]) -> str | None:
-    """What the decision above is based on, where words are hidden."""
-    if not masked:
-        return None
-    names = {int(report.tokens.words[m[0]]): name for name, m, _ in heads.labels(report.tokens, "word")}
-    filler = next(s for s, w in zip(report.tokens.strings, report.tokens.words, strict=True) if w == masked[0])
-    return f"Without having read {', '.join(f'“{names[i]}”' for i in masked)}. {filler} stands there instead."
-
-
 def wanted(text: str) -> bool:
     """Are effects measured at once? For a long text a person is asked first: every head is a pass over it."""
     return len(word_spans(text)) <= SHORT or bool(st.session_state.get("effects_for") == text)
@@ -225,7 +216,7 @@ if isinstance(report, HeadsReport):
         st.session_state.heads_by = "entropy"  # no colour for what was not measured
     with place:
         hide(report)
-    st.html(html.verdict(sentences.decided(report.prediction, report.model.problem), [gone(report, masked)]))
+    st.html(html.verdict(sentences.decided(report.prediction, report.model.problem), [heads.gone(report, masked)]))
     layer, head = every_head(report)
     own = {} if model in bundled.names() else {"model": model}
     link.view(texts[0], head=f"{layer},{head}", **own)

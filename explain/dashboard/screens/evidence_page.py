@@ -11,9 +11,8 @@ from explain.audit.store import Store
 from explain.dashboard import access, evidence
 from explain.dashboard.dossier import done, dossier, levels
 from explain.errors import ExplainError
-from explain.render import html
-from explain.render.pieces import visible
-from explain.render.spreadsheet import cell
+from explain.render import html, spreadsheet
+from explain.render.pieces import visible_line
 
 ROWS = 25
 REVIEWS = {"all": None, "not reviewed": "none", "agreed": "agree", "disagreed": "disagree"}
@@ -48,9 +47,9 @@ def table() -> None:
         {
             "no.": row["sequence"],
             "filed (UTC)": row["recorded"][:19].replace("T", " "),
-            "decision": _shown(row["label"]) or "erased",
-            "case": _shown(row["case_id"]),
-            "by": _shown(row["actor"]),
+            "decision": _cell(row["label"]) or "erased",
+            "case": _cell(row["case_id"]),
+            "by": _cell(row["actor"]),
             "signed": _signed(row["sequence"]),
             "review": (row["review"] or "") + (", signed off" if row["signed_off"] else ""),
             "kept until": "erased" if row["erased"] else "legal hold" if row["held"] else (row["due"] or "no end")[:10],
@@ -74,9 +73,9 @@ def table() -> None:
     _store()
 
 
-def _shown(value: str | None) -> str:
-    """A name as the list shows it and a spreadsheet may have it."""
-    return cell(visible(value)) if value else ""
+def _cell(name: str | None) -> str:
+    """A name for the table, which people also download as CSV."""
+    return spreadsheet.defused(visible_line(name or ""))
 
 
 def _signed(sequence: int) -> str:
