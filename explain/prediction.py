@@ -115,10 +115,7 @@ class Prediction(Record):
 
     @property
     def margin(self) -> float | None:
-        """Probability lead of the top label over the next, or distance from the nearest threshold.
-
-        None for regression.
-        """
+        """Probability lead of the top label over the next, or distance from the nearest threshold; None: a number."""
         if self.probs is None:
             return None
         if self.activation == "sigmoid":

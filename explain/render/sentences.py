@@ -28,8 +28,6 @@ _TITLES: dict[Question, str] = {
 }
 CANDIDATES = 2
 """Other tokens that are named beside the most likely one."""
-TAGGED = 12
-"""Entities that are named one by one."""
 _COUNT = {2: "those two words", 3: "those three words"}
 _KEPT = " (the word with the tag is replaced, since its place must stay)"
 _LIMITS = (
@@ -77,36 +75,24 @@ def decided(prediction: Prediction, problem: str) -> str:
         said = [
             f"{signed(v)} for “{short(n)}”" for n, v in zip(prediction.labels, prediction.logits.tolist(), strict=True)
         ]
-        return f"The model gives what follows a log-probability of {_list(said)}."
+        return f"The model gives what follows a log-probability of {listed(said)}."
     if prediction.probs is None:
         numbers = [f"{v:.4g} ({short(n)})" for n, v in zip(prediction.labels, prediction.logits, strict=True)]
-        return f"The model answers {_list(numbers)}.".replace("-", "−")
+        return f"The model answers {listed(numbers)}.".replace("-", "−")
     shares = [f"{short(prediction.labels[i])} ({percent(float(prediction.probs[i]))})" for i in prediction.decision]
     if problem == "multi-label":
         if shares:
-            return f"The model finds {_list(shares)}."
+            return f"The model finds {listed(shares)}."
         nearest = f"{short(prediction.labels[prediction.top])} with {percent(float(prediction.probs.max()))}"
         return f"The model finds none of its {len(prediction.labels)} labels; the nearest is {nearest}."
     if prediction.left_out:
         rest = [f"{short(name)} ({percent(share)})" for name, share in prediction.ranked(1 + CANDIDATES)[1:]]
         where = "token at the mask" if problem == "masked-token" else "next token"
-        return f"The most likely {where} is {shares[0]}, then {_list(rest)}."
+        return f"The most likely {where} is {shares[0]}, then {listed(rest)}."
     if prediction.tagging is not None:
         tag = prediction.tagging.tags[prediction.tagging.asked]
         return f"The model tags “{short(tag.word)}” as {shares[0]}."
-    return f"The model reads this as {_list(shares)}."
-
-
-def tagged(prediction: Prediction) -> str | None:
-    """All that the model found in a text whose words it tags, in one sentence. None where words have no tags."""
-    if prediction.tagging is None:
-        return None
-    found = prediction.tagging.entities
-    if not found:
-        return f"It tags none of the {len(prediction.tagging.tags)} words as part of an entity."
-    parts = [f"“{short(e.words)}” {short(e.label)} ({percent(e.prob)})" for e in found[:TAGGED]]
-    more = [f"{len(found) - TAGGED} more"] if len(found) > TAGGED else []
-    return f"In the whole text it finds {_list([*parts, *more])}."
+    return f"The model reads this as {listed(shares)}."
 
 
 def written(found: Generation) -> str:
@@ -241,6 +227,8 @@ def apart(one: Explanation, two: Explanation) -> str | None:
             f"One explains {a.target.unit} of {a.target.name}, the other {b.target.unit} of {b.target.name}, so their "
             "scores are not subtracted."
         )
+    if (a.target.position, a.target.positions) != (b.target.position, b.target.positions):
+        return "They explain the answer at different places of the text, so their scores are not subtracted."
     if (a.method, a.baseline) != (b.method, b.baseline):
         return "They were scored by different methods or against different baselines, so scores are not subtracted."
     return None
@@ -349,5 +337,6 @@ def _against(explanation: Explanation, index: int, named: Standouts, *, empty: s
     return f" Against: {', '.join(_words(explanation, index, named.opposing))}."
 
 
-def _list(parts: list[str]) -> str:
+def listed(parts: list[str]) -> str:
+    """Parts of a sentence with commas between them, and an ‘and’ before the last."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,17 +1,31 @@
-"""Tagging → HTML: the text with its tagged words, each in the colour of its kind, and what the colours mean."""
+"""Tagging → HTML: the text with its tagged words, each in the colour of its kind, what the colours mean; a sentence."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from explain.prediction import Tag, Tagging
+from explain.prediction import Prediction, Tag, Tagging
 from explain.records import Explanation
 from explain.render.html import text
 from explain.render.reasons import direction
-from explain.render.sentences import percent, short
+from explain.render.sentences import listed, percent, short
 
+NAMED = 12
+"""Entities that the sentence names one by one."""
 COLOURS = 6
 """Kinds with a colour of their own, in the order in which they come in the text; further ones are grey."""
+
+
+def summary(prediction: Prediction) -> str | None:
+    """All that the model found in a text whose words it tags, in one sentence. None where words have no tags."""
+    if prediction.tagging is None:
+        return None
+    found = prediction.tagging.entities
+    if not found:
+        return f"It tags none of the {len(prediction.tagging.tags)} words as part of an entity."
+    parts = [f"“{short(e.words)}” {short(e.label)} ({percent(e.prob)})" for e in found[:NAMED]]
+    more = [f"{len(found) - NAMED} more"] if len(found) > NAMED else []
+    return f"In the whole text it finds {listed([*parts, *more])}."
 
 
 def tagged(explanation: Explanation) -> str:

@@ -132,7 +132,7 @@ def test_without_an_entity_the_word_that_comes_closest(tmp_path: Path) -> None:
     firsts = [t.token for t in found.tagging.tags]
     assert found.position == min(firsts, key=lambda t: float(log_p[t, 0]))
     assert found.label == "O"
-    assert (sentences.tagged(found) or "").startswith("It tags none of the")
+    assert (tags.summary(found) or "").startswith("It tags none of the")
     assert "wb-tag-asked" in tags.tagged(model.explain(TEXT, checks=()))
 
 
@@ -333,7 +333,7 @@ def test_words_for_people(tagger: Model) -> None:
     found = tagger.explain(TEXT, place=3, checks=())
     tag = found.prediction.tagging.tags[3]  # type: ignore[union-attr]
     assert sentences.verdict(found) == f"The model tags “charmingly” as {tag.label} ({sentences.percent(tag.prob)})."
-    assert (sentences.tagged(found.prediction) or "").startswith("In the whole text it finds “")
+    assert (tags.summary(found.prediction) or "").startswith("In the whole text it finds “")
     assert dict(sentences.how(found))["Explained"].endswith("at token 4 (charming)")
     out = io.StringIO()
     Console(width=120, file=out).print(terminal.explanation(found))
@@ -378,8 +378,10 @@ def test_a_filed_record_is_repeated_to_the_bit(tagger: Model, tmp_path: Path) ->
         content = store.content(entry.header.id)
         assert content.explanation.prediction.tagging == found.prediction.tagging
         result = replay(tagger, entry.header, content)
-        assert result.sentence == "Every number is the same to the bit."
-    assert html.text(sentences.tagged(found.prediction) or "?") in report(found)
+        assert result.holds
+        assert result.sentence.startswith("Everything computed again is the same to the bit.")
+        assert content.why_target == "what the model decided"
+    assert html.text(tags.summary(found.prediction) or "?") in report(found)
 
 
 def test_the_same_record_from_python_command_line_and_rest(tagger: Model, tagger_folder: Path, run: Any) -> None:
@@ -449,6 +451,22 @@ def test_the_page_finds_an_example_and_explains_the_word_that_is_chosen(page: Ap
     assert found.prediction.tagging.asked == found.prediction.tagging.entities[0].first
     assert found.target.joined
     assert page.selectbox(key="target").value == found.prediction.tagging.entities[0].label
+    assert not page.exception
+
+
+def test_a_word_of_a_masked_text_is_chosen(page: AppTest) -> None:
+    page.run()
+    page.text_area(key="text").set_value(f"write to ada@example.org: {TEXT}")
+    page.toggle(key="masking").set_value(True)
+    finish(page)
+    finish(page)
+    (words,) = [s for s in page.selectbox if str(s.key).startswith("words ")]
+    wanted = (page.session_state["job"].result.prediction.tagging.asked + 1) % len(words.options)
+    words.set_value(wanted)
+    finish(page)
+    found = page.session_state["job"].result
+    assert "ada@" not in found.tokens.texts[0]
+    assert found.prediction.tagging.asked == wanted
     assert not page.exception
 
 
