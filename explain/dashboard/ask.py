@@ -214,9 +214,9 @@ def _take(example: str) -> None:
 
 
 def _use_model() -> None:
-    """A text that nobody wrote makes way for an example that suits the new model; so do outcomes of the old one."""
+    """A text that nobody wrote makes way for an example that suits the new model; so do choices of the old one's."""
     state = st.session_state
-    state.target, state.contrast = DECIDED, NOTHING
+    state.target, state.contrast, state.place_for = DECIDED, NOTHING, None
     fitting = of(str(state.model or settings().model), jobs.task(str(state.model or settings().model)))
     if state.example not in fitting:
         state.edits += 1

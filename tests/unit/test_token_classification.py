@@ -470,6 +470,22 @@ def test_a_word_of_a_masked_text_is_chosen(page: AppTest) -> None:
     assert not page.exception
 
 
+def test_another_model_is_asked_about_no_word_of_the_last_one(page: AppTest) -> None:
+    page.run()
+    page.text_area(key="text").set_value(TEXT)
+    finish(page)
+    finish(page)
+    (words,) = [s for s in page.selectbox if str(s.key).startswith("words ")]
+    wanted = (page.session_state["job"].result.prediction.tagging.asked + 1) % len(words.options)
+    words.set_value(wanted)
+    finish(page)
+    assert page.session_state["job"].request.place == wanted
+    page.selectbox(key="model").set_value("sentiment")
+    finish(page)
+    assert page.session_state["job"].result.model.task == "text-classification"
+    assert not page.exception
+
+
 def test_a_text_that_a_person_typed_stays(page: AppTest) -> None:
     page.run()
     page.text_area(key="text").set_value(TEXT)
