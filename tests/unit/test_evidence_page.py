@@ -192,14 +192,6 @@ def test_an_unsigned_store_says_so_in_heading_and_list(
     assert "Written to" in app.success[0].value
 
 
-def test_names_in_the_list_run_nowhere(store: Store, tiny: Model) -> None:
-    found = tiny.explain("A charming film.", checks=())
-    store.file(found, who=Who("ada\u202eevil"), purpose=Purpose("=HYPERLINK(1)"))
-    row = page().dataframe[0].value.iloc[0]
-    assert row["case"] == "'=HYPERLINK(1)", "the table can be downloaded for a spreadsheet"
-    assert row["by"] == "adaU+202Eevil"
-
-
 @pytest.mark.parametrize("name", ["number", "upper", "event", "nonsense", "store"])
 def test_links_name_records_by_id_or_number_or_what_is_about_them(filled: Store, name: str) -> None:
     record = filled.read(1).header.id
