@@ -136,6 +136,14 @@ def test_without_an_entity_the_word_that_comes_closest(tmp_path: Path) -> None:
     assert "wb-tag-asked" in tags.tagged(model.explain(TEXT, checks=()))
 
 
+def test_tags_that_are_called_like_entailment_choose_among_no_labels(tmp_path: Path) -> None:
+    names = {0: "O", 1: "contradiction", 2: "entailment"}
+    model = explain.load(str(tags_folder(tmp_path, id2label=names, label2id={name: i for i, name in names.items()})))
+    with pytest.raises(InputError, match="cannot choose among candidate labels") as caught:
+        model.predict(TEXT, candidate_labels=["funny", "dull"])
+    assert caught.value.code == "no_entailment"
+
+
 def test_scores_add_up_alone_and_in_a_batch(tagger: Model) -> None:
     together = tagger.explain_batch(TEXTS, checks=())
     for text, found in zip(TEXTS, together, strict=True):
