@@ -332,6 +332,10 @@ def test_looking_inside(tagger: Model) -> None:
     lens = tagger.lens(TEXT, place=3)
     assert lens.logits is not None
     assert np.allclose(lens.logits[-1], lens.prediction.logits, atol=1e-4)
+    entity = entity_of(tagger, TEXT)
+    whole = tagger.lens(TEXT, place=entity.first, target=entity.label)
+    assert whole.logits is not None
+    assert len(set(whole.logits[-1].tolist())) == len(KINDS), "each outcome by itself"
     patched = tagger.patch(TEXT, TEXT.replace("slow", "fast"), place=3)
     expected = log_odds(by_hand(tagger, TEXT)[at or 0], patched.target.index or 0)
     assert patched.value == pytest.approx(expected, abs=1e-4)
