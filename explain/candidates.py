@@ -34,6 +34,11 @@ class Candidates(Record):
         return self.multi or len(self.labels) == 1
 
     @property
+    def passes(self) -> int:
+        """How many passes one question about a label takes: one of its own, or one for each it is compared with."""
+        return 1 if self.apart else len(self.labels)
+
+    @property
     def hypotheses(self) -> tuple[str, ...]:
         """The sentence of each label."""
         return tuple(self.template.replace("{}", label) for label in self.labels)

@@ -325,8 +325,8 @@ class Model(Runner):
             return []
         encoding = self.asked(requests[0]).encode(requests[0].texts, truncate=True, place=requests[0].place)
         units = int(encoding.units(requests[0].granularity, requests[0].phrases).of_token.max(initial=0)) + 1
-        tokens = len(encoding.tokens.ids) * max(1, len(encoding.options))  # as if every hypothesis were needed
-        return [self._forecast(request, tokens, units) for request in requests]
+        passes = given.passes if (given := requests[0].candidates) else len(encoding.options) or 1
+        return [self._forecast(request, len(encoding.tokens.ids) * passes, units) for request in requests]
 
     def _forecast(self, request: Request, tokens: int, units: int) -> float | None:
         if any(units > (find(name).info.limit or units) for name in request.methods):

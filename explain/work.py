@@ -63,7 +63,7 @@ class Work:
         enough: threading.Event | None = None,
         paths: Mapping[str, Any] | None = None,
     ) -> None:
-        self.model = model.asked(requests[0]) if requests else model  # one question for all
+        self.base, self.model = model, model.asked(requests[0]) if requests else model  # one question for all
         self.requests, self.listener, self.enough = requests, progress, enough or threading.Event()
         self.paths = paths or {}  # method → the path that a replay follows
         self.stage, self.partial = "Reading", cast(Explanation | None, None)
@@ -115,7 +115,7 @@ class Work:
         known, key = self.model.claims, (method.info.name, params)
         if key not in known:
             self._enter("Measuring the method's claim")
-            posed = Work(self.model, gate.probes(self.model))
+            posed = Work(self.base, gate.probes(self.model))
             posed.meter = self.meter
             cases = [posed._retold(r, r.texts) for r in posed.requests]
             known[key] = gate.measure(posed.model, method, params, cases, self.meter)

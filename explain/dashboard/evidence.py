@@ -74,7 +74,7 @@ def save(explanation: Explanation, request: Request | None, *, running: bool) ->
     """File what is on the screen, as soon as its checks are finished."""
     if _known(explanation) or not access.may("file evidence"):
         return
-    with st.expander("Save as evidence"):
+    with st.expander("Save as evidence", key="save this", on_change="rerun"):  # stays open when the page is drawn anew
         if running:
             st.caption("The checks are not finished; what is filed is whole.")
             return

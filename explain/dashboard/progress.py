@@ -46,8 +46,13 @@ class Drawn:
 
 def progress(job: Job, drawn: Drawn) -> None:
     """The bar of a running job; draws the whole page anew once that is due."""
+    if not job.over:
+        _bar(job)  # first: a click on one of its buttons must not be lost because there is news
     if drawn.stale(job, time.monotonic()):
         st.rerun()
+
+
+def _bar(job: Job) -> None:
     began = st.session_state.setdefault(f"began-{job.id}", time.monotonic())
     spent = time.monotonic() - began
     share = min(0.95, spent / (job.forecast + 1)) if job.forecast else min(0.9, spent / 20)

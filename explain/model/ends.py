@@ -50,7 +50,7 @@ def outputs(runner: Runner, rows: Sequence[Row], meter: Meter) -> list[Float32[n
 
 def passes(runner: Runner, row: Row) -> int:
     """How many passes through the model one row costs."""
-    return len(_parts(runner, row))
+    return len(cast(Ends, runner.task).needed(row.target)) if row.tails else 1
 
 
 def values(runner: Runner, rows: Sequence[Row], meter: Meter) -> Float32[np.ndarray, "N"]:

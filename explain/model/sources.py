@@ -143,8 +143,8 @@ def _check(folder: Path) -> None:
     config_of(folder)
     names = [p.name for p in _files(folder)]
     _check_format(names)
-    room.require(_files(folder, ("*.safetensors",)))
     if _WEIGHTS in names:  # transformers then never looks at an index
+        room.require([folder / _WEIGHTS])
         return
     try:
         shards = set(json.loads((folder / _INDEX).read_text("utf-8"))["weight_map"].values())
@@ -155,6 +155,7 @@ def _check(folder: Path) -> None:
             raise ModelError(f"{_INDEX} names '{shard[:80]}'; only safetensors are opened.", code="unsafe_format")
         if shard not in names:
             raise ModelError(f"The weights file '{shard[:80]}' is missing. Fetch it again.", code="no_weights")
+    room.require([folder / str(shard) for shard in shards])
 
 
 def _check_format(names: list[str]) -> None:

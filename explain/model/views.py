@@ -42,7 +42,7 @@ def among(runner: R, asked: Candidates | None) -> R:
             code="no_entailment",
         )
     problem = "multi-label" if asked.apart else "single-label"
-    claims = runner.kept.setdefault("claims among labels", {})
+    claims = runner.kept.setdefault("claims among labels", {}) if runner.task.by_itself else runner.claims
     return _view(runner, asked, ZeroShot(asked, *found), problem, candidates=asked, claims=claims)
 
 

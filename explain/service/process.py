@@ -12,13 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import SecretStr
+
 import explain
 from explain.errors import WorkerError
 from explain.service import messages
+from explain.settings import Settings
 
 COMMAND = (sys.executable, "-P", "-m", "explain.service.worker")
 """Not `multiprocessing`: a spawned child of that would run the caller's main script again."""
 _LOST = ("lost",)
+_SECRET = {f"EXPLAIN_{n}".upper() for n, field in Settings.model_fields.items() if field.annotation is SecretStr}
+"""What the worker is not told, since models of strangers are computed there."""
 _PIPE = 2**20
 """Bytes that a pipe holds: what Linux gives to everybody; with its usual 64 KiB a long answer takes 15 times as many
 turns of the two processes."""
@@ -30,8 +35,7 @@ class Process:
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         place = str(Path(explain.__file__).resolve().parents[1])  # the same code as here, wherever that is
         path = os.pathsep.join(filter(None, (place, os.environ.get("PYTHONPATH"))))
-        env = {**os.environ, "PYTHONPATH": path}
-        env.pop("EXPLAIN_LOGIN_CLIENT_SECRET", None)  # models of strangers are computed there
+        env = {n: v for n, v in os.environ.items() if n.upper() not in _SECRET} | {"PYTHONPATH": path}
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
         except OSError as error:

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Float32, Float64
 
 from explain.catalog import TargetKind
-from explain.errors import InputError, ModelError
+from explain.errors import InputError, MethodError, ModelError
 from explain.model.encoding import Encoding
 from explain.model.rows import Row
 from explain.records import Prediction, Target
@@ -88,6 +88,13 @@ class Continuation(NextToken):
         )
 
     def score(self, raw: torch.Tensor, target: Target, problem: str) -> torch.Tensor:
+        """Of rows that end with one continuation."""
+        if target.contrast is not None:
+            raise MethodError(
+                "This looks inside the model at one continuation, and what is explained compares two. Explain one of "
+                "them alone.",
+                code="several_continuations",
+            )
         return raw[:, 0]
 
     def needed(self, target: Target) -> tuple[int, ...]:

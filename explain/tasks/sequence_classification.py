@@ -35,7 +35,7 @@ class SequenceClassification:
 
     name = "text-classification"
     summary = "One decision about a text or a pair of texts: a label of several, labels at once, or a number."
-    problems = (SINGLE, BINARY, MULTI, REGRESSION)
+    problems: tuple[str, ...] = (SINGLE, BINARY, MULTI, REGRESSION)
     by_itself = True
     goes_on = False
     pairs = True
@@ -115,7 +115,7 @@ class SequenceClassification:
         index = default if wish is None else _labels.find(labels, wish)
         if quantity == "margin" and problem in (BINARY, MULTI):
             raise InputError(
-                f"A margin needs labels that exclude each other; this head is {problem}. Use log_odds.",
+                f"A margin needs labels that exclude each other; these are {problem}. Use log_odds.",
                 code="bad_target",
             )
         if problem == REGRESSION:

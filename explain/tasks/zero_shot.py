@@ -13,25 +13,22 @@ their words out, moves their vectors, or scores them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64
-from transformers import AutoModelForSequenceClassification
-from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from explain.candidates import Candidates, sides
-from explain.catalog import TargetKind
 from explain.errors import InputError, MethodError, ModelError
-from explain.model.encoding import Encoding, whole
+from explain.model.encoding import Encoding
 from explain.records import Prediction, Target
-from explain.tasks import _exclusive, _labels
+from explain.tasks import _exclusive
+from explain.tasks.sequence_classification import SequenceClassification
 
 
-class ZeroShot:
+class ZeroShot(SequenceClassification):
     """See the module's text. Raw output: logits (N, C) of pairs of text and hypothesis, (L, C) of one text.
 
     Args:
@@ -44,17 +41,10 @@ class ZeroShot:
     summary = "Which of your own labels fits a text, by a model of inference: one of them, or each by itself."
     problems: tuple[str, ...] = ()
     by_itself = False
-    goes_on = False
     pairs = False
 
     def __init__(self, candidates: Candidates | None = None, entailed: int = 0, contradicted: int = 0) -> None:
         self.candidates, self.entailed, self.contradicted = candidates, entailed, contradicted
-
-    def architectures(self) -> Mapping[str, str]:
-        return dict(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
-
-    def auto_class(self) -> Any:
-        return AutoModelForSequenceClassification
 
     def problem(self, config: Any, wish: str) -> str:
         """How labels exclude each other is the question's; here only whether the model can be asked at all."""
@@ -66,15 +56,8 @@ class ZeroShot:
             )
         return "single-label"
 
-    def labels(self, config: Any, problem: str) -> tuple[str, ...]:
-        """The network's own outcomes; those of a question are its candidates."""
-        return tuple(str((config.id2label or {}).get(i, f"LABEL_{i}")) for i in range(config.num_labels))
-
     def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
         return () if self.candidates is None else self.candidates.labels
-
-    def posed(self, texts: tuple[str, ...], tokenizer: Any) -> tuple[str, ...]:
-        return texts
 
     def asked(self, encoding: Encoding, tokenizer: Any, place: int | None) -> Encoding:
         if self.candidates is None:
@@ -82,51 +65,19 @@ class ZeroShot:
                 "Say which labels this text may have: candidate_labels=[…], or --label on the command line.",
                 code="no_candidates",
             )
-        return whole(encoding, place)
-
-    def read(self, outputs: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        return outputs.logits  # type: ignore[no-any-return]  # (N, C)
+        return super().asked(encoding, tokenizer, place)
 
     def prediction(
         self, raw: Float32[np.ndarray, "L C"], labels: tuple[str, ...], problem: str, encoding: Encoding
     ) -> Prediction:
         wide = raw.astype(np.float64)
-        if self._apart:
-            z = wide[:, self.entailed] - wide[:, self.contradicted]  # (L,)
-            probs = 0.5 * (1 + np.tanh(z / 2))  # the sigmoid, without overflow
-            decision = tuple(int(j) for j in np.flatnonzero(z > 0))
-        else:
-            z = wide[:, self.entailed]
-            probs, decision = _exclusive.softmax(z), (int(np.argmax(z)),)
-        return Prediction(
-            labels=labels,
-            logits=z.astype(np.float32),
-            probs=probs.astype(np.float32),
-            activation="sigmoid" if self._apart else "softmax",
-            rule="every label whose hypothesis is entailed rather than contradicted"
+        z = wide[:, self.entailed] - (wide[:, self.contradicted] if self._apart else 0)  # (L,)
+        rule = (
+            "every label whose hypothesis is entailed rather than contradicted"
             if self._apart
-            else "the label whose hypothesis has the highest logit for entailment",
-            decision=decision,
+            else "the label whose hypothesis has the highest logit for entailment"
         )
-
-    def target(
-        self,
-        prediction: Prediction,
-        labels: tuple[str, ...],
-        problem: str,
-        wish: str | int | None,
-        contrast: str | int | None,
-        quantity: TargetKind,
-    ) -> Target:
-        index = prediction.top if wish is None else _labels.find(labels, wish)
-        if quantity == "margin" and self._apart:
-            raise InputError(
-                "A margin needs labels that exclude each other; here each is judged by itself. Use log_odds.",
-                code="bad_target",
-            )
-        other = None if contrast is None else _labels.find(labels, contrast)
-        against = None if other is None else (other, _labels.named(labels, other))
-        return _exclusive.target(index, _labels.named(labels, index), against, quantity)
+        return replace(super().prediction(z[None].astype(np.float32), labels, problem, encoding), rule=rule)
 
     def score(self, raw: torch.Tensor, target: Target, problem: str) -> torch.Tensor:
         """Of pairs whose own hypothesis is the explained one."""

@@ -54,14 +54,22 @@ def chromium(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=found, args=list(FLAGS))
 
 
+STILL = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+
+
 def settle(page: Page, timeout: float = 60_000) -> None:
     """Wait until the job is over and the page stands still."""
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=timeout)
-    page.wait_for_selector(".wb-how, [data-testid=stAlert]", timeout=timeout)
-    page.wait_for_selector("[data-testid=stProgress]", state="detached", timeout=timeout)
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=timeout)
-    page.wait_for_selector(".word, [data-testid=stAlert]", timeout=timeout)  # the word view is mounted a moment later
-    page.wait_for_timeout(400)
+    while True:
+        page.wait_for_selector(STILL, timeout=timeout)
+        page.wait_for_selector(".wb-how, [data-testid=stAlert]", timeout=timeout)
+        page.wait_for_selector("[data-testid=stProgress]", state="detached", timeout=timeout)
+        page.wait_for_selector(STILL, timeout=timeout)
+        page.wait_for_selector(
+            ".word, [data-testid=stAlert]", timeout=timeout
+        )  # the word view is mounted a moment later
+        page.wait_for_timeout(400)
+        if page.locator(STILL).count() and not page.locator("[data-testid=stProgress]").count():
+            return  # else a job ended while the page was drawn, and it is drawn once more
 
 
 def whole(page: Page, path: Path) -> None:

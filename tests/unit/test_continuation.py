@@ -16,7 +16,7 @@ from explain.audit.store import Store
 from explain.case import Case
 from explain.catalog import Request
 from explain.engine import Model, load
-from explain.errors import InputError
+from explain.errors import InputError, MethodError
 from explain.render import pieces, sentences
 from explain.work import Work
 from tests import rest
@@ -100,6 +100,7 @@ def test_occlusion_is_direct_calls(teller: Model) -> None:
 
 def test_every_method_and_check_leaves_the_continuation_alone(teller: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = [read(teller, PROMPT, end)[0][-read(teller, PROMPT, end)[1] :] for end in (END, OTHER)]
+    teller.explain(PROMPT, methods=["deep_lift"], checks=(), forced=True)  # its claim, on probes that nobody wrote
     call, seen = Model.call, []
 
     def watched(self: Model, rows: Any, embeds: Any = None, **options: Any) -> Any:
@@ -121,6 +122,31 @@ def test_every_method_and_check_leaves_the_continuation_alone(teller: Model, mon
     found = teller.explain("The wolf went into the wood", **about)
     assert not [c for c in found.checks if c.name == "completeness" and c.status == "fail"]
     assert len(seen) > 1_000
+
+
+def test_what_looks_inside_refuses_two_continuations(teller: Model) -> None:
+    """It sees one at a time: scores of the first alone under the name of both would be wrong, and look right."""
+    about: dict[str, Any] = {"continuation": END, "contrast": OTHER}
+    refused = set()
+    for info in explain.list_methods():
+        try:
+            teller.explain(PROMPT, methods=[info.name], checks=(), forced=True, budget=48, **about)
+        except MethodError as error:
+            assert error.code in ("several_continuations", "not_decided"), info.name
+            refused.add(info.name)
+    inside = {"attention_gradient", "deep_lift", "layer_conductance", "layer_integrated_gradients", "value_zeroing"}
+    assert refused - {"input_reduction"} == inside
+    with pytest.raises(MethodError, match="compares two"):
+        teller.heads(PROMPT, **about)
+
+
+def test_a_methods_claim_is_that_of_the_next_token(teller_folder: Path) -> None:
+    """Probes are nobody's text: no continuation is written behind them, and no view remembers another claim."""
+    plain, asked = load(str(teller_folder)), load(str(teller_folder))
+    plain.explain(PROMPT, methods=["deep_lift"], checks=(), forced=True)
+    asked.explain(PROMPT, methods=["deep_lift"], continuation=END, checks=(), forced=True)
+    assert list(asked.claims) == list(plain.claims)
+    assert [c.residual for c in asked.claims.values()] == [c.residual for c in plain.claims.values()]
 
 
 def test_a_text_without_its_words_still_has_a_token_to_read(teller_folder: Path) -> None:

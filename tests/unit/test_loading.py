@@ -709,6 +709,13 @@ def test_weights_larger_than_memory_are_refused_unread(
     refused(folder, "out_of_memory", "GiB of memory are free")
 
 
+def test_files_that_are_not_loaded_take_no_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(folder / WEIGHTS, folder / "model.fp16.safetensors")
+    size = (folder / WEIGHTS).stat().st_size
+    monkeypatch.setattr("explain.model.room.free", lambda: size * 3 // 2)
+    assert load(str(folder)).predict("a good film").labels
+
+
 def test_free_memory_is_known_or_nothing_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (room.free() or 2**31) > 2**20
     monkeypatch.setattr("builtins.open", Mock(side_effect=FileNotFoundError))

@@ -141,7 +141,7 @@ def test_a_claim_may_lie_deeper_or_hold_dots() -> None:
         {"iat": "1700000000"},
         {"iat": float("nan")},
         {"iat": time.time() - 8 * 3600 - 1},
-        {"iat": time.time() + 600},
+        {"iat": time.time() + 86_400},
         {"aud": "another"},
         {"aud": []},
         {"aud": None},
@@ -205,6 +205,8 @@ def test_settings_are_read_and_the_secret_is_masked(run: Any, monkeypatch: pytes
 def test_the_worker_does_not_know_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models of strangers are computed there."""
     monkeypatch.setenv("EXPLAIN_LOGIN_CLIENT_SECRET", SECRET)
+    monkeypatch.setenv("explain_login_client_secret", SECRET)  # settings are read in any case
+    monkeypatch.setenv("EXPLAIN_EVIDENCE_URL", f"postgresql://whyboard:{SECRET}@localhost/evidence")
     monkeypatch.setenv("EXPLAIN_QUEUE", "3")
     started = Mock()
     monkeypatch.setattr("explain.service.process.subprocess.Popen", started)
