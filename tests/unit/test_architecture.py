@@ -15,8 +15,7 @@ PACKAGE = ROOT / "explain"
 LAYERS = [
     ["canonical", "errors"],
     ["record"],
-    ["words", "candidates"],
-    ["origin"],
+    ["words", "prediction", "candidates", "origin"],
     ["records"],
     ["catalog"],
     ["heads", "road", "lens", "generation", "worked_toy", "settings", "units", "reading", "notices", "machine"],
