@@ -15,7 +15,8 @@ PACKAGE = ROOT / "explain"
 LAYERS = [
     ["canonical", "errors"],
     ["record"],
-    ["words", "prediction", "candidates", "origin"],
+    ["words", "prediction", "candidates"],
+    ["origin"],
     ["records"],
     ["catalog"],
     ["heads", "road", "lens", "generation", "worked_toy", "settings", "units", "reading", "notices", "machine"],
