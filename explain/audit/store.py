@@ -171,9 +171,6 @@ class Store:
             AuditError: there is no such record, it is erased already, or a legal hold is on it; with the code
                 `not_overwritten` it is erased, but not yet as `sweep` leaves it.
         """
-        found = self.read(record, checked=False)
-        if found.header.kind not in FILED:
-            raise AuditError("Erase the record itself: what was said about it goes with it.", code="no_record")
         detail = {"reason": one_line("reason", reason, 400) or "not given"}
         entry = append(self, New("erase", named(who), about=record, detail=detail))
         self.sweep()

@@ -50,7 +50,7 @@ def table() -> None:
             "decision": _cell(row["label"]) or "erased",
             "case": _cell(row["case_id"]),
             "by": _cell(row["actor"]),
-            "signed": _signed(row["sequence"]),
+            "signed": _signed(store, row["sequence"]),
             "review": (row["review"] or "") + (", signed off" if row["signed_off"] else ""),
             "kept until": "erased" if row["erased"] else "legal hold" if row["held"] else (row["due"] or "no end")[:10],
         }
@@ -78,10 +78,10 @@ def _cell(name: str | None) -> str:
     return spreadsheet.defused(visible_line(name or ""))
 
 
-def _signed(sequence: int) -> str:
+def _signed(store: Store, sequence: int) -> str:
     """Does somebody claim to have signed this record? Whether the signature holds, only Verify says."""
     try:
-        return "yes" if evidence.store("read evidence").read(sequence).header.signed else "UNSIGNED"
+        return "yes" if store.read(sequence, checked=False).header.signed else "UNSIGNED"
     except ExplainError:
         return "damaged"
 
@@ -106,9 +106,13 @@ def _store() -> None:
                 st.error(html.markdown(str(error)))
         about = "Records whose time is over."
         if keeps and three.button("Erase what is over", key="expire", width="stretch", help=about):
-            done("keep evidence", Store.expire, evidence.who(), say=lambda gone: f"Erased, being over: {len(gone):,}.")
+            done("keep evidence", Store.expire, evidence.who(), say=_over, erases=True)
         mark = f"Records are signed by key {store.fingerprint}." if store.fingerprint else "Records are UNSIGNED."
         st.caption(f"{mark} Deleting the end of the chain shows only in checkpoints that are kept elsewhere.")
+
+
+def _over(gone: list[str]) -> str:
+    return f"Erased, being over: {len(gone):,}."
 
 
 def _wanted(record: str) -> Entry | None:

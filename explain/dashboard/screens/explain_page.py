@@ -11,10 +11,10 @@ from explain.dashboard.ask import Asked, ask
 from explain.dashboard.continuation import continuation
 from explain.dashboard.gap import gap
 from explain.dashboard.labels import TASK, noticed
-from explain.dashboard.progress import POLL, Drawn, progress
+from explain.dashboard.progress import POLL, Drawn, pace, progress
 from explain.errors import ExplainError
 from explain.render import html
-from explain.service import Job
+from explain.service import Job, service
 
 
 def outcome(asked: Asked, job: Job) -> None:
@@ -76,6 +76,8 @@ else:
         st.fragment(outcome)(asked, found)
     if running:
         with place.container():
-            st.fragment(progress, run_every=POLL)(found, Drawn(shown, began, time.monotonic() - began))
+            others = service().waiting
+            drawn = Drawn(shown, began, time.monotonic() - began, others)
+            st.fragment(progress, run_every=pace(others))(found, drawn)
     else:
         place.empty()
