@@ -107,6 +107,9 @@ def _measured(runner: Runner, kind: Pass) -> Size | None:
     if not np.isfinite(factor) or runner.device.type != "cpu":  # on other devices the kernels' share is counted too
         factor = USUAL if runner.device.type == "cpu" else LEAST
     square, token, row = np.polyfit(lengths, counted, 2) if len(set(lengths)) == 3 else (0, counted[-1] / longest, 0)
+    if kind.maps:  # of long rows the weights of all layers stand highest, and again stacked: short ones do not show it
+        copies = 4 if kind.backward else 2  # with a backward pass their slopes too
+        square = max(square, 4 * copies * runner.info.n_layers * runner.info.n_heads)
     return Size(*(max(0.0, float(x)) * min(MOST, max(LEAST, factor)) for x in (row, token, square)))
 
 

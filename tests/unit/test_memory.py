@@ -52,7 +52,8 @@ def test_short_passes_tell_what_long_ones_hold(fresh: Model, kind: Pass, monkeyp
     assert size is not None
     for rows, tokens in ((1, 48), (3, 60)):
         counted = memory._counted(lambda n=rows, t=tokens: memory._once(fresh, memory._rows(fresh, n, t), kind))  # type: ignore[misc]
-        assert size.of(rows, tokens) == pytest.approx(memory.USUAL * counted, rel=0.15)
+        ratio = size.of(rows, tokens) / (memory.USUAL * counted)
+        assert 0.95 < ratio < (1.5 if kind.maps else 1.05)
     assert size.square > 0 or not kind.maps
 
 
