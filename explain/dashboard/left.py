@@ -1,8 +1,8 @@
 """Sessions whose browser has gone, closed once they can no longer come back.
 
-Streamlit keeps a session for a while after its browser went, and then drops it without closing it: what the person typed
-and could download stays in memory, and files stay open, until somebody else happens to come and leave. Nothing public
-of Streamlit reaches those sessions.
+Streamlit keeps a session for a while after its browser went, and then drops it without closing it: what the person
+typed and could download stays in memory, and files stay open, until somebody else happens to come and leave. Nothing
+public of Streamlit reaches those sessions.
 """
 
 from __future__ import annotations
