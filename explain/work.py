@@ -5,14 +5,12 @@ Methods and checks are generators that ask for rows; `drive` evaluates the rows 
 
 from __future__ import annotations
 
-import platform
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import torch
@@ -27,6 +25,7 @@ from explain.case import Case, Steps
 from explain.catalog import Claim, Progress, Request
 from explain.drive import answer, drive
 from explain.errors import MethodError
+from explain.machine import here, versions
 from explain.methods import Method, find
 from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
@@ -45,7 +44,6 @@ from explain.records import (
     Prediction,
     Provenance,
 )
-from explain.units import Units, units_of
 
 T = TypeVar("T")
 Listener = Callable[[Progress, Explanation | None], None]
@@ -143,13 +141,17 @@ class Work:
         wish = request.target, request.contrast, request.quantity
         target = model.task.target(prediction, model.labels, model.info.problem, *wish)
         encoding = encoding.about(target.index)
+        own = () if prediction.position is None else (prediction.position,)
+        encoding = replace(encoding, places=target.positions or own)
+        if prediction.tagging is not None:  # the same word, whatever is done to the text
+            request = replace(request, place=prediction.tagging.asked)
         return Case(
             info=model.info,
             encoding=encoding,
             prediction=prediction,
-            target=replace(target, position=encoding.place),
+            target=replace(target, position=next(iter(encoding.places), None)),
             granularity=request.granularity,
-            units=units_for(encoding, request),
+            units=encoding.units(request.granularity, request.phrases),
             special_ids={name: i for name, i in named.items() if i is not None},
             embed=model.embed,
             mean_embedding=lambda: model.mean_embedding,
@@ -185,8 +187,8 @@ class Work:
 
     def _retold(self, request: Request, texts: tuple[str, ...], ordinary: bool = False, **changes: Any) -> Case:
         """The same question about other texts; character spans of this text mean nothing there."""
-        if ordinary:  # has one place at most, so there is nothing to choose
-            texts, changes = self.model.task.posed(texts, self.model.tokenizer), {**changes, "place": None}
+        if ordinary:  # this text's place is none of theirs
+            texts, changes = self.model.task.posed(texts, self.model.tokenizer), {"place": None, **changes}
         other = replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
         encoding = self.model.encode(texts, truncate=other.truncate, place=other.place)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
@@ -307,7 +309,7 @@ class Work:
 
     def provenance(self, case: Case | None, seed: int = 0) -> Provenance:
         """With what this is computed, and how long it has taken so far; `seed` where there is no case."""
-        info = self.model.info
+        info, ran = self.model.info, [find(name) for name in self.methods]
         return Provenance(
             versions=versions(),
             device=info.device,
@@ -317,6 +319,12 @@ class Work:
             seed=seed if case is None else case.seed,
             created=self.created.isoformat(timespec="milliseconds"),
             seconds=round(time.perf_counter() - self.began, 4),
+            machine=here(info.device),
+            evaluating=not self.model.module.training,
+            budget=None if case is None else case.budget,
+            group=len(self.requests) or None,
+            libraries={m.info.name: m.library for m in ran},
+            cautions={m.info.name: m.info.misleads for m in ran},
         )
 
 
@@ -330,21 +338,3 @@ class _Result:
         self.checks: list[Check] = []
         self.interactions: Interactions | None = None
         self.attention: Any = None
-
-
-def units_for(encoding: Encoding, request: Request) -> Units:
-    """The units of an encoded text, as the request wants them."""
-    tokens = encoding.tokens
-    return units_of(tokens.texts, tokens.segment, tokens.offsets, tokens.special, request.granularity, request.phrases)
-
-
-@cache
-def versions() -> Mapping[str, str]:
-    """Versions of what computes."""
-    found = {"python": platform.python_version()}
-    for package in ("whyboard", "torch", "transformers", "tokenizers", "numpy", "captum"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found

@@ -73,6 +73,11 @@ def _bar(job: Job) -> None:
         job.cancel()
 
 
+def anew(**changes: object) -> None:
+    """Change what is asked from inside the answer. That is a fragment, so the page must be told to begin anew."""
+    st.session_state.update({**changes, "anew": True})
+
+
 def _refining(job: Job) -> bool:
     """Is a first answer on the screen that the method still makes more exact?"""
     found = job.partial.attributions if job.partial is not None else ()

@@ -12,9 +12,9 @@ from functools import cache
 
 from explain import bundled
 from explain.audit.building import LIMITS
-from explain.audit.records import Content, Header, Purpose, Who
+from explain.audit.records import Content, Environment, Header, Purpose, Who
 from explain.records import Attribution, Explanation
-from explain.render import html, palette, sentences
+from explain.render import html, palette, sentences, tags
 from explain.render.pieces import Piece, pieces
 from explain.render.reasons import direction
 
@@ -51,7 +51,7 @@ class Filing:
 
 def report(explanation: Explanation, filing: Filing | None = None) -> str:
     """The whole document; without a filing it says that nothing was filed."""
-    lines = (sentences.reasons(explanation), sentences.without(explanation))
+    lines = (tags.summary(explanation.prediction), sentences.reasons(explanation), sentences.without(explanation))
     title = f"Whyboard report {filing.content.id}" if filing is not None else "Whyboard report (not filed)"
     body = "".join(
         [
@@ -271,11 +271,21 @@ def _provenance(filing: Filing) -> str:
             ("Recorded", f"{header.recorded} ({header.clock})"),
             ("Envelope (SHA-256)", filing.digest or ""),
             ("Envelope before it", header.previous),
-            ("Filed on", f"{header.environment.platform}, {header.environment.processor}"),
-            ("SHA-256 of Whyboard's code", header.environment.code_sha256),
+            *_machines(header.environment),
         ]
     rows.append(("Signing key", filing.fingerprint or "UNSIGNED"))
     return f"<h2>The record</h2>{html.terms(rows)}"
+
+
+def _machines(found: Environment) -> list[tuple[str, str]]:
+    """Where it was computed and where it was filed; a first record knows the latter only."""
+    filed = found.filed or {"platform": str(found.platform), "processor": str(found.processor)}
+    there = [("Computed on", f"{found.platform}, {found.processor}")] if found.filed and found.platform else []
+    return [
+        *there,
+        ("Filed on", f"{filed['platform']}, {filed['processor']}"),
+        ("SHA-256 of Whyboard's code", found.code_sha256 or "not recorded"),
+    ]
 
 
 def _foot(filing: Filing | None) -> str:

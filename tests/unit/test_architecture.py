@@ -15,10 +15,11 @@ PACKAGE = ROOT / "explain"
 LAYERS = [
     ["canonical", "errors"],
     ["record"],
-    ["words", "candidates"],
+    ["words", "prediction", "candidates"],
+    ["origin"],
     ["records"],
     ["catalog"],
-    ["heads", "road", "lens", "generation", "worked_toy", "settings", "units", "reading", "notices"],
+    ["heads", "road", "lens", "generation", "worked_toy", "settings", "units", "reading", "notices", "machine"],
     ["wire", "bundled", "plugins", "spans", "bounds"],
     ["model.encoding", "model.rows"],
     ["case"],
