@@ -17,6 +17,7 @@ import pytest
 import rfc8785
 import sqlalchemy as sa
 
+from explain import filing
 from explain.audit import bundle, checkpoints, database, envelope, ids, verify
 from explain.audit.keys import Keys
 from explain.audit.records import Header, Purpose, Who
@@ -186,6 +187,13 @@ def test_a_correction_names_what_it_corrects(store: Store, found: Explanation) -
     assert faults(store) == set()
     both(bundle.write(store), None)
     both(bundle.write(store, right.header.id), None)
+    said = [[s.words for s in filing.filing(store, e.header.id).said] for e in (wrong, right, store.read(1))]
+    assert said == [
+        ["record 4 stands in the place of this one"],
+        ["this record stands in the place of record 2"],
+        [],
+    ]
+    assert "record 4 stands in the place of this one" in filing.page(store, wrong.header.id)
     review = store.review(right.header.id, Who("bob"), agree=True)
     assert verify.record(store, right.header.id).faults == verify.record(store, review.header.id).faults == ()
     store.erase(wrong.header.id, Who("ada"), "asked")
