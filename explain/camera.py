@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -43,8 +45,16 @@ class Shot:
 
 
 def png(document: str) -> Shot:
-    """The whole page as PNG, two dots a pixel."""
-    return _taken(document, lambda page: page.screenshot(full_page=True, animations="disabled", timeout=SECONDS * 1000))
+    """The whole page as PNG, two dots a pixel; the page's title stands in it, as in a PDF."""
+    shot = _taken(document, lambda page: page.screenshot(full_page=True, animations="disabled", timeout=SECONDS * 1000))
+    title = re.search(r"<title>([ -;=?-~]{1,79})</title>", document)
+    return Shot(_titled(shot.data, title[1].encode()), shot.browser) if title is not None else shot
+
+
+def _titled(data: bytes, title: bytes) -> bytes:
+    """A PNG with a tEXt chunk behind its header, which is always 33 bytes long (PNG specification, 11.3.4.3)."""
+    chunk = b"tEXtTitle\0" + title
+    return data[:33] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
 
 
 def pdf(document: str, at: str = "1970-01-01T00:00:00") -> Shot:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from explain.audit import envelope
 from explain.audit.entry import NOTE, RECORD, Draft, Entry
+from explain.audit.records import Content, Header
 from explain.audit.store import Store
 from explain.render.picture import picture
 from explain.render.report import Filing, Said, named, report, state, unreviewed
@@ -38,12 +39,15 @@ def footer(filing: Filing) -> tuple[str, ...]:
 
 def filing(store: Store, record: str) -> Filing:
     """Everything that a report of a stored record says; raises AuditError when it is erased."""
-    entry = store.read(record)
-    content = store.content(record)
-    listed = next(f for f in entry.header.files if f.name == RECORD)
     added = tuple(said(store, event) for event in store.events(record))
-    key = next(iter(envelope.unwrap(entry.bytes, envelope.PAYLOAD).signatures), None)
+    return shown(store.read(record), store.content(record), added)
+
+
+def shown(entry: Entry, content: Content, added: tuple[Said, ...]) -> Filing:
+    """The same for a record that is open already; `added` is what was said about it, oldest first."""
     header = entry.header
+    listed = next(f for f in header.files if f.name == RECORD)
+    key = next(iter(envelope.unwrap(entry.bytes, envelope.PAYLOAD).signatures), None)
     return Filing(content, header.who, header.purpose, listed.commitment, key, header, entry.digest, added)
 
 
@@ -55,17 +59,22 @@ def page(store: Store, record: str) -> str:
 
 def said(store: Store, event: Entry) -> Said:
     """What an event about a record says, as a report shows it."""
-    header = event.header
     note = ""
-    if any(f.name == NOTE for f in header.files) and not event.state.erased:
-        note = store.opened(event, NOTE, store.key(header.id)).decode("utf-8")
+    if any(f.name == NOTE for f in event.header.files) and not event.state.erased:
+        note = store.opened(event, NOTE, store.key(event.header.id)).decode("utf-8")
+    return told(event.header, note)
+
+
+def told(header: Header, note: str) -> Said:
+    """The same for an event whose note, empty if it has none, is open already."""
     detail = header.detail
     words = {
         "review": f"{detail.get('verdict')}s{', signed off' if detail.get('signed_off') else ''}",
         "retention": f"kept {detail.get('retention')}",
         "screenshot": ", ".join(f.name for f in header.files if f.name != NOTE),
+        **dict.fromkeys(("erase", "hold", "release"), str(detail.get("reason") or "")),
     }.get(header.kind, "")
     return Said(header.kind, named(header.who), header.recorded, ". ".join(x for x in (words, note) if x))
 
 
-__all__ = ["PICTURE", "REPORT", "filing", "footer", "page", "pictures", "said"]
+__all__ = ["PICTURE", "REPORT", "filing", "footer", "page", "pictures", "said", "shown", "told"]

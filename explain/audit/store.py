@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from securesystemslib.signer import CryptoSigner
 from explain import canonical
 from explain.audit import building, checkpoints, database, envelope, files, ids, sealing
 from explain.audit.belief import Belief
-from explain.audit.bounds import bounded, named, one_line
+from explain.audit.bounds import accounted, bounded, named
 from explain.audit.chain import HEAD, New, append, checkpoint_if_due, finish_change
 from explain.audit.database import entries, envelopes, keys
 from explain.audit.entry import NOTE, RECORD, Draft, Entry, erased, state_of
@@ -149,13 +149,22 @@ class Store:
 
         Raises:
             AuditError: there is no such record, or it is erased.
-            InputError: a value is too long or unknown, or a note says nothing.
+            InputError: a value is too long or unknown, a note says nothing, or a hold or release has no name or reason.
         """
         note = bounded("note", note, 10_000)
         if kind == "note" and note is None:
             raise InputError("The note is empty.", code="empty_text")
+        if kind in ("hold", "release"):
+            detail = {**(detail or {}), "reason": accounted(kind, who, (detail or {}).get("reason"))}
         contents = {**(attached or {}), **({NOTE: note.encode()} if note else {})}
         return append(self, New(kind, named(who), contents=contents, about=about, detail=detail or {}))
+
+    def hold(self, record: str, who: Who, reason: str, *, release: bool = False) -> Entry:
+        """Put a legal hold on a record, so that nobody can erase it, or take it off; raises as `add`.
+
+        Who and why stay in the chain, also after an erasure.
+        """
+        return self.add("release" if release else "hold", record, who, detail={"reason": reason})
 
     def review(self, record: str, who: Who, *, agree: bool, sign_off: bool = False, note: str | None = None) -> Entry:
         """Say that a person agrees or disagrees with what was decided, and sign it off; raises as `add`."""
@@ -170,31 +179,36 @@ class Store:
         Raises:
             AuditError: there is no such record, it is erased already, or a legal hold is on it; with the code
                 `not_overwritten` it is erased, but not yet as `sweep` leaves it.
+            InputError: there is no name or no reason, which stay in the chain.
         """
         found = self.read(record, checked=False)
         if found.header.kind not in FILED:
             raise AuditError("Erase the record itself: what was said about it goes with it.", code="no_record")
-        detail = {"reason": one_line("reason", reason, 400) or "not given"}
+        detail = {"reason": accounted("erasure", who, reason)}
         entry = append(self, New("erase", named(who), about=record, detail=detail))
         self.sweep()
         return entry
 
-    def expire(self, who: Who, now: datetime | None = None) -> list[str]:
-        """Erase every record whose time is over and that no legal hold keeps, and write a checkpoint if one is due;
-        returns their ids.
-        """
+    def over(self, now: datetime | None = None) -> dict[int, str]:
+        """Sequence number → id of every record whose time is over and that no legal hold keeps."""
         at = (now or datetime.now(UTC)).astimezone(UTC).isoformat()  # compared as text
+        wish = sa.select(entries.c.sequence, entries.c.id).where(
+            entries.c.due <= at, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(FILED)
+        )
         with database.reading(self.engine) as connection:
-            wish = sa.select(entries.c.id).where(
-                entries.c.due <= at, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(FILED)
-            )
-            over = list(connection.execute(wish.order_by(entries.c.sequence)).scalars())
+            return {row.sequence: row.id for row in connection.execute(wish.order_by(entries.c.sequence))}
+
+    def expire(self, who: Who, now: datetime | None = None, among: Collection[str] | None = None) -> list[str]:
+        """Erase every record whose time is over and that no legal hold keeps, and write a checkpoint if one is due;
+        returns their ids. Of these only ones that are `among` the ids given, if any are.
+        """
+        reason = accounted("erasure", who, "its retention time is over")
+        over = [record for record in self.over(now).values() if among is None or record in among]
         gone = []
         try:
             for record in over:
-                detail = {"reason": "its retention time is over"}
                 try:
-                    append(self, New("erase", named(who), about=record, detail=detail))
+                    append(self, New("erase", named(who), about=record, detail={"reason": reason}))
                     gone.append(record)
                 except AuditError as error:
                     if error.code not in ("on_hold", "erased"):  # somebody was faster: the others' time is over too

@@ -284,7 +284,7 @@ def _foot(filing: Filing | None) -> str:
     content = filing.content
     return (
         f"<footer>{html.text(state(filing))} · record {html.text(content.id)} · content {html.text(filing.commitment)}"
-        f"<br>To verify the record, which this page shows: explain verify {html.text(content.id)}. It looks at "
-        "the record, not at this copy; explain report draws it anew. Holds the fields for an audit; whether that is "
+        f"<br>To verify the record that this page shows: explain verify {html.text(content.id)}. To hold this copy "
+        "against it: explain verify THIS-FILE. Holds the fields for an audit; whether that is "
         "enough is for the auditor to say.</footer>"
     )

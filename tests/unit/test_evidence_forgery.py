@@ -218,7 +218,7 @@ def test_nothing_is_said_about_what_was_said(store: Store) -> None:
     review = store.review(record, Who("bob"), agree=True).header.id
     for kind in ("note", "hold"):
         with pytest.raises(AuditError, match=record):
-            store.add(kind, review, Who("eve"), note="he wrote: charming")  # type: ignore[arg-type]
+            store.add(kind, review, Who("eve"), note="he wrote: charming", detail={"reason": "x"})  # type: ignore[arg-type]
     with pytest.raises(AuditError, match="about the store"):
         store.add("note", store.rotate(Who("ada")).header.id, Who("eve"), note="x")
     with pytest.raises(InputError, match="empty"):

@@ -121,6 +121,7 @@ def test_the_databases_password_is_not_shown(run, monkeypatch: pytest.MonkeyPatc
         said = [*run("settings")[1:], *run("settings", "--json")[1:], repr(settings())]
         assert "EXPLAIN_EVIDENCE_URL=***" in said[0]
         if "port" in url:
+            (settings().home / "evidence" / "files").mkdir(parents=True)
             code, *more = run("evidence", "list")
             assert code == 2
             assert "port" in more[1]
@@ -132,10 +133,10 @@ def test_the_databases_password_is_not_shown(run, monkeypatch: pytest.MonkeyPatc
 def test_erasing_says_what_it_does_not_reach(store: Store, found: Explanation, run, monkeypatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
     store.file(found)
     store.file(found)
-    assert "written job" not in run("erase", "1", "--reason", "asked")[2]
+    assert "written job" not in run("erase", "1", "--actor", "ada", "--reason", "asked")[2]
     monkeypatch.setenv("EXPLAIN_JOBS", str(tmp_path / "jobs"))
     settings.cache_clear()
-    assert "written job (EXPLAIN_JOBS)" in run("erase", "2", "--reason", "asked")[2]
+    assert "written job (EXPLAIN_JOBS)" in run("erase", "2", "--actor", "ada", "--reason", "asked")[2]
 
 
 def test_what_is_erased_elsewhere_is_not_served(

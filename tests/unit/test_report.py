@@ -242,7 +242,7 @@ def test_what_is_filed_with_a_record_does_not_deny_a_later_review(store: Store) 
         assert "not reviewed when filed" in store.open(record, name).decode("utf-8")
     assert "not reviewed" not in filing.page(store, record), "drawn anew, it holds the review"
     assert filing.page(store, record).count("<dt>Versions</dt>") == 1
-    assert "the record, not at this copy" in filing.page(store, record)
+    assert "explain verify THIS-FILE" in filing.page(store, record)
 
 
 @chromium
