@@ -26,14 +26,18 @@ def pictures(draft: Draft) -> Mapping[str, bytes]:
 
 def footer(filing: Filing) -> tuple[str, ...]:
     """What every picture of a record says below it: which record, signed or not, which case, reviewed by whom."""
-    purpose, content = filing.purpose, filing.content
+    content = filing.content
+    return (f"record {content.id} · content {filing.commitment} · {state(filing)}", *case(filing), *content.limits)
+
+
+def case(filing: Filing) -> tuple[str, str]:
+    """Two of its lines: which decision a record is about, and what production and people said."""
+    purpose = filing.purpose
     reviews = "; ".join(f"{s.who} {s.words}" for s in filing.said if s.kind == "review")
     return (
-        f"record {content.id} · content {filing.commitment} · {state(filing)}",
         f"case: {purpose.case_id or 'not named'} · use: {purpose.intended_use or 'not named'} · filed by: "
-        f"{filing.who.actor or 'not named'}",
-        f"decision in production: {content.matches} · {reviews or unreviewed(filing)}",
-        *content.limits,
+        f"{named(filing.who)}",
+        f"decision in production: {filing.content.matches} · {reviews or unreviewed(filing)}",
     )
 
 
@@ -77,4 +81,4 @@ def told(header: Header, note: str) -> Said:
     return Said(header.kind, named(header.who), header.recorded, ". ".join(x for x in (words, note) if x))
 
 
-__all__ = ["PICTURE", "REPORT", "filing", "footer", "page", "pictures", "said", "shown", "told"]
+__all__ = ["PICTURE", "REPORT", "case", "filing", "footer", "page", "pictures", "said", "shown", "told"]

@@ -46,7 +46,7 @@ class Belief:
                 raise AuditError("its signature was taken away", code="signature")
             return found
         if header.kind != "key change":
-            if self.current not in (None, *found) or (self.current is not None and len(found) > 1):
+            if self.current is not None and found != {self.current}:
                 raise AuditError("it is signed by a key that does not sign here any more", code="signature")
             return found
         old, new = (str(header.detail.get(name)) for name in ("from", "to"))

@@ -207,6 +207,8 @@ def _same(explanation: Explanation, beside: Beside) -> bool:
 
 def _why(explanation: Explanation, asked: Request | None) -> str:
     """Why the target is the one that it is; without the request, as far as the explanation tells."""
+    if explanation.model.problem == "continuation":
+        return "asked for by name"
     target, prediction = explanation.target, explanation.prediction
     named = asked is not None and not (asked.target is None and asked.contrast is None)
     if not named and target.kind == "value":

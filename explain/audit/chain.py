@@ -72,7 +72,8 @@ def append(store: Store, new: New) -> Entry:
             old, fresh = (s.public_key.keyid for s in signers)
             header = dataclasses.replace(header, detail={"from": old, "to": fresh})
         data = envelope.write(header, signers, subject)
-        master = store.keys.master(make=number == 1)
+        if sealed or number == 1:  # what seals nothing, as an erasure, goes on without it
+            master = store.keys.master(make=number == 1)
         if sealed:
             files.write_folder(store.place(new.id), store.home / "temp" / new.id, sealed)
             wrapped = sealing.encrypt(master, new.key, new.id)

@@ -48,6 +48,8 @@ def compare(explanation: Explanation, decision: Decision | None, files: Callable
     prediction, value = explanation.prediction, _value(explanation.prediction, decision.label)
     if decision.label is None:
         open_.append("label not supplied")
+    elif prediction.activation == "none" and decision.label in prediction.labels:
+        open_.append("label not compared: it names the number, and nothing is decided here")
     elif _same_label(prediction, decision.label):
         same.append("label")
     else:
@@ -62,8 +64,7 @@ def compare(explanation: Explanation, decision: Decision | None, files: Callable
         same += [] if apart else ["score"]
     if off:
         return f"differs by {'; '.join(off)}"
-    decided = decision.label is not None or "score" in same
-    said = f"matches in {' and '.join(same)}" if decided else "not compared"
+    said = f"matches in {' and '.join(same)}" if {"label", "score"} & set(same) else "not compared"
     return "; ".join([said, *open_])
 
 

@@ -93,11 +93,10 @@ class Verifier:
         """One record and the events about it; order is not looked at, but for the changes of key."""
         for row in self._rows(record):
             where = f"record {row.listed['sequence']}"
-            read = self._envelope(row, where) if row.data is not None else None
+            counts = record in (row.listed["id"], row.listed["about"])  # a change of key only says who signs since
+            read = self._envelope(row, where, counts=counts) if row.data is not None else None
             if row.data is None:
                 self.fault("V1", where, "its envelope is missing")
-            elif row.listed["kind"] == "key change" and row.listed["id"] != record:
-                self.checked -= 1
             elif read is not None:
                 self._files(row, *read, where)
                 self._happened(row, read[0], where)
@@ -121,18 +120,20 @@ class Verifier:
                 listed = {c.name: found[c.name] for c in database.entries.columns}
                 yield _Row(listed, found["bytes"], found["wrapped"])
 
-    def _envelope(self, row: _Row, where: str) -> tuple[Header, dict[str, str]] | None:
+    def _envelope(self, row: _Row, where: str, *, counts: bool = True) -> tuple[Header, dict[str, str]] | None:
+        """What an envelope says; one that `counts` is among those looked at, and its signers among theirs."""
         assert row.data is not None
-        self.checked += 1
+        self.checked += counts
         try:
             wrapped = envelope.unwrap(row.data, envelope.PAYLOAD)
             header, subject = envelope.statement(wrapped)
         except AuditError as error:
             self.fault("V1", where, str(error))
             return None
-        self.unsigned += not wrapped.signatures
+        self.unsigned += counts and not wrapped.signatures
         try:
-            self.keys |= self.belief.record(wrapped, header)
+            signers = self.belief.record(wrapped, header)
+            self.keys |= signers if counts else set()
         except AuditError as error:
             self.fault("V1", where, str(error))
         return header, subject

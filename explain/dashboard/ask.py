@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import streamlit as st
 
 from explain import bundled, list_checks, list_methods, spans
-from explain.candidates import Candidates
 from explain.catalog import Request, TargetKind
 from explain.dashboard import access, choices, jobs, link, privacy
 from explain.dashboard.continuation import followed
@@ -42,13 +42,13 @@ def ask(labels: tuple[str, ...], *, closed: bool = True) -> Asked:
     link.restore(st.query_params.to_dict())
     texts, model, pressed = text_and_model("Explain", pairs=True)
     among, (follows, instead) = own(model), map(privacy.value, followed(model))
-    with st.expander("Settings", key="settings", on_change="rerun"):
-        request, fixed = _settings(texts, labels, model, among, closed=closed and bool(labels))
-    if among is not None:
-        request = replace(request, texts=request.texts[:1], candidates=among)
+    about: dict[str, Any] = {} if among is None else {"candidates": among}
     if follows is not None:
-        about = {"continuation": follows, "contrast": instead, "target": None, "quantity": "log_odds"}
-        request = replace(request, **about, texts=request.texts[:1])  # type: ignore[arg-type]
+        about |= {"continuation": follows, "contrast": instead, "target": None, "quantity": "log_odds"}
+    if about:  # the question is what stands behind the text, so that there is no second one
+        texts = texts[:1]
+    with st.expander("Settings", key="settings", on_change="rerun"):
+        request, fixed = _settings(texts, labels, model, about, closed=closed and bool(labels))
     link.write(request, model, fixed_scale=fixed)
     return Asked(request, model, fixed, pressed)
 
@@ -100,12 +100,13 @@ def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...]
 
 
 def _settings(
-    texts: tuple[str, ...], labels: tuple[str, ...], model: str, among: Candidates | None, *, closed: bool
+    texts: tuple[str, ...], labels: tuple[str, ...], model: str, about: Mapping[str, Any], *, closed: bool
 ) -> tuple[Request, bool]:
+    """Draw the settings; what is asked `about` the text beside them is forecast with it, and comes before them."""
     state = st.session_state
     known = {m.name: m for m in list_methods()}
     text = texts[0]
-    plain = Request((text,), truncate=True, granularity=state.granularity or "word", candidates=among)
+    plain = Request((text,), truncate=True, granularity=state.granularity or "word", **about)
     seconds = jobs.forecasts(plain, model)
     method = choices.pick(known, seconds, jobs.refused(model))
     values = {name: privacy.value(given) for name, given in choices.parameters(method).items()}
@@ -169,7 +170,7 @@ def _settings(
         phrases=phrases,
         rationale=rationale,
     )
-    return request, fixed
+    return replace(request, **about), fixed
 
 
 def _typed(wish: str, known: tuple[str, ...], closed: bool) -> list[str]:

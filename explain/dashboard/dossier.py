@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -16,7 +16,7 @@ from explain.dashboard import access, evidence, frames
 from explain.errors import ExplainError
 from explain.keys import Action
 from explain.render import html, sentences
-from explain.render.report import state
+from explain.render.report import Said, report, state
 from explain.settings import settings
 
 MARKS = {"holds": ("pass", "✓"), "broken": ("fail", "✕"), "not checked": ("not-checked", "○")}
@@ -33,13 +33,13 @@ def dossier(entry: Entry) -> None:
     _verify(entry)
     if entry.state.erased:
         st.info("The content of this record was erased. What is left names no text; the chain still holds.")
-        _said(entry)
+        _said([filing.said(store, event) for event in store.events(header.id)])
         return
     found = filing.filing(store, header.id)
     st.caption(html.markdown(f"{state(found)} · contains the text, which may be personal data"))
-    for line in filing.footer(found)[1:3]:  # which decision it is about, and what production and people said
+    for line in filing.case(found):
         st.caption(html.markdown(line))
-    document = filing.page(store, header.id)
+    document = report(found.content.explanation, found)
     address = frames.place(
         f"record {header.id} {len(found.said)} {entry.digest}",
         lambda: document,
@@ -52,7 +52,7 @@ def dossier(entry: Entry) -> None:
         evidence.speaker(st.columns(2)[0])  # once, for everything that can be said or done below
     if access.may("review evidence"):
         _review(entry, len(found.said))
-    _said(entry)
+    _said(found.said)
     _compare(entry)
     _keep(entry)
 
@@ -72,11 +72,17 @@ def levels(verdict: Verdict) -> None:
 
 
 def done(
-    action: Action, act: Callable[..., Any], *args: Any, say: Callable[[Any], str] | None = None, **options: Any
+    action: Action,
+    act: Callable[..., Any],
+    *args: Any,
+    say: Callable[[Any], str] | None = None,
+    erases: bool = False,
+    **options: Any,
 ) -> bool:
     """Do something to the store and look again; a refusal is said where the button is. `act` is a method of Store.
 
-    `say` makes a sentence of what it returned, which the list then shows.
+    `say` makes a sentence of what it returned, which the list then shows. What `erases` drops the documents that are
+    shown; others stay, and none that is gone is served.
     """
     try:
         found = act(evidence.store(action), *args, **options)
@@ -84,7 +90,8 @@ def done(
         st.error(html.markdown(str(error)))
         return False
     finally:
-        frames.forget()  # afterwards, or another session's look in between would bring back what was erased
+        if erases:  # afterwards, or another session's look in between would bring back what was erased
+            frames.forget()
     if say is not None:
         st.session_state.evidence_said = say(found)
     st.rerun()
@@ -135,12 +142,10 @@ def _review(entry: Entry, said: int) -> None:
         done("review evidence", Store.review, entry.header.id, evidence.who(), **agreed, **words)
 
 
-def _said(entry: Entry) -> None:
+def _said(said: Sequence[Said]) -> None:
     """Everything that was added, oldest first."""
-    store = evidence.store("read evidence")
-    events = [filing.said(store, event) for event in store.events(entry.header.id)]
-    if events:
-        rows = [(s.when[:19], s.who, s.kind, s.words) for s in events]
+    if said:
+        rows = [(s.when[:19], s.who, s.kind, s.words) for s in said]
         st.html(html.heading("What was added", None))
         st.html(html.table(("when (UTC)", "who", "what", "words"), rows))
 
@@ -186,10 +191,7 @@ def _keep(entry: Entry) -> None:
             done("keep evidence", Store.add, "retention", record, evidence.who(), detail={"retention": wish})
         st.divider()
         held = entry.state.held
-        about = (
-            "A legal hold keeps this record from being erased, whatever its time. Name and reason stay in the chain."
-        )
-        st.caption(about)
+        st.caption("A legal hold keeps it from being erased, whatever its time. Name and reason stay in the chain.")
         why = st.text_input("Reason of the hold, or of its release (name no person)", key="why", max_chars=400)
         if st.button("Release the legal hold" if held else "Put a legal hold on it", key="hold"):
             done("keep evidence", Store.hold, record, evidence.who(), why, release=held)
@@ -205,4 +207,4 @@ def _keep(entry: Entry) -> None:
         reason = st.text_input("Reason (it stays, so name no person)", key="reason", max_chars=400)
         sure = st.text_input("Type ‘erase’ to confirm", key="sure")
         if st.button("Erase for good", key="erase", disabled=sure.strip().lower() != "erase"):
-            done("erase evidence", Store.erase, record, evidence.who(), reason)
+            done("erase evidence", Store.erase, record, evidence.who(), reason, erases=True)

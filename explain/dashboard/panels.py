@@ -12,6 +12,7 @@ from explain import errors
 from explain.catalog import Request
 from explain.dashboard import evidence, jobs
 from explain.dashboard.view.reasons import reasons
+from explain.record import Record
 from explain.records import Explanation
 from explain.render import figures, html, sentences, spreadsheet
 from explain.render import pairs as render_pairs
@@ -166,11 +167,19 @@ def how(explanation: Explanation, *, running: bool) -> None:
     one, two, _ = st.columns([1, 1, 2])
     name = f"whyboard-{explanation.digest[:12]}"
     # Made now: a file that is made when asked for is lost where the pages of others run before it is fetched
-    content, table = explanation.to_json(), spreadsheet.words_csv(explanation).encode("utf-8-sig")
+    content, table = encoded(explanation), spreadsheet.words_csv(explanation).encode("utf-8-sig")
     one.download_button(
         "Download JSON", content, f"{name}.json", "application/json", on_click="ignore", width="stretch"
     )
     two.download_button("Download CSV", table, f"{name}.csv", "text/csv", on_click="ignore", width="stretch")
+
+
+def encoded(answer: Record) -> bytes:
+    """An answer's JSON. That of the last one is kept: a page is drawn anew at every touch."""
+    kept: tuple[str, bytes] = st.session_state.get("encoded", ("", b""))
+    if kept[0] != answer.digest:
+        kept = st.session_state.encoded = (answer.digest, answer.to_json().encode("utf-8"))
+    return kept[1]
 
 
 def answered(question: Question, model: str, note: str) -> Seen | Explanation | None:

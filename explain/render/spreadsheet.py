@@ -22,7 +22,7 @@ def words_csv(explanation: Explanation, index: int = 0) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for word in explanation.words(index):
-        writer.writerow([cell(getattr(word, name)) for name in COLUMNS])
+        writer.writerow([_cell(getattr(word, name)) for name in COLUMNS])
     doubts = [n.message for n in explanation.warnings if n.code in ("forced_method", "gated_method")]
     doubts += [c.sentence for c in explanation.checks if c.status == "fail" and c.attribution == index]
     special = explanation.attributions[index].special
@@ -32,13 +32,13 @@ def words_csv(explanation: Explanation, index: int = 0) -> str:
     return out.getvalue()
 
 
-def cell(value: Any) -> str:
+def defused(text: str) -> str:
+    """`text`, with an apostrophe before it where a spreadsheet would take it for a formula."""
+    return f"'{text}" if text and unicodedata.normalize("NFKC", text[0]) in DANGEROUS else text
+
+
+def _cell(value: Any) -> str:
     """A value as a spreadsheet may have it: text that would run begins with an apostrophe; None is empty."""
     if isinstance(value, str):
         return defused(value)
     return "" if value is None else repr(value)
-
-
-def defused(text: str) -> str:
-    """`text`, with an apostrophe before it where a spreadsheet would take it for a formula."""
-    return f"'{text}" if text and unicodedata.normalize("NFKC", text[0]) in DANGEROUS else text

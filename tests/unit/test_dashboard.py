@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from explain import list_methods
 from explain.dashboard.examples import EXAMPLES, FIRST
+from explain.records import Explanation
 from explain.service import Service
 from explain.settings import Settings
 from tests.conftest import MAIN, finish, html_of
@@ -44,6 +45,21 @@ def test_nothing_is_recomputed_that_did_not_change(app: AppTest) -> None:
     app.button[0].click().run()
     assert app.session_state["job"] is before
     assert linked(app, "scale") == "free"
+
+
+def test_an_answer_is_encoded_once(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    real = Explanation.to_json
+    monkeypatch.setattr(Explanation, "to_json", lambda self: made.append(self.digest) or real(self))
+    finish(app)
+    found = app.session_state["job"].result
+    app.run()
+    assert made == [found.digest]
+    assert app.session_state["encoded"] == (found.digest, real(found).encode())
+    app.text_area(key="text").set_value("A dull film.")
+    finish(app)
+    app.run()
+    assert made == [found.digest, app.session_state["job"].result.digest]
 
 
 def test_a_new_question_starts_a_new_job(app: AppTest) -> None:

@@ -25,6 +25,13 @@ VALUE = dataclasses.replace(
     prediction=Prediction(("stars",), np.array([31.4159], np.float32), None, "none", "the value", ()),
     target=Target("value", None, "stars", "stars"),
 )
+CONTINUED = dataclasses.replace(
+    FOUND,
+    model=dataclasses.replace(FOUND.model, problem="continuation"),
+    prediction=Prediction((" a good film", " a bad one"), np.array([-7.25, -9.5], np.float32), None, "none", "", ()),
+    target=Target("contrast", 0, "“a good film” rather than “a bad one”", "log-probability", 1, against="“a bad one”"),
+)
+NAMED = "label not compared: it names the number, and nothing is decided here"
 CLOSE = dataclasses.replace(
     FOUND, prediction=dataclasses.replace(FOUND.prediction, probs=np.array([0.4998, 0.5002], np.float32))
 )
@@ -68,10 +75,21 @@ def test_a_near_tie_on_the_other_side_is_no_match() -> None:
         (Decision("a lot"), "differs by 31.42 here, a lot there"),
         (Decision(score=31.42), "matches in score; label not supplied"),
         (Decision(score=31.5), "differs by 0.0841 in the score"),
+        (Decision("stars", 31.4159), f"matches in score; {NAMED}"),
+        (Decision("stars", 31.5), "differs by 0.0841 in the score"),
+        (Decision("stars"), f"not compared; {NAMED}; score not supplied"),
+        (Decision("stars", model_sha256="1" * 64), f"not compared; {NAMED}; score not supplied"),
     ],
 )
 def test_a_value_is_compared_as_a_number(decision: Decision, said: str) -> None:
     assert decisions.compare(VALUE, decision) == said
+
+
+def test_the_text_of_a_continuation_is_no_number_either() -> None:
+    text, other = CONTINUED.prediction.labels
+    assert decisions.compare(CONTINUED, Decision(text, -7.25)) == f"matches in score; {NAMED}"
+    assert decisions.compare(CONTINUED, Decision(other, -9.5)) == f"matches in score; {NAMED}"
+    assert decisions.compare(CONTINUED, Decision(other, -7.25)) == "differs by 2.25 in the score"
 
 
 def test_the_weights_file_itself_may_name_the_model() -> None:
@@ -105,6 +123,7 @@ def test_a_value_needs_no_probability_and_a_time_its_offset() -> None:
 def test_why_the_target_is_the_one_it_is() -> None:
     text = FOUND.tokens.texts
     none = dataclasses.replace(FOUND, prediction=dataclasses.replace(FOUND.prediction, decision=()))
+    alone = dataclasses.replace(CONTINUED, target=Target("value", 0, "“a good film”", "log-probability"))
     other = dataclasses.replace(FOUND, target=dataclasses.replace(FOUND.target, index=0, name="NEGATIVE"))
     for found, asked, said in [
         (FOUND, None, "what the model decided"),
@@ -114,6 +133,10 @@ def test_why_the_target_is_the_one_it_is() -> None:
         (other, None, "asked for by name"),
         (VALUE, None, "the only value that this model gives"),
         (none, None, "the highest outcome; none was decided"),
+        (CONTINUED, None, "asked for by name"),
+        (CONTINUED, Request(text, continuation=" a good film", contrast=" a bad one"), "asked for by name"),
+        (alone, None, "asked for by name"),
+        (alone, Request(text, continuation=" a good film"), "asked for by name"),
     ]:
         assert building.content("id", found, asked=asked).why_target == said
 

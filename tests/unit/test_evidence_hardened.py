@@ -24,6 +24,7 @@ from explain.errors import AuditError, InputError
 from explain.records import Explanation
 from explain.render import spreadsheet
 from explain.settings import settings
+from tests.conftest import html_of
 from tests.unit.test_evidence_page import page
 
 ACTING = ["\x1b[2Kred", "\u202elive", "two\nlines", "a\u2028b", "\u200b", "nul\0", "\u3164", "bell\x07"]
@@ -172,6 +173,50 @@ def test_acts_on_the_page_drop_what_it_showed(store: Store, found: Explanation) 
     next(b for b in app.button if b.label == "Erase what is over").click()
     app.run()
     assert TestClient(Starlette(routes=[frames.route])).get(address).status_code == 404
+
+
+def test_acts_that_erase_nothing_leave_what_others_see(store: Store, found: Explanation) -> None:
+    record = store.file(found).header.id
+    address = frames.place("another session's", lambda: "<p>shown</p>")
+    client = TestClient(Starlette(routes=[frames.route]))
+    app = page(record)
+    app.button(key="hold").click().run()
+    assert store.read(record).state.held
+    assert client.get(address).status_code == 200
+    app.button(key="hold").click().run()
+    app.text_input(key="sure").set_value("erase").run()
+    app.button(key="erase").click().run()
+    assert store.read(record).state.erased
+    assert client.get(address).status_code == 404
+
+
+def test_the_list_says_who_claims_a_signature_and_asks_no_key(
+    store: Store, found: Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        store.file(found)
+    asked: list[int] = []
+    monkeypatch.setattr(type(store.keys), "trusted", lambda _: asked.append(1) or {"0" * 64: None})
+    assert list(page().dataframe[0].value["signed"]) == ["yes"] * 3
+    assert not asked, "whether a signature holds, Verify says"
+
+
+def test_a_records_page_reads_it_and_draws_it_once(
+    store: Store, found: Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = store.file(found, who=Who("ada", auth="oidc"), purpose=Purpose("case 7")).header.id
+    store.review(record, Who("bob"), agree=True, note="fine")
+    drawn: list[str] = []
+    real = filing.filing
+    monkeypatch.setattr(filing, "filing", lambda *about: drawn.append("filing") or real(*about))
+    app = page(record)
+    assert not app.exception
+    assert drawn == ["filing"]
+    captions = "\n".join(c.value.replace("\\", "") for c in app.caption)
+    assert "case: case 7" in captions
+    assert "filed by: ada (oidc)" in captions
+    assert "bob agrees" in captions
+    assert "What was added" in html_of(app)
 
 
 def test_the_table_is_no_formula_and_nothing_acts_in_it(store: Store, found: Explanation) -> None:

@@ -199,8 +199,11 @@ def test_an_envelope_that_could_not_be_read_again_is_not_filed(store: Store, fou
     assert verify.store(store).faults == ()
 
 
-def test_a_store_is_its_owners_alone(store: Store) -> None:
-    assert store.home.stat().st_mode & 0o077 == 0
+def test_a_home_that_was_open_to_others_becomes_its_owners_alone(tmp_path: Path) -> None:
+    home = tmp_path / "evidence"
+    home.mkdir()
+    home.chmod(0o755)
+    assert Store(home).home.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_file_is_named_as_ours_are(store: Store) -> None:

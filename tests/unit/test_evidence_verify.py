@@ -55,6 +55,29 @@ def test_a_good_store_holds(good: Store) -> None:
     assert verdict.levels["V1"] == verdict.levels["V2"] == "holds"
 
 
+def test_a_change_of_key_is_no_signature_on_another_record(found: Explanation, tmp_path: Path) -> None:
+    store = filled(tmp_path, found, 1)
+    old = store.fingerprint
+    change = store.rotate(Who("ada")).header
+    store.file(found)
+    for record, keys in ((1, (old,)), (2, (old, store.fingerprint)), (3, (store.fingerprint,))):
+        verdict = verify.record(store, record)
+        assert (verdict.faults, verdict.checked, set(verdict.signed_by)) == ((), 1, set(keys)), record
+    sql(store, f"UPDATE entries SET actor = 'bob' WHERE id = '{change.id}'")
+    assert [f.where for f in verify.record(store, 1).faults] == ["record 2, list, actor"]
+
+
+def test_a_record_is_verified_with_the_keys_that_are_given_alone(found: Explanation, tmp_path: Path) -> None:
+    store = filled(tmp_path, found, 1)
+    given = store.keys.trusted()
+    other = Keys(tmp_path / "other")
+    other.signer()
+    shutil.rmtree(store.keys.folder / "trusted")
+    shutil.copytree(other.folder / "trusted", store.keys.folder / "trusted")
+    assert verify.record(store, 1).levels["V1"] == "broken"
+    assert verify.record(store, 1, given).faults == ()
+
+
 def test_every_flipped_bit_is_found_and_named(good: Store, tmp_path: Path) -> None:
     rng = random.Random(7)
     for i in range(FLIPS):

@@ -13,6 +13,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from explain import wire
+from explain.catalog import Request
 from explain.continuing import continued
 from explain.engine import Model
 from explain.errors import InputError
@@ -132,6 +133,25 @@ def test_the_command_line_writes(run, teller_folder: Path) -> None:  # type: ign
 def page(teller_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The dashboard on the tiny causal model, with a text of a person's."""
     return dashboard(teller_folder, monkeypatch)
+
+
+def test_a_continuation_is_the_question_and_a_second_text_is_none(page: AppTest) -> None:
+    finish(page)
+    page.run()
+    page.text_area(key="text").set_value(PROMPT)
+    page.text_area(key="pair").set_value("somewhere else")
+    page.text_input(key="phrases").set_value("else")
+    page.text_input(key="rationale").set_value("else")
+    page.text_input(key="followed").set_value(" the end")
+    finish(page)
+    page.run()
+    assert not page.exception
+    request = page.session_state["job"].request
+    assert (request.texts, request.continuation) == ((PROMPT,), "the end")
+    assert request.phrases == request.rationale == (), "what only a second text holds is not in this one"
+    assert sum("does not contain" in c.value.replace("\\", "") for c in page.caption) == 2
+    asked = Request((PROMPT,), truncate=True, continuation=request.continuation)
+    assert page.session_state["forecasts"][0] == (page.session_state["model"], asked.digest)
 
 
 def test_the_page_writes_on_and_explains_the_token_that_is_chosen(page: AppTest) -> None:

@@ -51,6 +51,15 @@ def shown(cell: str) -> float:
     return float(cell.replace("−", "-").replace(",", ""))
 
 
+def test_the_road_is_encoded_once(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    real = Road.to_json
+    monkeypatch.setattr(Road, "to_json", lambda self: made.append(self.digest) or real(self))
+    opened(app).run()
+    assert not app.exception
+    assert made == [app.session_state["encoded"][0]]
+
+
 def opened(app: AppTest, step: str = "attention") -> AppTest:
     """The page at one step, once its questions are answered."""
     finish(app)

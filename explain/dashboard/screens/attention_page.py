@@ -227,6 +227,7 @@ if isinstance(report, HeadsReport):
     st.html(html.strip(heads.how(report), evidence.state_of(report) or panels.state_of(running=False)))
     asked = Beside(HeadsRequest(about, effects, masked), report)
     evidence.save_beside(asked, lambda: panels.explained(about, model))
+    # Made when it is asked for, unlike those of the other pages: it may hold 40 MB, too much to keep in every session
     st.download_button(
         "Download JSON", report.to_json, f"whyboard-heads-{report.digest[:12]}.json", "application/json",
         on_click="ignore",

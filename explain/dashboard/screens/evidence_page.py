@@ -56,7 +56,7 @@ def table() -> None:
             "decision": _cell(row["label"]) or "erased",
             "case": _cell(row["case_id"]),
             "by": _cell(row["actor"]),
-            "signed": _signed(row["sequence"]),
+            "signed": _signed(store, row["sequence"]),
             "review": (row["review"] or "") + (", signed off" if row["signed_off"] else ""),
             "kept until": "erased" if row["erased"] else "legal hold" if row["held"] else (row["due"] or "no end")[:10],
         }
@@ -84,10 +84,10 @@ def _cell(name: str | None) -> str:
     return spreadsheet.defused(visible_line(name or ""))
 
 
-def _signed(sequence: int) -> str:
+def _signed(store: Store, sequence: int) -> str:
     """Does somebody claim to have signed this record? Whether the signature holds, only Verify says."""
     try:
-        return "yes" if evidence.store("read evidence").read(sequence).header.signed else "UNSIGNED"
+        return "yes" if store.read(sequence, checked=False).header.signed else "UNSIGNED"
     except ExplainError:
         return "damaged"
 
@@ -128,17 +128,15 @@ def _ask(over: Mapping[int, str]) -> None:
     named = ", ".join(f"{number}" for number in list(over)[:NAMED])
     more = f" and {len(over) - NAMED:,} more" if len(over) > NAMED else ""
     records = "1 record is" if len(over) == 1 else f"{len(over):,} records are"
-    said = (
-        f"{records} over and would be erased for good: number {named}{more}. Text, scores and notes go; nothing brings"
-    )
-    st.warning(html.markdown(f"{said} them back. The chain still verifies."))
+    said = f"{records} over and would be erased for good: number {named}{more}."
+    st.warning(html.markdown(f"{said} Text, scores and notes go, and nothing brings them back."))
     evidence.speaker(st.columns(2)[0])
     yes, no = st.columns(2)
     if no.button("Keep them", key="expire_no", width="stretch"):
         del st.session_state.over
         st.rerun()
     if yes.button(f"Erase {len(over):,} for good", key="expire_yes", width="stretch"):
-        done("keep evidence", Store.expire, evidence.who(), among=set(over.values()), say=_gone)
+        done("keep evidence", Store.expire, evidence.who(), among=set(over.values()), say=_gone, erases=True)
 
 
 def _gone(erased: list[str]) -> str:

@@ -82,5 +82,6 @@ if road is not None:
     beside = Beside(RoadRequest(about, road.layer, road.head, road.token), road)
     evidence.save_beside(beside, lambda: panels.explained(about, model))
     st.download_button(
-        "Download JSON", road.to_json(), f"whyboard-road-{road.digest[:12]}.json", "application/json", on_click="ignore"
-    )
+        "Download JSON", panels.encoded(road), f"whyboard-road-{road.digest[:12]}.json", "application/json",
+        on_click="ignore",
+    )  # fmt: skip
