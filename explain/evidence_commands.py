@@ -22,6 +22,7 @@ from explain.evidence_tools import (
     ask,
     counted,
     find_entry,
+    named,
     open_store,
     write_file,
     written,
@@ -193,15 +194,24 @@ def expire(actor: Actor = None, yes: Yes = False, store: Place = None) -> None:
 
 @evidence.command("export")
 def export(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The zip file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
     record: Annotated[str | None, typer.Argument(help="A record; else the whole store.")] = None,
+    prov: Annotated[bool, typer.Option("--prov", help="A record's provenance instead: PROV-JSON, no text.")] = False,
     store: Place = None,
 ) -> None:
-    """Write a bundle that somebody else can verify. It holds the text, decrypted."""
-    from explain.audit import bundle
+    """Write a bundle (zip) that somebody else can verify. It holds the text, decrypted."""
+    from explain.audit import bundle, provenance
 
     found = open_store(store, there=True)
-    write_file(out, bundle.write(found, None if record is None else find_entry(found, record).header.id))
+    if not prov:
+        data = bundle.write(found, None if record is None else find_entry(found, record).header.id)
+    elif record is None:
+        raise InputError("Provenance is that of one record: name it.", code="no_record")
+    else:
+        root = found.root(named(record))
+        known = provenance.document(found.read(root), found.events(root))
+        data = json.dumps(known, indent=1, sort_keys=True).encode() + b"\n"
+    write_file(out, data)
     written(out)
 
 

@@ -12,6 +12,8 @@ from explain.render.picture import picture
 from explain.render.report import Filing, Said, named, report, state, unreviewed
 
 REPORT, PICTURE = "report.html", "words.svg"
+BEGUN = 240
+"""Characters of a reviewer's words below a picture."""
 
 
 def pictures(draft: Draft) -> Mapping[str, bytes]:
@@ -31,14 +33,20 @@ def footer(filing: Filing) -> tuple[str, ...]:
 
 
 def case(filing: Filing) -> tuple[str, str]:
-    """Two of its lines: which decision a record is about, and what production and people said."""
+    """Two of its lines: which decision a record is about, and what production and people said (of a long note, the
+    beginning; the report holds it whole).
+    """
     purpose = filing.purpose
-    reviews = "; ".join(f"{s.who} {s.words}" for s in filing.said if s.kind == "review")
+    reviews = "; ".join(f"{s.who} {_begun(s.words)}" for s in filing.said if s.kind == "review")
     return (
         f"case: {purpose.case_id or 'not named'} · use: {purpose.intended_use or 'not named'} · filed by: "
         f"{named(filing.who)}",
         f"decision in production: {filing.content.matches} · {reviews or unreviewed(filing)}",
     )
+
+
+def _begun(words: str) -> str:
+    return words if len(words) <= BEGUN else f"{words[: BEGUN - 1]}…"
 
 
 def filing(store: Store, record: str) -> Filing:

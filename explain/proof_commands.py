@@ -201,7 +201,7 @@ def report(
     from explain.render.report import report as draw
 
     path = Path(what)
-    if path.suffix == ".json" or path.is_file():
+    if path.suffix == ".json" or is_file(path):
         explanation, found = explain.read(path), None
         footer: tuple[str, ...] = ()
     else:

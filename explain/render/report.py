@@ -115,11 +115,11 @@ def _attribution(explanation: Explanation, index: int) -> str:
     for segment, text in enumerate(explanation.tokens.texts):
         cells = "".join(_piece(p, attribution, limit, turn) for p in pieces(explanation.tokens, attribution, segment))
         parts.append(f'<p class="wb-text" dir="{direction(text)}">{cells}</p>')
-    low, high = palette.sides(explanation, attribution)
+    low, high = map(sentences.short, palette.sides(explanation, attribution))
     left, right = ("+", "−") if turn < 0 else ("−", "+")  # colours belong to classes, numbers to the explained one
     ends = (palette.ORANGE if attribution.signed else "#ffffff", palette.BLUE)
     fade = f"background:linear-gradient(90deg,{_mixed(ends[0], 1)},#ffffff,{_mixed(ends[1], 1)})"
-    unit, name = html.text(attribution.target.unit), html.text(attribution.target.name)
+    unit, name = html.text(attribution.target.unit), html.text(sentences.outcome(attribution.target))
     parts.append(
         f'<div class="wb-legend"><span>{html.text(low)} {left}{limit:.3g}</span><i style="{fade}"></i>'
         f"<span>{right}{limit:.3g} {html.text(high)}</span></div>"
@@ -154,7 +154,7 @@ def _words(explanation: Explanation, index: int) -> str:
         without = "" if word.without is None else html.data(word.without, sentences.signed(word.without))
         share = "" if word.prob_without is None else f" ({html.text(sentences.percent(word.prob_without))})"
         rows.append(
-            f"<tr><td>{html.data(unit, str(unit))}</td><td><bdi>{html.text(word.text)}</bdi></td>"
+            f'<tr><td class="wb-i">{html.data(unit, str(unit))}</td><td><bdi>{html.text(word.text)}</bdi></td>'
             f'<td class="wb-n wb-score">{html.data(word.score, sentences.signed(word.score))}</td>'
             f'<td class="wb-n">{f"± {off:.1g}" if off else ""}</td><td class="wb-n">{word.share * 100:.0f} %</td>'
             f'<td class="wb-n">{without}{share}</td><td class="wb-n">{word.rank}</td></tr>'
@@ -247,7 +247,7 @@ def _case(filing: Filing) -> str:
         f"<td>{html.text(s.words)}</td></tr>"
         for s in filing.said
     )
-    table = f"<table><tbody>{said}</tbody></table>" if said else ""
+    table = f'<table class="wb-said"><tbody>{said}</tbody></table>' if said else ""
     return f"<h2>The case and its review</h2>{html.terms(rows)}{table}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 from datetime import UTC, datetime, timedelta
@@ -138,7 +137,8 @@ def test_what_cannot_be_undone_is_asked_once_at_a_terminal(run, explanation: Pat
     for case in ("4711", "4712"):
         assert run("evidence", "file", str(explanation), "--case", case, "--retention", "short")[0] == 0
     later = datetime.now(UTC) + timedelta(days=40)
-    monkeypatch.setattr(Store, "over", functools.partialmethod(Store.over, now=later))
+    over = Store.over
+    monkeypatch.setattr(Store, "over", lambda self, now=None: over(self, now or later))
     answer = "n"
     monkeypatch.setattr(io, "TextIOWrapper", lambda *_: Terminal(f"{answer}\n"))
     acts = {

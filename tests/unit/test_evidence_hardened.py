@@ -85,7 +85,7 @@ def test_a_row_cannot_forge_another(store: Store, found: Explanation, run) -> No
     with database.writing(store.engine) as connection:  # as a label of a model may be, or a store of somebody else
         connection.execute(sa.update(entries).values(label="\x1b[1ARED\n     9  forged\u202e", case_id="a\tb"))
     said = run("evidence", "list")[1]
-    assert "U+001B[1ARED      9  forgedU+202E  a b" in said
+    assert "[U+001B][1ARED      9  forged[U+202E]  a b" in said
     assert len(said.splitlines()) == 2
     assert not set("\x1b\u202e") & set(said)
     assert run("evidence", "list", "--search", "\udcff")[0] == 2
@@ -224,6 +224,6 @@ def test_the_table_is_no_formula_and_nothing_acts_in_it(store: Store, found: Exp
     with database.writing(store.engine) as connection:
         connection.execute(sa.update(entries).values(label="\u202egood"))
     row = page().dataframe[0].value.iloc[0]
-    assert (row["case"], row["by"], row["decision"]) == ("'=HYPERLINK(1)", "'+ada", "U+202Egood")
+    assert (row["case"], row["by"], row["decision"]) == ("'=HYPERLINK(1)", "'+ada", "[U+202E]good")
     assert spreadsheet.defused("\n=1") == "'\n=1"
     assert spreadsheet.defused("") == ""
