@@ -29,7 +29,9 @@ from explain.wire import decode
 
 Kind = Literal["html", "svg", "pdf", "png"]
 _BEGIN: Mapping[bytes, Kind] = {b"<!doctype html": "html", b"<svg": "svg", b"%PDF-": "pdf", b"\x89PNG": "png"}
-_ID = re.compile(rb"(?:Whyboard report|>record) ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])")
+_ID = re.compile(
+    rb"(?:Whyboard report|>record) ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])(?:, events: (\d{1,6}))?"
+)
 SHOWN = 20
 """Numbers that differ and are told one by one."""
 
@@ -130,16 +132,25 @@ def compare(data: bytes, name: str, held: Held) -> Verdict:
             note = f"{shown}: its bytes are those of {filed}, filed as record {sequence}."
             return dataclasses.replace(held.verdict, notes=(*held.verdict.notes, note))
     of: Kind = kind(data) or "html"
-    for count in range(len(held.filing.said), -1, -1):
+    for count in _states(data, of, len(held.filing.said)):
         then = dataclasses.replace(held.filing, said=held.filing.said[:count])
         if _drawn(then, of) == data:
             when = "as it is now" if count == len(held.filing.said) else f"before event {count + 1} about it was filed"
             note = f"{shown}: its bytes are what is drawn from the record {when}."
             return dataclasses.replace(held.verdict, notes=(*held.verdict.notes, note))
-    faults = tuple(Fault("V1", name, what) for what in _differs(data, _drawn(held.filing, of), of))
+    faults = tuple(Fault("V1", name, what) for what in _differs(data, held.filing, of))
     levels = {**held.verdict.levels, "V1": "broken"}
     note = f"{name} says that it shows record {held.filing.content.id}, which holds; the copy is not the record's."
     return dataclasses.replace(held.verdict, levels=levels, faults=faults, notes=(*held.verdict.notes, note))
+
+
+def _states(data: bytes, of: Kind, now: int) -> range:
+    """After how many events the record may have looked so, newest first; what a browser draws says it itself."""
+    if of in ("html", "svg"):
+        return range(now, -1, -1)
+    found = _ID.search(data)
+    said = int(found[2] or 0) if found is not None else 0
+    return range(said, said - 1, -1) if said <= now else range(0)
 
 
 def _drawn(found: Filing, of: Kind) -> bytes:
@@ -160,14 +171,14 @@ def _drawn(found: Filing, of: Kind) -> bytes:
         ) from None
 
 
-def _differs(copy: bytes, drawn: bytes, of: Kind) -> list[str]:
+def _differs(copy: bytes, now: Filing, of: Kind) -> list[str]:
     """In words, how a copy differs from what is drawn of its record."""
     if of in ("pdf", "png"):
         return [
             "its bytes are neither those of a file of the record nor those that this browser draws: it was changed, "
             "or taken by another browser or Whyboard. Nothing is read back from a picture; take it anew"
         ]
-    mine, theirs = _Reader(copy), _Reader(drawn)
+    mine, theirs = _Reader(copy), _Reader(_drawn(now, of))
     wrong = [
         f"{place}: {mine.numbers.get(place, 'nothing')} in the copy, {theirs.numbers.get(place, 'nothing')} filed"
         for place in sorted({*mine.numbers, *theirs.numbers})

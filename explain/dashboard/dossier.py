@@ -147,7 +147,8 @@ def _said(said: Sequence[Said]) -> None:
     if said:
         rows = [(s.when[:19], s.who, s.kind, s.words) for s in said]
         st.html(html.heading("What was added", None))
-        st.html(html.table(("when (UTC)", "who", "what", "words"), rows))
+        shown = html.table(("when (UTC)", "who", "what", "words"), rows)
+        st.html(f'<div class="wb-added">{shown}</div>')
 
 
 def _compare(entry: Entry) -> None:
@@ -190,15 +191,15 @@ def _keep(entry: Entry) -> None:
         if st.button("Change", key="keep", disabled=wish == entry.state.retention):
             done("keep evidence", Store.add, "retention", record, evidence.who(), detail={"retention": wish})
         st.divider()
-        held = entry.state.held
+        on = entry.state.held
         st.caption("A legal hold keeps it from being erased, whatever its time. Name and reason stay in the chain.")
         why = st.text_input("Reason of the hold, or of its release (name no person)", key="why", max_chars=400)
-        if st.button("Release the legal hold" if held else "Put a legal hold on it", key="hold"):
-            done("keep evidence", Store.hold, record, evidence.who(), why, release=held)
+        if st.button("Release the legal hold" if on else "Put a legal hold on it", key="hold"):
+            done("keep evidence", Store.hold, record, evidence.who(), why, release=on)
         if not access.may("erase evidence"):
             return
         st.divider()
-        if held:
+        if on:
             st.caption("A legal hold is on it, so it cannot be erased.")
             return
         st.caption("Erasing destroys the key: text, scores and notes are gone for good. The chain still verifies.")

@@ -54,8 +54,8 @@ def picture(explanation: Explanation, *footer: str, index: int = 0) -> str:
     if more:
         parts.append(_label(MARGIN, base + 16, more, 12))
     parts.append(f'<line x1="{middle}" x2="{middle}" y1="{top - 2}" y2="{base}" stroke="#14202b"/>')
-    for line, said in enumerate(reversed(lines)):
-        parts.append(_label(MARGIN, height - 12 - LINE * line, said, SMALL))
+    for row, said in enumerate(reversed(lines)):
+        parts.append(_label(MARGIN, height - 12 - LINE * row, said, SMALL))
     alt = html.text(f"{sentences.verdict(explanation)} {sentences.reasons(explanation) or ''}".strip())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '

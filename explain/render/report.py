@@ -18,6 +18,7 @@ from explain.render import html, palette, sentences
 from explain.render.pieces import Piece, pieces
 from explain.render.reasons import direction
 
+NOT_FILED = "Whyboard report (not filed)"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
@@ -52,7 +53,7 @@ class Filing:
 def report(explanation: Explanation, filing: Filing | None = None) -> str:
     """The whole document; without a filing it says that nothing was filed."""
     lines = (sentences.reasons(explanation), sentences.without(explanation))
-    title = f"Whyboard report {filing.content.id}" if filing is not None else "Whyboard report (not filed)"
+    title = f"Whyboard report {filing.content.id}, events: {len(filing.said)}" if filing else NOT_FILED
     body = "".join(
         [
             _head(explanation, filing),

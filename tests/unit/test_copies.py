@@ -171,6 +171,12 @@ def test_a_copy_of_a_broken_record_proves_nothing(run, tmp_path: Path) -> None: 
 @chromium
 def test_pictures_bear_their_record_and_are_taken_again(run, store: Store, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     record = store.read(2).header.id
+    now = filing.filing(store, store.read(1).header.id)
+    before = dataclasses.replace(now, said=now.said[:1])
+    then = camera.pdf(report(now.content.explanation, before), now.header.recorded)  # type: ignore[union-attr]
+    (tmp_path / "then.pdf").write_bytes(then.data)
+    code, said, _ = run("verify", str(tmp_path / "then.pdf"), *at(store))
+    assert (code, "before event 2 about" in said) == (0, True), "what it was made of stands in its title"
     for suffix in ("png", "pdf"):
         path = copy_of(run, store, tmp_path / f"two.{suffix}", "2")
         data = path.read_bytes()

@@ -115,14 +115,15 @@ def test_a_fault_leaves_nothing_unswept(store: Store, found: Explanation, monkey
     assert [store.place(r).exists() for r in records] == [False, True]
 
 
-def test_the_databases_password_is_not_shown(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_the_databases_password_is_not_shown(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("EXPLAIN_HOME", str(tmp_path))
+    (tmp_path / "evidence" / "files").mkdir(parents=True)
     for url in ("postgresql://whyboard:S3CRETpw@host/x", "postgresql://whyboard:S3CRETpw@host:S3CRETport/x"):
         monkeypatch.setenv("EXPLAIN_EVIDENCE_URL", url)
         settings.cache_clear()
         said = [*run("settings")[1:], *run("settings", "--json")[1:], repr(settings())]
         assert "EXPLAIN_EVIDENCE_URL=***" in said[0]
         if "port" in url:
-            (settings().home / "evidence" / "files").mkdir(parents=True)
             code, *more = run("evidence", "list")
             assert code == 2
             assert "port" in more[1]
@@ -166,12 +167,16 @@ def test_documents_go_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not frames._documents
 
 
-def test_acts_on_the_page_drop_what_it_showed(store: Store, found: Explanation) -> None:
-    store.file(found)
+def test_acts_on_the_page_drop_what_it_showed(store: Store, found: Explanation, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    record = store.file(found).header.id
+    monkeypatch.setattr(Store, "over", lambda *_: {1: record})
     address = frames.place("another session's", lambda: "<p>shown</p>")
     app = page()
-    next(b for b in app.button if b.label == "Erase what is over").click()
-    app.run()
+    app.button(key="expire").click().run()
+    assert TestClient(Starlette(routes=[frames.route])).get(address).status_code == 200, "it was only asked"
+    app.text_input(key="actor").set_value("ada").run()
+    app.button(key="expire_yes").click().run()
+    assert store.read(record).state.erased
     assert TestClient(Starlette(routes=[frames.route])).get(address).status_code == 404
 
 
@@ -180,10 +185,13 @@ def test_acts_that_erase_nothing_leave_what_others_see(store: Store, found: Expl
     address = frames.place("another session's", lambda: "<p>shown</p>")
     client = TestClient(Starlette(routes=[frames.route]))
     app = page(record)
+    for key, words in (("actor", "ada"), ("why", "a lawsuit"), ("reason", "asked")):
+        app.text_input(key=key).set_value(words)
     app.button(key="hold").click().run()
     assert store.read(record).state.held
     assert client.get(address).status_code == 200
     app.button(key="hold").click().run()
+    app.text_input(key="reason").set_value("asked").run()
     app.text_input(key="sure").set_value("erase").run()
     app.button(key="erase").click().run()
     assert store.read(record).state.erased

@@ -101,7 +101,7 @@ def test_lines_are_broken_by_width_and_nothing_is_lost() -> None:
     assert fitting("short", 14) == "short"
     assert fitting("W" * 28, 14) == "W" * 12 + "…"
     assert fitting("i" * 28, 14) == "i" * 28
-    assert len(fitting("字" * 28, 14)) == 13
+    assert len(fitting("字" * 28, 14)) == 12
     assert fitting("a\u202eb", 14) == "a[U+202E]b"
 
 
