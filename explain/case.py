@@ -207,22 +207,22 @@ class Case:
         return ids
 
     def without(self, units: Bool[np.ndarray, "U"], how: Replacement, target: Target | None = None) -> Row:
-        """The text with the marked units replaced by a token, or removed."""
+        """The text with the marked units replaced by a token, or removed.
+
+        Where a removed unit holds a place that the answer is read at, a token stays there and stands in (`filler`).
+        """
         gone = np.zeros(len(self.tokens.ids), dtype=bool)  # (T,)
         scored = self.units.of_token >= 0
         gone[scored] = units[self.units.of_token[scored]]
-        filler = self.filler(how)[1]
-        inputs, place = dict(self.encoding.inputs), self.encoding.place
-        begin = self.encoding.begin
-        if how == "remove" and not gone[:begin].all():
-            inputs = {name: array[~gone] for name, array in inputs.items()}
-            place = None if place is None else place - int(gone[:place].sum())
-        elif how == "remove":  # a model needs one token to read
-            first = {n: np.full(1, filler) if n == "input_ids" else a[:1] for n, a in inputs.items()}
-            inputs = {n: np.concatenate([first[n], a[begin:]]) for n, a in inputs.items()}
-        else:
-            inputs["input_ids"] = np.where(gone, filler, inputs["input_ids"])
-        return replace(self.encoding.row(target or self.target), inputs=inputs, place=place)
+        inputs, places = dict(self.encoding.inputs), self.encoding.places
+        inputs["input_ids"] = np.where(gone, self.filler(how)[1], inputs["input_ids"])
+        if how == "remove":
+            stays = ~gone
+            stays[list(places)] = True  # nothing else could be asked about them
+            stays[0] |= not stays[: self.encoding.begin].any()  # a model needs one token to read
+            inputs = {name: array[stays] for name, array in inputs.items()}
+            places = tuple(int(stays[:place].sum()) for place in places)
+        return replace(self.encoding.row(target or self.target), inputs=inputs, places=places)
 
     def stands_in(self, how: str) -> str:
         """What really stands in a removed word's place: 'remove', or the name of the token that the tokenizer has."""

@@ -60,7 +60,7 @@ def run(
     ] = None,
     target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
     contrast: Annotated[str | None, typer.Option(help="Explain the target rather than this label.")] = None,
-    place: Annotated[int | None, typer.Option(min=0, help="Which of several masks, from 0 on; else the first.")] = None,
+    place: Annotated[int | None, typer.Option(min=0, help="Which mask or tagged word, from 0 on.")] = None,
     label: Annotated[
         list[str] | None, typer.Option(help="Label of your own to choose among (zero-shot); repeat for more.")
     ] = None,

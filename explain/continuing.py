@@ -42,7 +42,7 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         if len(ids) >= limit:
             stopped = "room"
             break
-        logits = runner.outputs([Row(_grown(inputs, ids), NOTHING)], meter)[0].astype(np.float64)  # (V,)
+        logits = runner.outputs([Row(_grown(inputs, ids), NOTHING)], meter)[0][0].astype(np.float64)  # (V,)
         logp = logits - logits.max() - math.log(np.exp(logits - logits.max()).sum())
         index = int(logits.argmax()) if rng is None else _drawn(logits / request.temperature, rng)
         if index in ends:

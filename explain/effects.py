@@ -7,12 +7,7 @@ import dataclasses
 import numpy as np
 
 from explain.case import Ask, Case, Steps
-from explain.records import Effects, Target
-
-
-def has_probability(target: Target) -> bool:
-    """Whether a probability follows from the target's value: log-odds v mean a probability 1 / (1 + e^−v)."""
-    return target.kind == "log_odds"
+from explain.records import Effects
 
 
 def probability(log_odds: float | np.ndarray) -> np.ndarray:
@@ -25,7 +20,7 @@ def measure(case: Case) -> Steps[Effects]:
     alone = np.eye(case.n_units, dtype=bool)  # (U, U)
     answer = yield Ask([case.row(), *(case.without(unit, "remove") for unit in alone)])
     value, without = float(answer.values[0]), answer.values[1:]
-    known = has_probability(case.target)
+    known = case.target.has_probability
     return Effects(
         replacement="remove",
         units=case.units.spans,
@@ -47,5 +42,5 @@ def measure_named(case: Case, effects: Effects, named: tuple[int, ...]) -> Steps
         effects,
         named=named,
         without_named=value,
-        prob_named=float(probability(value)) if has_probability(case.target) else None,
+        prob_named=float(probability(value)) if case.target.has_probability else None,
     )

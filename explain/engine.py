@@ -26,7 +26,7 @@ from explain.records import Explanation, Granularity
 from explain.road import Road, RoadRequest
 from explain.settings import settings
 from explain.spans import Span, found
-from explain.work import Listener, Work, units_for
+from explain.work import Listener, Work
 
 GROUP = 64
 """Texts that are refined together; more would only hold more gradients in memory."""
@@ -70,16 +70,16 @@ class Model(Runner):
             text: the text, or two for a sentence pair.
             methods: names of attribution methods (`explain.list_methods()`).
             params: parameters: `{"baseline": "pad"}` for all methods, or `{"method": {...}}` for one.
-            target: label or class index to explain; None for the model's own top label.
+            target: label or class index to explain; None for the model's own top label. Where words have tags, PER
+                stands for B-PER and I-PER together, over all words of the entity.
             contrast: explain 'why the target and not this label?'.
-            place: which of several places the text asks about (masks of a masked language model), from 0 on; None:
-                the first.
+            place: which mask of several, or which word where each has a tag, from 0 on; None: the first mask, or the
+                first word of the first entity (without any, the word that comes closest to being in one).
             candidate_labels: labels of your own to choose among (zero-shot, by a model of inference); one string may
                 hold several between commas.
             multi_label: judge each of them by itself.
             hypothesis_template: the sentence that a label is written into at {}; None for 'This example is {}.'.
-            continuation: what may follow the text, whose log-probability is explained (less that of another, given as
-                `contrast`); for models that say what comes next.
+            continuation: what may follow the text: its log-probability is explained, less that of `contrast`.
             quantity: log_odds (default), logit, margin or probability.
             granularity: score each word, token or sentence.
             attention: True for the attention maps of all layers, or a list of layers.
@@ -324,7 +324,7 @@ class Model(Runner):
         if not requests:
             return []
         encoding = self.asked(requests[0]).encode(requests[0].texts, truncate=True, place=requests[0].place)
-        units = int(units_for(encoding, requests[0]).of_token.max(initial=0)) + 1
+        units = int(encoding.units(requests[0].granularity, requests[0].phrases).of_token.max(initial=0)) + 1
         passes = given.passes if (given := requests[0].candidates) else len(encoding.options) or 1
         return [self._forecast(request, len(encoding.tokens.ids) * passes, units) for request in requests]
 

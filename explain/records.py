@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from explain.candidates import Candidates
+from explain.prediction import Prediction as Prediction  # part of what an explanation is made of
 from explain.record import Record
 from explain.words import Word, words_of
 
@@ -30,9 +31,9 @@ class ModelInfo(Record):
     """Which network answered, down to the bytes of its weights.
 
     `revision` is the Hub commit, or the SHA-256 over a local folder's files. `problem` is the kind of head:
-    single-label, binary, multi-label, regression, next-token or masked-token; `labels` are () where the outcomes are a
-    vocabulary. `kernel` is the attention implementation. `d_model` is the width of the embeddings that attributions are
-    taken with respect to.
+    single-label, binary, multi-label, regression, next-token, masked-token or word-tags; `labels` are () where the
+    outcomes are a vocabulary. `kernel` is the attention implementation. `d_model` is the width of the embeddings that
+    attributions are taken with respect to.
     """
 
     id: str
@@ -75,77 +76,13 @@ class Tokens(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction(Record):
-    """What the model decided. `probs` is None for regression.
-
-    `decision` holds the indices decided for: one by argmax, any number by thresholds, none for
-    regression. `rule` says it in words. `calibration` tells how probabilities were calibrated.
-    `position` is the token position the prediction is made at, None for the whole text. Of a whole vocabulary only the
-    best outcomes are kept: `indices` are theirs (None: all are kept, from 0 on), and `left_out` is how many are not;
-    `decision` counts places among those kept.
-    """
-
-    labels: tuple[str, ...]
-    logits: Float32[np.ndarray, "C"]
-    probs: Float32[np.ndarray, "C"] | None
-    activation: Literal["softmax", "sigmoid", "none"]
-    rule: str
-    decision: tuple[int, ...]
-    calibration: str | None = None
-    position: int | None = None
-    indices: tuple[int, ...] | None = None
-    left_out: int = 0
-
-    @property
-    def top(self) -> int:
-        """Place of the highest logit among those kept."""
-        return int(np.argmax(self.logits))
-
-    @property
-    def decided(self) -> tuple[int, ...]:
-        """The indices decided for, as targets count them."""
-        return tuple(self.outcome(place) for place in self.decision)
-
-    def outcome(self, place: int) -> int:
-        """Class or vocabulary index of a kept outcome."""
-        return place if self.indices is None else self.indices[place]
-
-    def place(self, index: int | None) -> int | None:
-        """Where an outcome is kept; None where it is not."""
-        if self.indices is not None:
-            return self.indices.index(index) if index in self.indices else None
-        return index if index is not None and 0 <= index < len(self.labels) else None
-
-    @property
-    def label(self) -> str:
-        """The decision in words: a label, several joined by ', ', 'none', or the regression value."""
-        if self.activation == "none":
-            return f"{self.logits[0]:.4g}"
-        return ", ".join(self.labels[i] for i in self.decision) or "none"
-
-    @property
-    def margin(self) -> float | None:
-        """Probability lead of the top label over the next, or distance from the nearest threshold; None: a number."""
-        if self.probs is None:
-            return None
-        if self.activation == "sigmoid":
-            return float(np.abs(self.probs - 0.5).min() * 2)
-        best = np.sort(self.probs)[::-1]
-        return float(best[0] - best[1])
-
-    def ranked(self, k: int | None = None) -> list[tuple[str, float]]:
-        """The `k` best labels (None: all) with probability, or with the raw value for regression."""
-        values = self.logits if self.probs is None else self.probs
-        order = np.argsort(-values, kind="stable")[:k]
-        return [(self.labels[i], float(values[i])) for i in order]
-
-
-@dataclass(frozen=True, eq=False)
 class Target(Record):
     """The scalar that is explained. `index` is a class or vocabulary index; None for regression.
 
     kinds: log_odds (default), logit, margin, probability, contrast (index − contrast), value. `against` is the name
-    of what is contrasted with, and `name` says both.
+    of what is contrasted with, and `name` says both. `position` is the token that the target is read at, None for the
+    whole text; `positions` are all of them where there are several, and the value is their mean. `joined` are outcomes
+    that count as one (B-PER and I-PER for PER), of which `index` is the likeliest; `joined_against` are the contrast's.
     """
 
     kind: Literal["log_odds", "logit", "margin", "probability", "contrast", "value"]
@@ -155,6 +92,14 @@ class Target(Record):
     contrast: int | None = None
     position: int | None = None
     against: str | None = None
+    positions: tuple[int, ...] = ()
+    joined: tuple[int, ...] = ()
+    joined_against: tuple[int, ...] = ()
+
+    @property
+    def has_probability(self) -> bool:
+        """Whether a probability follows from the value: log-odds v mean 1 / (1 + e^−v), a mean of several does not."""
+        return self.kind == "log_odds" and len(self.positions) < 2
 
 
 @dataclass(frozen=True, eq=False)

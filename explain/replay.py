@@ -20,6 +20,7 @@ from explain.catalog import Request
 from explain.engine import Model
 from explain.errors import AuditError
 from explain.heads import HeadsRequest
+from explain.prediction import kind
 from explain.record import Record
 from explain.records import Attribution, Explanation
 from explain.tasks._continuation import CONTINUED
@@ -123,16 +124,22 @@ def replay(model: Model, header: Header, content: Content, *, decide: bool = Fal
 def inferred(then: Explanation) -> Request:
     """The request behind an explanation, as far as it tells: without phrases, which only the request itself knows."""
     first, target = (then.attributions[0] if then.attributions else None), then.target
+    labels = then.model.labels
     quantity: Any = target.kind if target.kind in ("log_odds", "logit", "margin", "probability") else "log_odds"
+    wish: str | int | None = kind(labels[target.index or 0]) if target.joined else target.index
+    against: str | int | None = kind(labels[target.contrast or 0]) if target.joined_against else target.contrast
     followed = then.model.problem == CONTINUED
+    if followed:  # what is held against what is said as texts
+        wish, against = None, None if target.contrast is None else then.prediction.labels[-1]
     return Request(
         texts=then.tokens.texts[:1] if followed or then.candidates is not None else then.tokens.texts,
         candidates=then.candidates,
         continuation=then.prediction.labels[0] if followed else None,
         methods=tuple(a.method for a in then.attributions),
         params={a.method: dict(a.params) for a in then.attributions},
-        target=None if followed else target.index,
-        contrast=then.prediction.labels[-1] if followed and target.contrast is not None else target.contrast,
+        target=wish,
+        contrast=against,
+        place=None if then.prediction.tagging is None else then.prediction.tagging.asked,
         quantity=quantity,
         granularity=first.granularity if first is not None else "word",
         truncate=then.tokens.truncated_at is not None,

@@ -23,6 +23,7 @@ from typing_extensions import TypedDict
 from explain import canonical
 from explain.catalog import Request
 from explain.errors import InputError
+from explain.prediction import Tagging
 from explain.record import Record
 from explain.records import SCHEMA, Explanation, Interactions
 
@@ -93,6 +94,8 @@ def _fits(found: Explanation) -> None:
         raise ValueError("outcomes without an index")
     if not set(found.prediction.decision) <= set(range(c)) or not set(tokens.segment.tolist()) <= {-1, 0, 1}:
         raise ValueError("a decision or a segment that does not exist")
+    if found.prediction.tagging is not None:
+        _tags_fit(found.prediction.tagging, found.prediction.position, t)
     for a in found.attributions:
         u = len(a.scores)
         parallel: tuple[Any, ...] = (a.units, a.unit_segment, a.gross, a.numeric_error, a.error)
@@ -102,6 +105,15 @@ def _fits(found: Explanation) -> None:
             raise ValueError("a unit in a text that does not exist")
     if found.interactions is not None:
         _pairs_fit(found.interactions, len(tokens.texts))
+
+
+def _tags_fit(found: Tagging, position: int | None, tokens: int) -> None:
+    """Are the tags at tokens, the entities made of tags, and is the prediction about one of them? Raises ValueError."""
+    n = len(found.tags)
+    if not all(0 <= tag.token < tokens for tag in found.tags) or not 0 <= found.asked < n:
+        raise ValueError("a tag that does not exist")
+    if position != found.tags[found.asked].token or not all(0 <= e.first <= e.last < n for e in found.entities):
+        raise ValueError("a prediction or an entity without a tag")
 
 
 def _pairs_fit(found: Interactions, texts: int) -> None:

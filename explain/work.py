@@ -45,7 +45,6 @@ from explain.records import (
     Prediction,
     Provenance,
 )
-from explain.units import Units, units_of
 
 T = TypeVar("T")
 Listener = Callable[[Progress, Explanation | None], None]
@@ -142,13 +141,17 @@ class Work:
         wish = request.target, request.contrast, request.quantity
         target = model.task.target(prediction, model.labels, model.info.problem, *wish)
         encoding = encoding.about(target.index)
+        own = () if prediction.position is None else (prediction.position,)
+        encoding = replace(encoding, places=target.positions or own)
+        if prediction.tagging is not None:  # the same word, whatever is done to the text
+            request = replace(request, place=prediction.tagging.asked)
         return Case(
             info=model.info,
             encoding=encoding,
             prediction=prediction,
-            target=replace(target, position=encoding.place),
+            target=replace(target, position=next(iter(encoding.places), None)),
             granularity=request.granularity,
-            units=units_for(encoding, request),
+            units=encoding.units(request.granularity, request.phrases),
             special_ids={name: i for name, i in named.items() if i is not None},
             embed=model.embed,
             mean_embedding=lambda: model.mean_embedding,
@@ -184,8 +187,8 @@ class Work:
 
     def _retold(self, request: Request, texts: tuple[str, ...], ordinary: bool = False, **changes: Any) -> Case:
         """The same question about other texts; character spans of this text mean nothing there."""
-        if ordinary:  # has one place at most, so there is nothing to choose
-            texts, changes = self.model.task.posed(texts, self.model.tokenizer), {**changes, "place": None}
+        if ordinary:  # this text's place is none of theirs
+            texts, changes = self.model.task.posed(texts, self.model.tokenizer), {"place": None, **changes}
         other = replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
         encoding = self.model.encode(texts, truncate=other.truncate, place=other.place)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
@@ -330,12 +333,6 @@ class _Result:
         self.checks: list[Check] = []
         self.interactions: Interactions | None = None
         self.attention: Any = None
-
-
-def units_for(encoding: Encoding, request: Request) -> Units:
-    """The units of an encoded text, as the request wants them."""
-    tokens = encoding.tokens
-    return units_of(tokens.texts, tokens.segment, tokens.offsets, tokens.special, request.granularity, request.phrases)
 
 
 @cache

@@ -31,7 +31,7 @@ from explain import cli
 from explain.engine import Model, load
 from explain.service import Service, service
 from tests.engines import Inline
-from tests.tiny import bert_folder, inference_folder, llama_folder
+from tests.tiny import bert_folder, inference_folder, llama_folder, tags_folder
 
 MAIN = Path(__file__).resolve().parents[1] / "explain" / "dashboard" / "main.py"
 
@@ -90,6 +90,18 @@ def filler_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def filler(filler_folder: Path) -> Model:
     """The same, loaded."""
     return load(str(filler_folder))
+
+
+@pytest.fixture(scope="session")
+def tagger_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random 2-layer BERT that tags words, on disk."""
+    return tags_folder(tmp_path_factory.mktemp("tagger"))
+
+
+@pytest.fixture(scope="session")
+def tagger(tagger_folder: Path) -> Model:
+    """The same, loaded."""
+    return load(str(tagger_folder))
 
 
 @pytest.fixture(scope="session")

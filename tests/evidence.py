@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import shutil
 import sqlite3
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from explain.audit import envelope
+from explain.audit.entry import NOTHING
 from explain.audit.store import Store
 from explain.records import Explanation
 
@@ -142,4 +147,61 @@ def broken_bundle(data: bytes, rng: random.Random) -> bytes:
     with zipfile.ZipFile(packed, "w") as zipped:
         for name, content in sorted(parts.items()):
             zipped.writestr(name, content)
+    return packed.getvalue()
+
+
+Edit = Callable[[dict[str, Any]], object]
+
+
+def signed_anew(store: Store, data: bytes, edit: Edit, payload_type: str = envelope.PAYLOAD) -> bytes:
+    """An envelope with another statement, which the store's own key signs; nobody signs in an unsigned store."""
+    statement = json.loads(envelope.unwrap(data, envelope.PAYLOAD).payload)
+    edit(statement)
+    payload = json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return envelope.wrap(payload, payload_type, store.signers)
+
+
+def rewrite(store: Store, number: int, edit: Edit, payload_type: str = envelope.PAYLOAD) -> None:
+    """Change one record as somebody does who has the key: it and all behind it are signed and chained anew, the list
+    says what they say, and there is no checkpoint. Whatever is found then, one check alone has found.
+    """
+    shutil.rmtree(store.second / store.id, ignore_errors=True)
+    with sqlite3.connect(store.home / "evidence.db") as connection:
+        rows = connection.execute(
+            "SELECT e.sequence, v.bytes, e.id FROM entries e JOIN envelopes v USING (sequence) ORDER BY sequence"
+        ).fetchall()
+        previous, digests = NOTHING, dict[str, str]()
+        for sequence, data, record in rows:
+
+            def chained(statement: dict[str, Any], previous: str = previous) -> None:
+                statement["predicate"]["previous"] = previous
+                for one in statement["subject"]:
+                    one["digest"]["sha256"] = digests.get(one["name"], one["digest"]["sha256"])
+
+            def edited(statement: dict[str, Any]) -> None:
+                chained(statement)
+                edit(statement)
+
+            if sequence == number:
+                data = signed_anew(store, data, edited, payload_type)
+            elif sequence > number:
+                data = signed_anew(store, data, chained)
+            previous = digests[record] = envelope.digest(data)
+            connection.execute("UPDATE envelopes SET bytes = ? WHERE sequence = ?", (data, sequence))
+            connection.execute("UPDATE entries SET digest = ? WHERE sequence = ?", (previous, sequence))
+    connection.close()
+
+
+def unzipped(data: bytes) -> dict[str, bytes]:
+    """The parts of a bundle by name."""
+    with zipfile.ZipFile(io.BytesIO(data)) as zipped:
+        return {name: zipped.read(name) for name in zipped.namelist()}
+
+
+def zipped(parts: dict[str, bytes]) -> bytes:
+    """A bundle of these parts."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in sorted(parts.items()):
+            opened.writestr(name, content)
     return packed.getvalue()

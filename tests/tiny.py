@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    BertForTokenClassification,
     BertPreTrainedModel,
     LlamaConfig,
     LlamaForCausalLM,
@@ -98,10 +99,11 @@ def bert_folder(
     seed: int = 0,
     spread: float = 0.3,
     head: type[BertPreTrainedModel] = BertForSequenceClassification,
+    tokenizer: PreTrainedTokenizerFast | None = None,
     **config: object,
 ) -> Path:
     """Save a random 2-layer BERT (a classifier, or another `head`), with weights wide enough that texts differ."""
-    tokenizer = word_piece()
+    tokenizer = tokenizer or word_piece()
     settings: dict[str, object] = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
@@ -121,6 +123,16 @@ def bert_folder(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+KINDS = {0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC", 4: "I-LOC"}
+"""What `tags_folder` tags words as."""
+
+
+def tags_folder(folder: Path, tokenizer: PreTrainedTokenizerFast | None = None, **config: object) -> Path:
+    """Save a random 2-layer BERT that tags words."""
+    labels = {"id2label": KINDS, "label2id": {name: i for i, name in KINDS.items()}}
+    return bert_folder(folder, head=BertForTokenClassification, tokenizer=tokenizer, **{**labels, **config})  # type: ignore[arg-type]
 
 
 def inference_folder(folder: Path, labels: tuple[str, ...] = ("contradiction", "neutral", "entailment")) -> Path:

@@ -54,8 +54,8 @@ class Sum(nn.Module):
 class Shifted(SequenceClassification):
     """Reads the same head, with one function of the text added to every logit: no probability changes."""
 
-    def read(self, outputs: Any, places: torch.Tensor) -> torch.Tensor:
-        logits = super().read(outputs, places)
+    def read(self, outputs: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        logits = super().read(outputs, rows, places)
         return logits + torch.sin(3 * logits.sum(1, keepdim=True))  # type: ignore[no-any-return]
 
 

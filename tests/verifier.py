@@ -86,15 +86,16 @@ def unzip(data: bytes) -> dict[str, bytes]:
     return parts
 
 
-def second_answer(content: bytes) -> object:
-    """Schema of what is filed beside an explanation; None where nothing is."""
+def fits(content: bytes, header: dict) -> bool:
+    """Is it a record, the one of this header, and is what is filed beside the explanation what the header says?"""
     try:
         found = json.loads(content)
         assert isinstance(found["explanation"]["prediction"], dict)
         beside = found.get("beside")
-        return None if beside is None else beside["answer"]["schema"]
+        schema = None if beside is None else beside["answer"]["schema"]
+        return found["id"] == header["id"] and schema == header["detail"].get("beside")
     except Exception:
-        return "no record"
+        return False
 
 
 class Verifier:
@@ -243,8 +244,8 @@ class Verifier:
                     self.v1.append(f"{name}: size")
                 elif hmac.new(opening, content, hashlib.sha256).hexdigest() != f["commitment"]:
                     self.v1.append(f"{name}: commitment")
-                elif f["name"] == "record.json" and second_answer(content) != header["detail"].get("beside"):
-                    self.v1.append(f"{name}: its second answer is not the one of the header")
+                elif f["name"] == "record.json" and not fits(content, header):
+                    self.v1.append(f"{name}: not the record of the header, or another second answer")
         for name in self.parts:
             if name.startswith("files/") and name not in expected:
                 self.v1.append(f"{name}: belongs to no record")
@@ -259,6 +260,10 @@ class Verifier:
             if before is not None and header["previous"] != before:
                 self.v2.append(f"number {number}: previous")
         self.whole = len({r["about"] or r["id"] for r in records.values()}) > 1
+        for number, header in records.items():
+            earlier = {r["id"] for n, r in records.items() if n < number}
+            if self.whole and header["about"] is not None and header["about"] not in earlier:
+                self.v2.append(f"number {number}: about nothing")
         if self.whole and sorted(records) != list(range(1, len(records) + 1)):
             self.v2.append("numbers are missing")
         about_one = any(r["about"] for r in records.values())

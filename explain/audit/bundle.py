@@ -27,8 +27,8 @@ from explain.audit.entry import NOTHING, RECORD, Entry
 from explain.audit.keys import as_key, fingerprint, pem, read_public
 from explain.audit.records import FILED, Header
 from explain.audit.store import Store
+from explain.audit.told import contradictions, names_its_files, told
 from explain.audit.verdict import Fault, Verdict, judged
-from explain.audit.walk import names_its_files, said_in
 from explain.errors import AuditError
 
 LARGEST = 512 * 2**20
@@ -155,8 +155,8 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
     for name in parts.keys() - used:
         if name.startswith("files/"):
             faults.append(Fault("V1", name, "the file belongs to no record"))
-    faults += _order(chain)
     whole = len({header.about or header.id for _, header in chain.values()}) > 1
+    faults += _order(chain, whole=whole)
     if whole and sorted(chain) != list(range(1, len(chain) + 1)):
         faults.append(Fault("V2", "bundle", "records are missing between the first and the last"))
     events = any(header.about for _, header in chain.values())
@@ -238,14 +238,12 @@ def _content(header: Header, parts: Mapping[str, bytes], openings: Mapping[str, 
         if len(plain) != f.size or sealing.commitment(openings[header.id], plain) != f.commitment:
             faults.append(Fault("V1", name, "the file is not the one that was committed to"))
         elif f.name == RECORD:
-            label, beside = said_in(plain)
-            if label is None or beside != header.detail.get("beside"):
-                faults.append(Fault("V1", name, "the file is no record, or another one than its envelope says"))
+            faults += [Fault("V1", name, what) for what in contradictions(told(plain), header)]
     return faults
 
 
-def _order(chain: Mapping[int, tuple[str, Header]]) -> list[Fault]:
-    faults = []
+def _order(chain: Mapping[int, tuple[str, Header]], *, whole: bool) -> list[Fault]:
+    faults, there = [], set[str]()
     stores = {header.store for _, header in chain.values()}
     if len(stores) > 1:
         faults.append(Fault("V2", "bundle", "its records come from different stores"))
@@ -253,6 +251,9 @@ def _order(chain: Mapping[int, tuple[str, Header]]) -> list[Fault]:
         before = NOTHING if number == 1 else chain[number - 1][0] if number - 1 in chain else None
         if before is not None and header.previous != before:
             faults.append(Fault("V2", f"envelopes/{number:012d}.json", "it does not follow the record before it"))
+        if whole and header.about is not None and header.about not in there:
+            faults.append(Fault("V2", f"envelopes/{number:012d}.json", "it is about a record that is not there"))
+        there.add(header.id)
     return faults
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from explain.audit.belief import Belief
 from explain.audit.entry import NOTHING, RECORD, columns, state_of
 from explain.audit.records import FILED, FileEntry, Header
 from explain.audit.store import Store
+from explain.audit.told import contradictions, names_its_files, told
 from explain.audit.verdict import Fault, Verdict, judged
 from explain.errors import AuditError
 
@@ -188,13 +188,15 @@ class Verifier:
             return
         if sealing.commitment(sealing.commitment_key(key), plain) != listed.commitment or len(plain) != listed.size:
             self.fault("V1", f"{where}, {name}", "the content is not the one that was committed to")
-        if name != RECORD:
-            return
-        label, beside = said_in(plain)
-        if label != row.listed["label"]:
+        elif name == RECORD:
+            self._told(row, header, plain, f"{where}, {name}", where)
+
+    def _told(self, row: _Row, header: Header, plain: bytes, place: str, where: str) -> None:
+        found = told(plain)
+        if found is None or found.label != row.listed["label"]:
             self.fault("V1", f"{where}, list, label", "the list says something else than the record")
-        if beside != header.detail.get("beside"):
-            self.fault("V1", f"{where}, {name}", "the envelope names another second answer than the record holds")
+        for what in contradictions(found, header):
+            self.fault("V1", place, what)
 
     def _happened(self, row: _Row, header: Header, where: str) -> None:
         """Follow what the chain says about each record, for the list to be compared with at the end."""
@@ -297,31 +299,3 @@ class Verifier:
             erased=self.erased,
             uncovered=uncovered,
         )
-
-
-def names_its_files(header: Header, subject: Mapping[str, str], known: Mapping[str, str]) -> bool:
-    """Is the subject what the header says: its files, and the envelope (if `known`, by id) that it is about?"""
-    named = {f.name: f.sha256 for f in header.files}
-    if header.about is not None:
-        named[header.about] = known.get(header.about, subject.get(header.about, ""))
-    return named == dict(subject)
-
-
-def said_in(plain: bytes) -> tuple[str | None, str | None]:
-    """The decision's label in a record's content, and the schema of what is filed beside it, without building the
-    record; the label is None where it is no record, and empty where its prediction is none.
-    """
-    try:
-        found = json.loads(plain)
-        said, beside = found["explanation"]["prediction"], found.get("beside")
-        schema = None if beside is None else beside["answer"]["schema"]
-        if not isinstance(said, dict):
-            return None, None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None, None
-    try:
-        if said["activation"] == "none":
-            return f"{said['logits'][0]:.4g}"[:200], schema
-        return (", ".join(said["labels"][i] for i in said["decision"]) or "none")[:200], schema
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError):
-        return "", schema

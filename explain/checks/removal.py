@@ -29,7 +29,7 @@ from jaxtyping import Float64, Int64
 from explain.case import Case, Replacement, Steps
 from explain.checks import Found, check
 from explain.coalitions import coalition_values
-from explain.effects import has_probability, probability
+from explain.effects import probability
 from explain.records import Attribution, Check, Status
 
 ENOUGH, EXACT = 200, 6
@@ -132,8 +132,8 @@ def drops(case: Case, orders: Int64[np.ndarray, "R U"], points: int) -> Steps[tu
     for how in HOW:
         values = yield from coalition_values(case, ~sets, how)
         full, (first, kept) = values[0], values[1:].reshape(2, *removed.shape[:2])
-        curves["log-odds" if has_probability(case.target) else case.target.unit, how] = full - first, full - kept
-        if has_probability(case.target):
+        curves[case.target.unit, how] = full - first, full - kept
+        if case.target.has_probability:
             p = probability(full)
             curves["probability", how] = p - probability(first), p - probability(kept)
     return ks, curves

@@ -139,6 +139,8 @@ def _retold(case: Case, edit: Edit) -> Case | None:
         return None
     if other.n_units != case.n_units or other.prediction.decided != case.prediction.decided:
         return None
+    if len(other.encoding.places) != len(case.encoding.places):  # of an entity that has other words now
+        return None
     if kind == "near":  # a word of the vocabulary stays one token, and no other token changes
         mine = case.units.of_token == unit
         if len(other.tokens.ids) != len(mine) or (case.tokens.ids != other.tokens.ids)[~mine].any():

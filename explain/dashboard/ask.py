@@ -159,7 +159,7 @@ def _settings(
         params={method.name: values} if values else {},
         target=None if target == DECIDED else target,
         contrast=None if contrast == NOTHING else contrast,
-        place=state.get("place") if state.get("place_for") == text else None,
+        place=place(text),
         quantity=cast(TargetKind, quantity),
         granularity=cast(Granularity, granularity or "word"),
         truncate=True,
@@ -171,6 +171,12 @@ def _settings(
         rationale=rationale,
     )
     return replace(request, **about), fixed
+
+
+def place(text: str) -> int | None:
+    """Which mask or word of this text a person chose, on any page; None where nobody did."""
+    state = st.session_state
+    return state.get("place") if state.get("place_for") == text else None
 
 
 def _typed(wish: str, known: tuple[str, ...], closed: bool) -> list[str]:
@@ -209,9 +215,9 @@ def _take(example: str) -> None:
 
 
 def _use_model() -> None:
-    """A text that nobody wrote makes way for an example that suits the new model; so do outcomes of the old one."""
+    """A text that nobody wrote makes way for an example that suits the new model; so do choices of the old one's."""
     state = st.session_state
-    state.target, state.contrast = DECIDED, NOTHING
+    state.target, state.contrast, state.place_for = DECIDED, NOTHING, None
     fitting = of(str(state.model or settings().model), jobs.task(str(state.model or settings().model)))
     if state.example not in fitting:
         state.edits += 1

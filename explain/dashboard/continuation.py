@@ -7,6 +7,7 @@ import streamlit as st
 from explain import bundled
 from explain.dashboard import jobs, panels
 from explain.dashboard.link import DECIDED, NOTHING
+from explain.dashboard.progress import anew
 from explain.generation import GenerateRequest, Generation
 from explain.plugins import LONGEST
 from explain.record import Record
@@ -65,5 +66,5 @@ def continuation(explanation: Explanation, model: str, *, running: bool) -> None
 def _explain(found: Generation, key: str) -> None:
     state = st.session_state
     if state[key] is not None:
-        state.text = state.written_for = found.prefix(state[key])
-        state.target, state.contrast = DECIDED, NOTHING
+        text = found.prefix(state[key])
+        anew(text=text, written_for=text, target=DECIDED, contrast=NOTHING)

@@ -28,6 +28,12 @@ BY_TASK: dict[str, dict[str, str]] = {
         "Season": "It had snowed all night, so the children built a [MASK] man in the garden.",
         "Opposite": "The elder sister was proud and ugly, but the younger was kind and [MASK].",
     },
+    "token-classification": {
+        "People": "Angela Merkel met Emmanuel Macron in Paris before she flew home to Berlin.",
+        "Company": "Apple opened a new office in Cork, where Mary Robinson once bought apples.",
+        "Ambiguous": "Washington signed the law in Washington, and the Washington Post wrote about it.",
+        "Grammar": "The old man the boats while the young watch the waves and wave.",
+    },
     "text-generation": {
         "Beginning": "Once upon a time there was a",
         "Name": 'The youngest brother was called Hans. "Tell me your name," said the king. "My name is',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from explain.dashboard.link import DECIDED, NOTHING
+from explain.dashboard.progress import anew
 from explain.records import Explanation
 from explain.render import html
 from explain.render.sentences import percent
@@ -15,7 +16,7 @@ ABOUT = "The likeliest tokens of the whole vocabulary. Choose one to see what sp
 def gap(explanation: Explanation) -> None:
     """Offer the candidates for the mask, where the text has one."""
     place, prediction = explanation.target.position, explanation.prediction
-    if place is None or prediction.probs is None:
+    if place is None or prediction.tagging is not None:
         return
     st.html(html.heading("What may stand there", ABOUT))
     tokens = explanation.tokens
@@ -41,11 +42,8 @@ def gap(explanation: Explanation) -> None:
 
 
 def _choose(key: str, text: str) -> None:
-    state = st.session_state
-    state.place, state.place_for = state[key], text
-    state.target, state.contrast = DECIDED, NOTHING
+    anew(place=st.session_state[key], place_for=text, target=DECIDED, contrast=NOTHING)
 
 
 def _explain(key: str) -> None:
-    state = st.session_state
-    state.target = state[key] or DECIDED
+    anew(target=st.session_state[key] or DECIDED)

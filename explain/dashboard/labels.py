@@ -37,7 +37,8 @@ def own(model: str) -> Candidates | None:
 
 def noticed(explanation: Explanation, model: str) -> bool:
     """Whether it was only now seen that this model takes labels; an example's text then makes way for one with some."""
-    if jobs.task(model) == TASK or sides(explanation.model.labels) is None:
+    tags = explanation.prediction.tagging is not None  # whatever they are called
+    if jobs.task(model) == TASK or tags or sides(explanation.model.labels) is None:
         return False
     jobs.learn(model, TASK)
     st.session_state.refit = st.session_state.example is not None

@@ -18,8 +18,8 @@ from explain.dashboard import choices
 from explain.records import Explanation
 from explain.service import Job
 
-POLL = 0.4
-"""Seconds between looks at a running job."""
+POLL, SELDOM = 0.4, 2.0
+"""Seconds between looks at a running job: of one person alone, and at most."""
 PART = 0.2
 """The part of the time that drawing what is new may take."""
 STOP = "Keep the scores as they are now, with their standard errors, and go on to the checks."
@@ -27,11 +27,12 @@ STOP = "Keep the scores as they are now, with their standard errors, and go on t
 
 @dataclass(frozen=True)
 class Drawn:
-    """What the page shows of a job (None: nothing yet), since when, and how many seconds it took to draw."""
+    """What the page shows of a job (None: nothing yet), since when, how many seconds it took, and who waits."""
 
     partial: Explanation | None
     at: float
     seconds: float
+    waiting: int = 0
 
     def stale(self, job: Job, now: float) -> bool:
         """Is it time to draw the page anew?"""
@@ -41,7 +42,12 @@ class Drawn:
         if new is None or new is self.partial:
             return False
         first = bool(new.attributions) and not (self.partial is not None and self.partial.attributions)
-        return first or now - self.at >= self.seconds / PART
+        return first or now - self.at >= self.seconds * max(1, self.waiting) / PART
+
+
+def pace(waiting: int) -> float:
+    """Seconds between looks at a job where so many wait: all pages together look as often as two do."""
+    return min(SELDOM, POLL * max(1.0, waiting / 2))
 
 
 def progress(job: Job, drawn: Drawn) -> None:
@@ -64,6 +70,11 @@ def _bar(job: Job) -> None:
         job.settle()
     if stop.button("Cancel", width="stretch", key="cancel"):
         job.cancel()
+
+
+def anew(**changes: object) -> None:
+    """Change what is asked from inside the answer. That is a fragment, so the page must be told to begin anew."""
+    st.session_state.update({**changes, "anew": True})
 
 
 def _refining(job: Job) -> bool:

@@ -21,13 +21,17 @@ def trust(explanation: Explanation, *, running: bool) -> None:
     if not running and not done and st.button("Check thoroughly", help=about):
         st.session_state.thorough_for = explanation.tokens.texts[0]
         st.rerun()
-    with st.expander("Taking words out: the curves"):
-        for check in curves:
-            _curve(check)
+    box = st.expander("Taking words out: the curves", key="curves", on_change="rerun")
+    if box.open:  # charts that nobody sees would be half of what a browser draws
+        with box:
+            for check in curves:
+                _curve(check)
     tried = next((c for c in explanation.checks if c.name == "baselines" and c.attribution == 0 and c.details), None)
     if tried is not None:
-        with st.expander("The same method against every baseline"):
-            _baselines(explanation, tried)
+        box = st.expander("The same method against every baseline", key="every baseline", on_change="rerun")
+        if box.open:
+            with box:
+                _baselines(explanation, tried)
 
 
 def _curve(check: Check) -> None:

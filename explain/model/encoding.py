@@ -11,29 +11,37 @@ from jaxtyping import Int64
 
 from explain.errors import InputError
 from explain.model.rows import Row
-from explain.records import Target, Tokens
+from explain.records import Granularity, Target, Tokens
 from explain.settings import settings
-from explain.units import units_of
+from explain.units import Units, units_of
 
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
     """One text as the model reads it: the record of its tokens, and the integer inputs by name.
 
-    `place` is the token that the answer is read at, where the text asks about one of its places; else None. `options`
-    are the text with each hypothesis or continuation behind it, () where there are none; `tails` and `own` as in Row.
+    `places` are the tokens that the answer is read at, where the text asks about some of its own; else (). `tagged`
+    are the words that get an answer each, as (first token, first character, character after the last); else ().
+    `options` are the text with each hypothesis or continuation behind it, () where there are none; `tails` and `own` as
+    in Row.
     """
 
     tokens: Tokens
     inputs: Mapping[str, Int64[np.ndarray, "T"]]
-    place: int | None = None
+    places: tuple[int, ...] = ()
+    tagged: tuple[tuple[int, int, int], ...] = ()
     options: tuple[Encoding, ...] = ()
     tails: tuple[Mapping[str, Int64[np.ndarray, "K"]], ...] = ()
     own: int = 0
 
     def row(self, target: Target, **more: Any) -> Row:
         """The text as one pass through the model, with what else a Row may say."""
-        return Row(self.inputs, target, place=self.place, tails=self.tails, own=self.own, **more)
+        return Row(self.inputs, target, places=self.places, tails=self.tails, own=self.own, **more)
+
+    def units(self, granularity: Granularity, phrases: tuple[tuple[int, int, int], ...] = ()) -> Units:
+        """What is scored of the text; see `explain.units.units_of`."""
+        tokens = self.tokens
+        return units_of(tokens.texts, tokens.segment, tokens.offsets, tokens.special, granularity, phrases)
 
     @property
     def begin(self) -> int:

@@ -38,12 +38,12 @@ class Ends(Protocol):
         """The target's value from the `part` of each end that it needs, and its slope with respect to each."""
 
 
-def outputs(runner: Runner, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "..."]]:
-    """`Runner.outputs`; of a text with L ends all of them: (L, C)."""
+def outputs(runner: Runner, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "K ..."]]:
+    """`Runner.outputs`; of a text with L ends all of them, each read at its one place: (L, C)."""
     parts = [[_pair(row, j, row.target) for j in range(len(row.tails))] if row.tails else [row] for row in rows]
     found = iter(runner.outputs([one for some in parts for one in some], meter))
     return [
-        np.stack([next(found) for _ in some]) if row.tails else next(found)
+        np.concatenate([next(found) for _ in some]) if row.tails else next(found)
         for row, some in zip(rows, parts, strict=True)
     ]
 

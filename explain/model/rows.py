@@ -19,8 +19,8 @@ class Row:
     Without `start` the model looks its embeddings up. With it, they are the point
     start + alpha · (end − start) of a straight path; rows of one path share both arrays. With `layer`
     that point stands in place of the output of this block instead. `muted` is a token whose value vector
-    is zero in the attention of the block that is asked about. `place` is the token that the answer is read at, None for
-    the last one. `ablation` names a head (layer, head) whose output is
+    is zero in the attention of the block that is asked about. `places` are the tokens that the answer is read at, ()
+    for the last one; of several, the value is the mean. `ablation` names a head (layer, head) whose output is
     replaced by a vector (d,) at every token. `tails` are the inputs that may stand at the row's end, one for every
     hypothesis or continuation that is asked about; `own` is the one that stands there.
     """
@@ -32,7 +32,7 @@ class Row:
     alpha: float = 1.0
     layer: int | None = None
     muted: int | None = None
-    place: int | None = None
+    places: tuple[int, ...] = ()
     ablation: tuple[int, int, Float32[np.ndarray, "d"]] | None = None
     tails: tuple[Mapping[str, Int64[np.ndarray, "K"]], ...] = ()
     own: int = 0
@@ -41,6 +41,11 @@ class Row:
     def ids(self) -> Int64[np.ndarray, "T"]:
         """The token ids that are explained."""
         return self.inputs["input_ids"]
+
+    @property
+    def read(self) -> tuple[int, ...]:
+        """The tokens that the answer is read at."""
+        return self.places or (len(self) - 1,)
 
     def __len__(self) -> int:
         return len(self.inputs["input_ids"])

@@ -133,15 +133,16 @@ class Runner:
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""
-        found = ends.outputs(self, [e.row(NOTHING) for e in encodings], meter or Meter())
-        decided = [self.task.prediction(o, self.labels, self.info.problem) for o in found]
-        return [replace(d, position=e.place) for d, e in zip(decided, encodings, strict=True)]
+        rows = [replace(e.row(NOTHING), places=tuple(t for t, _, _ in e.tagged) or e.places) for e in encodings]
+        each = zip(ends.outputs(self, rows, meter or Meter()), encodings, strict=True)
+        return [self.task.prediction(raw, self.labels, self.info.problem, e) for raw, e in each]
 
-    def outputs(self, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "..."]]:
-        """The head's raw output for every row, as the task reads it."""
+    def outputs(self, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "K ..."]]:
+        """The head's raw output for every row, as the task reads it, at each of the row's places."""
         outputs: list[np.ndarray] = [np.empty(0)] * len(rows)
         for group, raw in self.chunked(rows, meter, self._raw):
-            for i, output in zip(group, raw, strict=True):
+            stops = np.cumsum([len(rows[i].read) for i in group])
+            for i, output in zip(group, np.split(raw, stops[:-1]), strict=True):
                 outputs[i] = output
         return outputs
 
@@ -201,7 +202,7 @@ class Runner:
         for group in chunks(rows, self.token_budget, self.padding):
             yield from halving(one, group, on_halved)
 
-    def _raw(self, rows: list[Row]) -> Float32[np.ndarray, "N ..."]:
+    def _raw(self, rows: list[Row]) -> Float32[np.ndarray, "M ..."]:
         with torch.no_grad():  # not inference_mode: what a model caches then could never be differentiated
             return self.raw(self.call(rows), rows).cpu().numpy()
 
@@ -247,22 +248,26 @@ class Runner:
         return self.valued(self.raw(outputs, rows), rows)
 
     def raw(self, outputs: Any, rows: list[Row]) -> Tensor:
-        """The head's raw output (N, …) for one chunk, in float32."""
-        if self.continuations:
+        """The head's raw output (M, …) for one chunk, in float32: at each place of each row, in order."""
+        if self.continuations:  # each row has one place
             return _finite(cast(Continuation, self.task).followed(outputs, rows))
-        places = torch.tensor([len(r) - 1 if r.place is None else r.place for r in rows], device=self.device)
-        return _finite(self.task.read(outputs, places).float())
+        at = torch.tensor([(i, place) for i, row in enumerate(rows) for place in row.read], device=self.device)
+        return _finite(self.task.read(outputs, at[:, 0], at[:, 1]).float())
 
     def valued(self, raw: Tensor, rows: list[Row]) -> Tensor:
-        """The target's value (N,) for each row, from the head's raw output."""
-        values = raw.new_zeros(len(rows))
+        """The target's value (N,) for each row, from the head's raw output (M, …): the mean over the row's places."""
+        owners = [i for i, row in enumerate(rows) for _ in row.read]
+        values = raw.new_zeros(len(owners))
         groups: dict[int, tuple[Target, list[int]]] = {}
-        for i, row in enumerate(rows):
-            groups.setdefault(id(row.target), (row.target, []))[1].append(i)
+        for m, i in enumerate(owners):
+            groups.setdefault(id(rows[i].target), (rows[i].target, []))[1].append(m)
         for target, indices in groups.values():
             at = torch.tensor(indices, device=raw.device)
             values = values.index_put((at,), self.task.score(raw[at], target, self.info.problem))
-        return values
+        if len(owners) == len(rows):
+            return values
+        counts = torch.tensor([len(row.read) for row in rows], device=raw.device)
+        return raw.new_zeros(len(rows)).index_add(0, torch.tensor(owners, device=raw.device), values) / counts
 
     def embeddings(self, rows: list[Row]) -> Tensor:
         """Embeddings of every row (N, T, D), padding and rows without a path looked up."""

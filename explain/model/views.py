@@ -35,7 +35,7 @@ def among(runner: R, asked: Candidates | None) -> R:
         return runner
     require(asked)
     found = sides(runner.info.labels)
-    if found is None or runner.info.problem in ("binary", "regression"):
+    if found is None or runner.info.problem in ("binary", "regression", "word-tags"):
         raise InputError(
             "This model cannot choose among candidate labels: none of its own labels says that a text entails "
             "another. Use a model of natural language inference.",

@@ -14,7 +14,7 @@ from explain import bundled
 from explain.audit.building import LIMITS
 from explain.audit.records import Content, Header, Purpose, Who
 from explain.records import Attribution, Explanation
-from explain.render import html, palette, sentences
+from explain.render import html, palette, sentences, tags
 from explain.render.pieces import Piece, pieces
 from explain.render.reasons import direction
 
@@ -52,7 +52,7 @@ class Filing:
 
 def report(explanation: Explanation, filing: Filing | None = None) -> str:
     """The whole document; without a filing it says that nothing was filed."""
-    lines = (sentences.reasons(explanation), sentences.without(explanation))
+    lines = (tags.summary(explanation.prediction), sentences.reasons(explanation), sentences.without(explanation))
     title = f"Whyboard report {filing.content.id}, events: {len(filing.said)}" if filing else NOT_FILED
     body = "".join(
         [

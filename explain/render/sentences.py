@@ -29,6 +29,7 @@ _TITLES: dict[Question, str] = {
 CANDIDATES = 2
 """Other tokens that are named beside the most likely one."""
 _COUNT = {2: "those two words", 3: "those three words"}
+_KEPT = " (the word with the tag is replaced, since its place must stay)"
 _LIMITS = (
     "They do not say what happens if a word is deleted (see ‘without it’), nor that the decision is right.",
     "They do not add up to the decision, and they do not say that it is right.",
@@ -79,21 +80,24 @@ def decided(prediction: Prediction, problem: str) -> str:
         said = [
             f"{signed(v)} for “{short(n)}”" for n, v in zip(prediction.labels, prediction.logits.tolist(), strict=True)
         ]
-        return f"The model gives what follows a log-probability of {_list(said)}."
+        return f"The model gives what follows a log-probability of {listed(said)}."
     if prediction.probs is None:
         numbers = [f"{v:.4g} ({short(n)})" for n, v in zip(prediction.labels, prediction.logits, strict=True)]
-        return f"The model answers {_list(numbers)}.".replace("-", "−")
+        return f"The model answers {listed(numbers)}.".replace("-", "−")
     shares = [f"{short(prediction.labels[i])} ({percent(float(prediction.probs[i]))})" for i in prediction.decision]
     if problem == "multi-label":
         if shares:
-            return f"The model finds {_list(shares)}."
+            return f"The model finds {listed(shares)}."
         nearest = f"{short(prediction.labels[prediction.top])} with {percent(float(prediction.probs.max()))}"
         return f"The model finds none of its {len(prediction.labels)} labels; the nearest is {nearest}."
     if prediction.left_out:
         rest = [f"{short(name)} ({percent(share)})" for name, share in prediction.ranked(1 + CANDIDATES)[1:]]
         where = "token at the mask" if problem == "masked-token" else "next token"
-        return f"The most likely {where} is {shares[0]}, then {_list(rest)}."
-    return f"The model reads this as {_list(shares)}."
+        return f"The most likely {where} is {shares[0]}, then {listed(rest)}."
+    if prediction.tagging is not None:
+        tag = prediction.tagging.tags[prediction.tagging.asked]
+        return f"The model tags “{short(tag.word)}” as {shares[0]}."
+    return f"The model reads this as {listed(shares)}."
 
 
 def written(found: Generation) -> str:
@@ -173,7 +177,8 @@ def _meaning(explanation: Explanation, index: int) -> str:
         return f"Each score is estimated from {source}: the word's part in {scalar}, near this text. {_LIMITS[1]}"
     if attribution.value_baseline is None:
         how = "deleted" if attribution.baseline == "remove" else f"replaced by [{(attribution.baseline or '').upper()}]"
-        return f"Each score is measured: how far {scalar} falls when that word is {how}. {_LIMITS[1]}"
+        kept = _KEPT if attribution.baseline == "remove" and explanation.prediction.tagging is not None else ""
+        return f"Each score is measured: how far {scalar} falls when that word is {how}{kept}. {_LIMITS[1]}"
     change = attribution.value_input - attribution.value_baseline
     there = _there(explanation, attribution)
     kind = "estimate from random samples the parts of" if attribution.error is not None else "divide up"
@@ -227,6 +232,8 @@ def apart(one: Explanation, two: Explanation) -> str | None:
             f"One explains {a.target.unit} of {outcome(a.target)}, the other {b.target.unit} of {outcome(b.target)}, "
             "so their scores are not subtracted."
         )
+    if (a.target.position, a.target.positions) != (b.target.position, b.target.positions):
+        return "They explain the answer at different places of the text, so their scores are not subtracted."
     if (a.method, a.baseline) != (b.method, b.baseline):
         return "They were scored by different methods or against different baselines, so scores are not subtracted."
     return None
@@ -312,7 +319,7 @@ def _there(explanation: Explanation, attribution: Attribution) -> str:
         return ""
     if attribution.baseline == "background":  # several texts, of which the model says something each
         return f" (there the model says {signed(value)} {target.unit} on average)"
-    if target.kind == "log_odds":
+    if target.has_probability:
         share = 0.5 * (1 + math.tanh(value / 2))
         return f" (the model says {outcome(target)} {percent(share)} there)"
     return f" (the model says {signed(value)} {target.unit} there)"
@@ -335,5 +342,6 @@ def _against(explanation: Explanation, index: int, named: Standouts, *, empty: s
     return f" Against: {', '.join(_words(explanation, index, named.opposing))}."
 
 
-def _list(parts: list[str]) -> str:
+def listed(parts: list[str]) -> str:
+    """Parts of a sentence with commas between them, and an ‘and’ before the last."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -14,7 +14,7 @@ from explain.heads import HeadMap, HeadsReport
 from explain.records import Explanation, Interactions, Status
 from explain.render import heads as drawing
 from explain.render import pairs as pairing
-from explain.render import palette, sentences
+from explain.render import palette, sentences, tags
 from explain.render.pieces import pieces, visible
 from explain.words import Word
 
@@ -28,6 +28,8 @@ PAIRS = 8
 def explanation(found: Explanation) -> RenderableType:
     """Verdict, coloured words, table and checks of every attribution."""
     parts: list[RenderableType] = [Text(visible(sentences.verdict(found)), style="bold")]
+    if all_of_them := tags.summary(found.prediction):
+        parts.append(Text(visible(all_of_them)))
     for notice in found.warnings:
         parts.append(Text(f"! {visible(notice.message)}", style="yellow"))
     for index in range(len(found.attributions)):

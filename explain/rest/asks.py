@@ -79,10 +79,11 @@ class ExplainParameters(PredictParameters):
 
 
 class HubParameters(PredictParameters):
-    """What the Hub's clients send for text classification, with candidate labels or without."""
+    """What the Hub's clients send for text classification, with candidate labels or without; token classification."""
 
     top_k: Annotated[int, Field(ge=1, le=100_000)] | None = None
     function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
+    aggregation_strategy: Literal["first"] | None = None
 
 
 class Predict(Strict):
@@ -100,7 +101,7 @@ class Explain(Strict):
 
 
 class Hub(Strict):
-    """The body of the Hub's text classification, and of its zero-shot classification."""
+    """The body of the Hub's text classification, of its zero-shot classification, and of token classification."""
 
     inputs: One | Several
     parameters: HubParameters = HubParameters()

@@ -25,6 +25,20 @@ SCORE = {
     "properties": {"label": {"type": "string"}, "score": {"type": "number"}},
 }
 SCORES = {"type": "array", "items": {"anyOf": [SCORE, {"type": "array", "items": SCORE}]}}
+ENTITIES = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["entity_group", "score", "word", "start", "end"],
+        "properties": {
+            "entity_group": {"type": "string"},
+            "score": {"type": "number"},
+            "word": {"type": "string"},
+            "start": {"type": "integer"},
+            "end": {"type": "integer"},
+        },
+    },
+}
 
 
 def _list(name: str, items: dict[str, Any]) -> dict[str, Any]:
@@ -88,12 +102,13 @@ async def explain(request: Request) -> Response:
     "explain",
     tag="Hub",
     takes=asks.Hub,
-    answers=SCORES,
+    answers={"anyOf": [SCORES, ENTITIES, {"type": "array", "items": ENTITIES}]},
     examples={"as the Hub's clients": {"inputs": TEXT, "parameters": {"top_k": 1}}},
 )
 async def classify(request: Request) -> Response:
     """Text classification as the Hub's inference endpoints answer it: labels with scores, best first, for every input.
 
+    Token classification too: the entities of a text, or a list of them for a list, joined by the strategy 'first'.
     With `candidate_labels` it is the Hub's zero-shot classification, whose answer to one text is no list of lists.
 
     `huggingface_hub.InferenceClient(model="http://localhost:8600/v1/models/sentiment")` asks here.
@@ -104,12 +119,26 @@ async def classify(request: Request) -> Response:
     _agrees(ask.parameters.model, model)
     questions = asks.predictions(ask.inputs, ask.parameters, here.settings)
     found = [json.loads(one) for one in await several(request, questions, model)]
-    scores = [_scores(one, ask.parameters) for one in found]
-    alone = ask.parameters.candidate_labels is not None and not isinstance(ask.inputs, tuple)
-    return answers.json(scores[0] if alone else scores)
+    if found[0]["tagging"] is None:
+        scores = [_scores(one, ask.parameters) for one in found]
+        alone = ask.parameters.candidate_labels is not None and not isinstance(ask.inputs, tuple)
+        return answers.json(scores[0] if alone else scores)
+    listed = [_entities(one, ask.parameters) for one in found]
+    return answers.json(listed if isinstance(ask.inputs, tuple) else listed[0])
+
+
+def _entities(prediction: dict[str, Any], wish: asks.HubParameters) -> list[dict[str, Any]]:
+    if wish.top_k is not None or wish.function_to_apply not in (None, prediction["activation"]):
+        raise InputError("This model tags words: top_k and other functions are not for its entities.", code="bad_task")
+    return [
+        {"entity_group": e["label"], "score": e["prob"], "word": e["words"], "start": e["start"], "end": e["end"]}
+        for e in prediction["tagging"]["entities"]
+    ]
 
 
 def _scores(prediction: dict[str, Any], wish: asks.HubParameters) -> list[dict[str, Any]]:
+    if wish.aggregation_strategy is not None:
+        raise InputError("This model tags no words, so nothing is aggregated.", code="bad_task")
     wanted = wish.function_to_apply or prediction["activation"]
     if wanted not in ("none", prediction["activation"]):
         raise InputError(

@@ -58,18 +58,25 @@ class Task(Protocol):
     def asked(self, encoding: Encoding, tokenizer: Any, place: int | None) -> Encoding:
         """The encoding with the token that the answer is read at, where a text is asked about one of its places.
 
-        `place` chooses among several, from 0 on; None: the first. Raises InputError where there is no such place.
+        `place` chooses among several, from 0 on; None: the first, or the one that the prediction chooses. Raises
+        InputError where there is no such place.
         """
 
-    def read(self, outputs: Any, places: torch.Tensor) -> torch.Tensor:
-        """The head's raw output (N, …) from the module's output object.
+    def read(self, outputs: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """The head's raw output (M, …) from the module's output object.
 
-        `places` (N,) are the tokens that the rows' answers are read at: the last one of each row where a text is not
-        asked about a place of its own.
+        `rows` and `places` (M,) are where answers are read, row by row: at the last token of each row where a text is
+        not asked about places of its own.
         """
 
-    def prediction(self, raw: Float32[np.ndarray, "..."], labels: tuple[str, ...], problem: str) -> Prediction:
-        """What one row of `read` decides."""
+    def prediction(
+        self, raw: Float32[np.ndarray, "..."], labels: tuple[str, ...], problem: str, encoding: Encoding
+    ) -> Prediction:
+        """What the raw output (K, …) of one text decides.
+
+        It was read at the text's places, or at the first tokens of all its tagged words. `position` of a prediction is
+        where targets are read by default, None for the whole text.
+        """
 
     def target(
         self,
@@ -80,10 +87,13 @@ class Task(Protocol):
         contrast: str | int | None,
         quantity: TargetKind,
     ) -> Target:
-        """The scalar that a person asked for; raises InputError when it is none of `labels`, which are all outcomes."""
+        """The scalar that a person asked for; raises InputError when it is none of `labels`, which are all outcomes.
+
+        Its `positions` are where it is read, where that is not at the prediction's own alone.
+        """
 
     def score(self, raw: torch.Tensor, target: Target, problem: str) -> torch.Tensor:
-        """The target's value for each row: (N, …) → (N,), differentiable."""
+        """The target's value at each place: (M, …) → (M,), differentiable."""
 
 
 @cache

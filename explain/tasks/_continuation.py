@@ -18,6 +18,7 @@ from jaxtyping import Float, Float32, Float64
 
 from explain.catalog import TargetKind
 from explain.errors import InputError, MethodError, ModelError
+from explain.model.encoding import Encoding
 from explain.model.rows import Row
 from explain.records import Prediction, Target
 from explain.tasks.next_token import NextToken
@@ -53,7 +54,9 @@ class Continuation(NextToken):
             sums.append(said.gather(1, ids[:, None]).sum())
         return torch.stack(sums)[:, None]
 
-    def prediction(self, raw: Float32[np.ndarray, "L 1"], labels: tuple[str, ...], problem: str) -> Prediction:
+    def prediction(
+        self, raw: Float32[np.ndarray, "L 1"], labels: tuple[str, ...], problem: str, encoding: Encoding
+    ) -> Prediction:
         return Prediction(
             labels=labels,
             logits=raw[:, 0].astype(np.float32),

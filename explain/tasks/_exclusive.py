@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
 
 from explain.catalog import TargetKind
-from explain.errors import InputError
+from explain.errors import InputError, ModelError
 from explain.records import Target
 
 UNITS = {"log_odds": "log-odds", "logit": "logit", "margin": "logit difference", "probability": "probability"}
 
 
-def softmax(logits: Float[np.ndarray, "C"]) -> Float64[np.ndarray, "C"]:
+def softmax(logits: Float[np.ndarray, "... C"]) -> Float64[np.ndarray, "... C"]:
     """Probabilities, in double precision."""
     wide = logits.astype(np.float64)
-    raised = np.exp(wide - wide.max())
-    return raised / raised.sum()
+    raised = np.exp(wide - wide.max(-1, keepdims=True))
+    return raised / raised.sum(-1, keepdims=True)
+
+
+def at(outputs: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """The logits (M, C) at places (M,) of rows (M,); raises ModelError where tokens have none."""
+    logits: torch.Tensor = outputs.logits  # (N, T, C)
+    if logits.ndim != 3 or logits.shape[1] <= int(places.max()):
+        raise ModelError("This model does not answer with logits for every token.", code="no_logits")
+    return logits[rows, places]
 
 
 def target(index: int, name: str, against: tuple[int, str] | None, quantity: TargetKind) -> Target:
@@ -39,13 +49,20 @@ def target(index: int, name: str, against: tuple[int, str] | None, quantity: Tar
 
 def score(raw: torch.Tensor, target: Target) -> torch.Tensor:
     """The target's value for each row of logits: (N, C) → (N,), differentiable."""
-    index = target.index or 0
-    z = raw[:, index]
+    mine = target.joined or (target.index or 0,)
+    z = _together(raw, mine)
     if target.kind == "contrast":
-        return z - raw[:, target.contrast or 0]
+        return z - _together(raw, target.joined_against or (target.contrast or 0,))
     if target.kind == "probability":
-        return torch.softmax(raw, -1)[:, index]
+        return torch.softmax(raw, -1)[:, list(mine)].sum(1)
     if target.kind == "logit":
         return z
-    others = torch.cat([raw[:, :index], raw[:, index + 1 :]], dim=1)  # (N, C − 1)
+    keep = torch.ones(raw.shape[1], dtype=torch.bool, device=raw.device)
+    keep[list(mine)] = False
+    others = raw[:, keep]  # (N, C − 1), or fewer where several count as one
     return z - (others.amax(1) if target.kind == "margin" else torch.logsumexp(others, 1))
+
+
+def _together(raw: torch.Tensor, indices: tuple[int, ...]) -> torch.Tensor:
+    """The logit (N,) of one outcome, or of several that count as one."""
+    return raw[:, indices[0]] if len(indices) == 1 else torch.logsumexp(raw[:, list(indices)], 1)

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float32
 
 from explain.catalog import TargetKind
-from explain.errors import InputError, ModelError
+from explain.errors import InputError
+from explain.model.encoding import Encoding
 from explain.records import Prediction, Target
 from explain.tasks import _exclusive
 
@@ -105,13 +106,13 @@ class OpenVocabulary:
     def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
         return names(tokenizer)
 
-    def read(self, outputs: Any, places: torch.Tensor) -> torch.Tensor:
-        logits = outputs.logits  # (N, T, V)
-        if logits.ndim != 3:
-            raise ModelError("This model does not answer with a logit for every token and place.", code="no_logits")
-        return logits[torch.arange(len(logits), device=logits.device), places]  # type: ignore[no-any-return]
+    def read(self, outputs: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        return _exclusive.at(outputs, rows, places)
 
-    def prediction(self, raw: Float32[np.ndarray, "V"], labels: tuple[str, ...], problem: str) -> Prediction:
+    def prediction(
+        self, raw: Float32[np.ndarray, "1 V"], labels: tuple[str, ...], problem: str, encoding: Encoding
+    ) -> Prediction:
+        (raw,) = raw
         best = np.argsort(-raw, kind="stable")[:KEPT]
         return Prediction(
             labels=tuple(labels[i] if i < len(labels) else f"#{i}" for i in best),
@@ -120,6 +121,7 @@ class OpenVocabulary:
             activation="softmax",
             rule="the token with the highest probability",
             decision=(0,),
+            position=next(iter(encoding.places), None),
             indices=tuple(int(i) for i in best),
             left_out=len(raw) - len(best),
         )

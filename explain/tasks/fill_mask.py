@@ -65,7 +65,7 @@ class FillMask(OpenVocabulary):
         words = units_of(tokens.texts, tokens.segment, tokens.offsets, special, "word").of_token
         if (words < 0).all():
             raise InputError(f"The text holds nothing but {mask}. Write words around it.", code="no_content_tokens")
-        return replace(encoding, tokens=replace(tokens, special=special, words=words), place=at)
+        return replace(encoding, tokens=replace(tokens, special=special, words=words), places=(at,))
 
 
 def _mask(tokenizer: Any) -> str:

@@ -19,7 +19,7 @@ from explain.catalog import TargetKind
 from explain.errors import InputError
 from explain.model.encoding import Encoding, whole
 from explain.records import Prediction, Target
-from explain.tasks import _exclusive
+from explain.tasks import _exclusive, _labels
 
 SINGLE, BINARY, MULTI, REGRESSION = "single-label", "binary", "multi-label", "regression"
 _RULES = {
@@ -74,10 +74,13 @@ class SequenceClassification:
     def asked(self, encoding: Encoding, tokenizer: Any, place: int | None) -> Encoding:
         return whole(encoding, place)
 
-    def read(self, outputs: Any, places: torch.Tensor) -> torch.Tensor:
+    def read(self, outputs: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         return outputs.logits  # type: ignore[no-any-return]  # (N, C)
 
-    def prediction(self, raw: Float32[np.ndarray, "C"], labels: tuple[str, ...], problem: str) -> Prediction:
+    def prediction(
+        self, raw: Float32[np.ndarray, "1 C"], labels: tuple[str, ...], problem: str, encoding: Encoding
+    ) -> Prediction:
+        (raw,) = raw
         logits = np.concatenate([-raw, raw]) if problem == BINARY else raw  # (C,)
         wide = logits.astype(np.float64)
         probs: np.ndarray | None
@@ -109,7 +112,7 @@ class SequenceClassification:
         quantity: TargetKind,
     ) -> Target:
         default = 0 if problem == REGRESSION else prediction.top  # several numbers have no largest that means something
-        index = default if wish is None else _index(labels, wish)
+        index = default if wish is None else _labels.find(labels, wish)
         if quantity == "margin" and problem in (BINARY, MULTI):
             raise InputError(
                 f"A margin needs labels that exclude each other; these are {problem}. Use log_odds.",
@@ -119,9 +122,9 @@ class SequenceClassification:
             if contrast is not None:
                 raise InputError("A regression has one output, so there is nothing to contrast it with.")
             return Target(kind="value", index=index, name=labels[index], unit="output")
-        other = None if contrast is None else _index(labels, contrast)
-        against = None if other is None else (other, _named(labels, other))
-        return _exclusive.target(index, _named(labels, index), against, quantity)
+        other = None if contrast is None else _labels.find(labels, contrast)
+        against = None if other is None else (other, _labels.named(labels, other))
+        return _exclusive.target(index, _labels.named(labels, index), against, quantity)
 
     def score(self, raw: torch.Tensor, target: Target, problem: str) -> torch.Tensor:
         index = target.index or 0
@@ -134,31 +137,6 @@ class SequenceClassification:
             return _exclusive.score(raw, target)
         z = raw[:, index]
         return torch.sigmoid(z) if target.kind == "probability" else z
-
-
-def _index(labels: tuple[str, ...], wish: str | int) -> int:
-    """The label that a person means, by its name or its index; raises InputError."""
-    if isinstance(wish, bool) or not isinstance(wish, (str, int)):
-        raise InputError(f"Expected a label or a class index, got {wish!r}.", code="bad_target")
-    found = [i for i, label in enumerate(labels) if label == wish]
-    if not found and len(str(wish)) < 9 and str(wish).isdecimal() and int(wish) < len(labels):
-        return int(wish)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"{len(found)} labels are called '{wish}'. Give the index: {found}.", code="bad_target")
-    some = ", ".join(repr(label[:80]) for label in labels[:20]) + (" …" if len(labels) > 20 else "")
-    raise InputError(
-        f"There is no label '{str(wish)[:80]}'. This model has: {some} (or an index from 0 to {len(labels) - 1}).",
-        code="bad_target",
-    )
-
-
-def _named(labels: tuple[str, ...], index: int) -> str:
-    """The label, cut to what a sentence can hold, with its index where several share the name."""
-    label = labels[index]
-    cut = label if len(label) <= 80 else f"{label[:79]}…"
-    return cut if labels.count(label) == 1 else f"{cut} (#{index})"
 
 
 TASK = SequenceClassification()

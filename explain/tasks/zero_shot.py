@@ -67,7 +67,9 @@ class ZeroShot(SequenceClassification):
             )
         return super().asked(encoding, tokenizer, place)
 
-    def prediction(self, raw: Float32[np.ndarray, "L C"], labels: tuple[str, ...], problem: str) -> Prediction:
+    def prediction(
+        self, raw: Float32[np.ndarray, "L C"], labels: tuple[str, ...], problem: str, encoding: Encoding
+    ) -> Prediction:
         wide = raw.astype(np.float64)
         z = wide[:, self.entailed] - (wide[:, self.contradicted] if self._apart else 0)  # (L,)
         rule = (
@@ -75,7 +77,7 @@ class ZeroShot(SequenceClassification):
             if self._apart
             else "the label whose hypothesis has the highest logit for entailment"
         )
-        return replace(super().prediction(z.astype(np.float32), labels, problem), rule=rule)
+        return replace(super().prediction(z[None].astype(np.float32), labels, problem, encoding), rule=rule)
 
     def score(self, raw: torch.Tensor, target: Target, problem: str) -> torch.Tensor:
         """Of pairs whose own hypothesis is the explained one."""

@@ -146,7 +146,12 @@ def test_methods_stand_beside_each_other_and_a_thorough_check_is_asked_for(app: 
     assert "Infidelity" in html_of(app)
     shown = {e.label for e in app.expander}
     assert {"Where they agree", "The same method against every baseline", "Taking words out: the curves"} <= shown
+    assert "deletion area" not in html_of(app)  # what nobody looks at is not drawn
+    assert "words whose sign turns" not in html_of(app)
+    app.session_state["curves"] = app.session_state["every baseline"] = True
+    finish(app)
     assert "deletion area" in html_of(app)
+    assert "words whose sign turns" in html_of(app)
 
 
 def test_labels_become_targets(app: AppTest) -> None:

@@ -262,7 +262,7 @@ def test_a_missing_master_key_is_called_missing(store: Store, found: Explanation
     assert "backup" in verdict.faults[0].what
     with pytest.raises(AuditError, match="missing"):
         store.file(found)
-    store.add("hold", store.read(1).header.id, Who("ada"))
+    store.hold(store.read(1).header.id, Who("ada"), "a lawsuit")
     store.erase(store.read(2).header.id, Who("ada"), "asked")  # nothing is sealed, and whoever asked has a right to it
     assert store.read(2).state.erased
     assert not key.exists(), "neither reading nor filing nor erasing makes another one"

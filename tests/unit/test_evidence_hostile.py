@@ -17,6 +17,7 @@ import rfc8785
 from explain.audit import bundle, checkpoints, envelope, sealing, verify
 from explain.audit.records import Purpose, Who
 from explain.audit.store import Store
+from explain.audit.told import Told, told
 from explain.errors import AuditError, InputError
 from explain.records import Explanation
 from tests import verifier
@@ -133,10 +134,8 @@ def test_content_that_is_no_record_is_a_fault(store: Store, content: bytes) -> N
 
 
 def test_a_number_beyond_all_numbers_has_no_label(store: Store) -> None:
-    from explain.audit.walk import said_in
-
-    huge = {"explanation": {"prediction": {"activation": "none", "logits": [10**400]}}}
-    assert said_in(json.dumps(huge).encode()) == ("", None)
+    huge = {"id": "x", "explanation": {"prediction": {"activation": "none", "logits": [10**400]}}}
+    assert told(json.dumps(huge).encode()) == Told("x", "", None)
 
 
 def test_one_opening_and_one_key_have_one_form(store: Store) -> None:
@@ -241,5 +240,13 @@ def test_both_verifiers_want_ids_of_version_7(store: Store) -> None:
     for other, code in (("0a1b2c3d-0000-7000-8000-000000000000", 0), ("0a1b2c3d-0000-4000-8000-000000000000", 3)):
         renamed = {n.replace(record, other): c for n, c in parts.items()}
         renamed["openings.json"] = parts["openings.json"].replace(record.encode(), other.encode())
-        renamed["envelopes/000000000001.json"] = edited(store, lambda h, other=other: h.update(id=other))  # type: ignore[misc]
+        content = renamed[f"files/{other}/record.json"].replace(record.encode(), other.encode())
+        renamed[f"files/{other}/record.json"] = content
+        key = sealing.commitment_key(store.key(record))
+
+        def other_id(header: dict[str, Any], other: str = other, content: bytes = content, key: bytes = key) -> None:
+            header["id"] = other
+            header["files"][0]["commitment"] = sealing.commitment(key, content)
+
+        renamed["envelopes/000000000001.json"] = edited(store, other_id)
         assert both(packed(renamed)) == {code}

@@ -99,14 +99,14 @@ def test_occlusion_is_direct_calls(filler: Model) -> None:
 @pytest.mark.parametrize("how", ["mask", "pad", "unk", "remove"])
 def test_nothing_takes_the_mask_away(filler: Model, how: Any) -> None:
     case, mask = case_of(filler), filler.tokenizer.mask_token_id
-    at = case.encoding.place
+    (at,) = case.encoding.places
     assert at is not None
     assert case.units.of_token[at] == -1
     assert case.tokens.special[at]
     for units in np.concatenate([np.eye(case.n_units, dtype=bool), np.ones((1, case.n_units), dtype=bool)]):
         row = case.without(units, how)
-        assert row.place is not None
-        assert row.ids[row.place] == mask
+        (place,) = row.places
+        assert row.ids[place] == mask
     for name in ("mask", "pad", "unk", "zero", "mean"):
         assert np.array_equal(case.baseline(name)[1][at], case.embeds[at])
     assert case.baseline_ids("text", "quite another text")[1][at] == mask
@@ -119,10 +119,10 @@ def test_every_method_and_check_leaves_the_mask_alone(filler: Model, monkeypatch
 
     def watched(self: Model, rows: Any, embeds: Any = None, **options: Any) -> Any:
         for i, row in enumerate(rows):
-            assert row.place is not None
-            assert row.ids[row.place] == mask
+            (place,) = row.places
+            assert row.ids[place] == mask
             if embeds is not None and row.layer is None and self is filler:
-                assert np.allclose(embeds[i, row.place].detach().numpy(), vector, atol=1e-5)
+                assert np.allclose(embeds[i, place].detach().numpy(), vector, atol=1e-5)
             seen.append(row)
         return call(self, rows, embeds, **options)
 

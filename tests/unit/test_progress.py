@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from explain.catalog import Progress, Request
-from explain.dashboard.progress import PART, Drawn
+from explain.dashboard.progress import PART, POLL, SELDOM, Drawn, pace
 from explain.engine import Model
 from explain.records import Explanation
 from explain.service import Job
@@ -46,3 +46,17 @@ def test_drawing_takes_no_more_than_its_part_of_the_time(whole: Explanation) -> 
     soonest = 10.0 + 0.5 / PART
     assert not drawn.stale(job, now=soonest - 0.01)
     assert drawn.stale(job, now=soonest)
+
+
+def test_who_is_not_alone_is_drawn_less_often(whole: Explanation) -> None:
+    alone, job = Drawn(replace(whole, checks=()), at=0.0, seconds=1.0), job_with(whole)
+    soon = 1.0 / PART
+    assert alone.stale(job, now=soon)
+    assert not replace(alone, waiting=4).stale(job, now=soon)
+    assert replace(alone, waiting=4).stale(job, now=4 * soon)
+
+
+def test_pages_that_wait_together_look_as_often_as_two() -> None:
+    assert [pace(n) for n in (0, 1, 2)] == [POLL] * 3
+    assert {round(n / pace(n), 9) for n in (2, 4, 8)} == {round(2 / POLL, 9)}
+    assert pace(1000) == SELDOM

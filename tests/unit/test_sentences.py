@@ -179,6 +179,8 @@ def test_only_what_compares_is_subtracted(result: Explanation) -> None:
     for changed, why in [
         (replace(first, target=replace(first.target, name="NEGATIVE")), "One explains"),
         (replace(first, target=replace(first.target, unit="probability")), "One explains"),
+        (replace(first, target=replace(first.target, position=2)), "different places"),
+        (replace(first, target=replace(first.target, positions=(2, 3))), "different places"),
         (replace(first, units=first.units + 1), "cut in another way"),
         (replace(first, unit_segment=first.unit_segment + 1), "cut in another way"),
         (replace(first, baseline="pad"), "baselines"),

@@ -197,7 +197,7 @@ st.html(html.heading("Attention", CAVEAT))
 if not jobs.trusted(model, pressed):
     st.info(html.markdown(f"Press Look to load the model {model[:80]}."))
     st.stop()
-about = Request(texts, truncate=True)
+about = Request(texts, truncate=True, place=ask.place(texts[0]))
 ablation = st.segmented_control(
     "Replace heads by", get_args(Ablation), key="ablation", required=True,
     help="What a head gives instead when its effect is measured: its mean or random outputs over ordinary sentences, "

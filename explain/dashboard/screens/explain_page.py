@@ -9,22 +9,25 @@ import streamlit as st
 from explain.dashboard import evidence, jobs, panels, trust
 from explain.dashboard.ask import Asked, ask
 from explain.dashboard.continuation import continuation
+from explain.dashboard.examples import of
 from explain.dashboard.gap import gap
 from explain.dashboard.labels import TASK, noticed
-from explain.dashboard.progress import POLL, Drawn, progress
+from explain.dashboard.progress import POLL, Drawn, pace, progress
+from explain.dashboard.tags import tags
 from explain.errors import ExplainError
+from explain.prediction import kinds
 from explain.render import html
-from explain.service import Job
+from explain.service import Job, service
 
 
 def outcome(asked: Asked, job: Job) -> None:
     """Everything below the inputs; while the job runs, what is known so far."""
+    if st.session_state.pop("anew", False):
+        st.rerun()
     running = not job.over
     if job.error is not None:
-        if job.error.code == "no_mask" and jobs.task(asked.model) != "fill-mask":
-            jobs.learn(asked.model, "fill-mask")
-            st.session_state.refit = st.session_state.example is not None
-            st.rerun()
+        if job.error.code == "no_mask":
+            _fit(asked.model, "fill-mask")
         panels.problem(job.error, asked.model, asked.request.methods[0])
         return
     explanation = job.partial
@@ -32,8 +35,9 @@ def outcome(asked: Asked, job: Job) -> None:
         if noticed(explanation, asked.model):
             st.rerun()
         if jobs.task(asked.model) != TASK:
-            jobs.learn(asked.model, explanation.model.task)
+            _fit(asked.model, explanation.model.task)
         panels.decision(explanation)
+        tags(explanation)
         gap(explanation)
         if explanation.attributions:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
@@ -49,15 +53,26 @@ def outcome(asked: Asked, job: Job) -> None:
             evidence.save(explanation, asked.request, running=running)
 
 
+def _fit(model: str, task: str) -> None:
+    """Offer examples for a model's task once it is known; a text that nobody wrote makes way for one of them."""
+    before, example = of(model, jobs.task(model)), st.session_state.example
+    jobs.learn(model, task)
+    if (fitting := of(model, task)) != before:
+        st.session_state.refit = example is not None and example not in fitting
+        st.rerun()
+
+
 def outcomes() -> tuple[tuple[str, ...], bool]:
     """Outcomes of the model that answered last, and whether it has no others."""
     job: Job | None = st.session_state.get("job")
     if job is None or job.partial is None:
         return (), True
     prediction = job.partial.prediction
-    return prediction.labels, not prediction.left_out
+    more = () if prediction.tagging is None else kinds(prediction.labels)
+    return (*prediction.labels, *more), not prediction.left_out
 
 
+st.session_state.pop("anew", None)  # the whole page is drawn now
 labels, closed = outcomes()
 asked = ask(labels, closed=closed)
 if not jobs.trusted(asked.model, asked.pressed):
@@ -76,6 +91,8 @@ else:
         st.fragment(outcome)(asked, found)
     if running:
         with place.container():
-            st.fragment(progress, run_every=POLL)(found, Drawn(shown, began, time.monotonic() - began))
+            others = service().waiting
+            drawn = Drawn(shown, began, time.monotonic() - began, others)
+            st.fragment(progress, run_every=pace(others))(found, drawn)
     else:
         place.empty()

@@ -66,7 +66,7 @@ st.html(html.heading("Inside", CAVEAT))
 if not jobs.trusted(model, pressed):
     st.info(html.markdown(f"Press Look inside to load the model {model[:80]}."))
     st.stop()
-about = Request(texts, truncate=True)
+about = Request(texts, truncate=True, place=ask.place(texts[0]))
 road = asked(about, model)
 if road is not None:
     wished = query.get("step", "")

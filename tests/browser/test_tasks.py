@@ -1,0 +1,59 @@
+"""The Explain page of models that are no classifiers, in a real browser, with tiny models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.harness import settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+
+def open_model(page: Page, address: str, folder: Path) -> None:
+    """The page with a model of one's own, which a link alone does not load."""
+    page.goto(f"{address}/?model={quote(str(folder))}")
+    page.get_by_role("button", name="Explain", exact=True).click()
+    page.locator(".wb-verdict h2").wait_for(timeout=120_000)  # the model has to be loaded first
+    settle(page)
+
+
+def test_words_with_tags(page: Page, address: str, tagger_folder: Path) -> None:
+    open_model(page, address, tagger_folder)
+    text = page.get_by_label("Text", exact=True).input_value()
+    assert text.startswith("Angela Merkel met"), "an example for this kind of model"
+    view = page.locator(".wb-tagged")
+    bare = view.evaluate("n => { n = n.cloneNode(true); n.querySelectorAll('small').forEach(s => s.remove()); "
+                         "return n.textContent }")  # fmt: skip
+    assert bare == text
+    assert "%" in (view.locator("mark").first.get_attribute("title") or "")
+    expect(page.locator(".wb-kinds")).to_contain_text("×")
+    asked, verdict = view.locator(".wb-tag-asked"), page.locator(".wb-verdict h2")
+    first = asked.text_content() or ""
+    expect(verdict).to_contain_text(f"The model tags “{first}” as ")
+
+    entities = page.get_by_role("radiogroup", name="Explain the tag of").get_by_role("radio")
+    assert entities.count() >= 2
+    entities.nth(1).focus()
+    page.keyboard.press("Enter")
+    expect(asked).not_to_have_text(first)
+    settle(page)
+    second = asked.text_content() or ""
+    expect(verdict).to_contain_text(f"The model tags “{second}” as ")
+    assert first not in page.url
+    assert second not in page.url, "an address never holds a person's text"
+
+
+def test_what_may_stand_at_a_mask(page: Page, address: str, filler_folder: Path) -> None:
+    open_model(page, address, filler_folder)
+    assert "[MASK]" in page.get_by_label("Text", exact=True).input_value()
+    expect(page.locator(".wb-verdict h2")).to_contain_text("The most likely token at the mask is")
+    expect(page.locator(".asked")).to_have_text("[MASK]")
+    candidates = page.get_by_role("radiogroup", name="Candidates").get_by_role("radio")
+    assert candidates.count() == 16
+    second = (candidates.nth(1).text_content() or "").split(" · ")[0]
+    candidates.nth(1).click()
+    expect(page.locator(".wb-how")).to_contain_text(f"log-odds of {second}, at token")
