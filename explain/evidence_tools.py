@@ -27,7 +27,7 @@ Reason = Annotated[str, typer.Option(help="Why; it stays in the chain, so name n
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
 
 
-def open_store(folder: Path | None, *, there: bool = False) -> Store:
+def open_store(folder: Path | None, *, there: bool = False, only_read: bool = False) -> Store:
     """The store in a folder, or below EXPLAIN_HOME; raises AuditError if it should be `there` and is not."""
     from explain.audit.store import Store
 
@@ -36,7 +36,7 @@ def open_store(folder: Path | None, *, there: bool = False) -> Store:
     if there and not (listed and (home / "files").is_dir()):
         what = f"'{str(folder)[:80]}' is" if folder is not None else "Below EXPLAIN_HOME is"
         raise AuditError(f"{what} no store of evidence.", code="not_evidence")
-    return Store(folder)
+    return Store(folder, only_read=only_read)
 
 
 def find_entry(store: Store, wish: str) -> Entry:

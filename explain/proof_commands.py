@@ -83,7 +83,7 @@ def verify(
         held = (
             copies.in_bundle(_small(packed), record, trusted, model)
             if packed is not None
-            else copies.in_store(open_store(store, there=True), record, trusted, model)
+            else copies.in_store(open_store(store, there=True, only_read=True), record, trusted, model)
         )
         verdict = copies.compare(data, path.name, held)
     elif data is not None:
@@ -91,9 +91,9 @@ def verify(
 
         verdict = bundle.verify(data, trusted)
     elif kind == "store":
-        verdict = verify.store(open_store(path or store, there=True), trusted, store_id)
+        verdict = verify.store(open_store(path or store, there=True, only_read=True), trusted, store_id)
     else:
-        found = open_store(store, there=True)
+        found = open_store(store, there=True, only_read=True)
         verdict = verify.record(found, named(str(what)), trusted, model=model)
     if as_json:
         print(verdict.to_json())  # noqa: T201
@@ -124,7 +124,7 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Compute a record again along its stored path. Exit code 0, 7 if numbers differ, 6 if the model is another one."""
-    found = open_store(store, there=True)
+    found = open_store(store, there=True, only_read=True)
     entry = find_entry(found, record)
     content = found.content(entry.header.id)
 
@@ -205,7 +205,7 @@ def report(
         explanation, found = explain.read(path), None
         footer: tuple[str, ...] = ()
     else:
-        opened = open_store(store, there=True)
+        opened = open_store(store, there=True, only_read=True)
         found = filing.filing(opened, find_entry(opened, what).header.id)
         explanation, footer = found.content.explanation, filing.footer(found)
     document = draw(explanation, found)
@@ -239,7 +239,7 @@ def screenshot(
 
     if out.suffix not in (".png", ".pdf"):
         raise InputError(f"Expected a file ending in .png or .pdf, got '{out.name[:80]}'.", code="bad_file")
-    opened = open_store(store, there=True)
+    opened = open_store(store, there=True, only_read=not attach)
     header = find_entry(opened, record).header
     page = filing.page(opened, header.id)
     shot = camera.png(page) if out.suffix == ".png" else camera.pdf(page, header.recorded)

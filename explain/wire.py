@@ -25,7 +25,7 @@ from explain.catalog import Request
 from explain.errors import InputError
 from explain.prediction import Tagging
 from explain.record import Record
-from explain.records import SCHEMA, Explanation, Interactions
+from explain.records import Explanation, Interactions
 
 R = TypeVar("R", bound=Record)
 LARGEST = 256 * 2**20
@@ -54,10 +54,11 @@ def decode(record: type[R], text: str | bytes) -> R:
         place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, JSONDecodeError) else None
         at = place or f": {str(error)[:200]}"
         raise InputError(f"Expected JSON, got something else{at}.", code="invalid_json") from None
-    if record is Explanation and isinstance(data, dict) and data.get("schema") != SCHEMA:
+    known: tuple[str, ...] = getattr(record, "READ", ())
+    if known and isinstance(data, dict) and data.get("schema") not in known:
         got = str(data.get("schema"))[:40]
         raise InputError(
-            f"Expected a record of schema '{SCHEMA}', got '{got}'. Newer records need a newer Whyboard.",
+            f"Expected a record of schema '{known[-1]}', got '{got}'. Newer records need a newer Whyboard.",
             code="unknown_schema",
         )
     try:
