@@ -239,7 +239,7 @@ def summary(
     """File what a batch came to; the records in it are bound by their digests."""
     from explain.audit.records import Purpose, Who
 
-    found = open_store(store)
+    found = open_store(store, there=True)
     records = [find_entry(found, one).header.id for one in items]
     who = Who(actor, client="command line")
     _print(found.summarise(records, who, Purpose(intended_use=use), failed=failed))

@@ -146,7 +146,7 @@ def test_verifying_leaves_a_foreign_store_as_it_is(store: Store, run) -> None:  
     assert store.home.stat().st_mode & 0o777 == 0o755
     foreign = Store(store.home, only_read=True)
     with pytest.raises(AuditError):
-        foreign.add("hold", store.read(1).header.id, Who("eve"))
+        foreign.hold(store.read(1).header.id, Who("eve"), "a lawsuit")
     assert verify.store(foreign).faults == ()
 
 

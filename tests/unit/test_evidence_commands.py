@@ -179,7 +179,15 @@ def test_what_cannot_be_undone_is_asked_once_at_a_terminal(run, explanation: Pat
 
 
 def test_reviews_are_listed_and_nothing_makes_a_store_by_the_way(run, explanation: Path, home: Path) -> None:  # type: ignore[no-untyped-def]
-    for act in (("list",), ("show", "1"), ("checkpoint",), ("rotate",), ("expire",), ("note", "1", "x")):
+    for act in (
+        ("list",),
+        ("show", "1"),
+        ("checkpoint",),
+        ("rotate",),
+        ("expire",),
+        ("note", "1", "x"),
+        ("summary", "1"),
+    ):
         code, _, said = run("evidence", *act)
         assert (code, "no store" in said, home.exists()) == (2, True, False), act
     for _ in range(2):
