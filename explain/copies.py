@@ -19,7 +19,7 @@ from securesystemslib.signer import SSlibKey
 from explain import camera, filing
 from explain.audit import bundle, envelope, state, verify
 from explain.audit.entry import NOTE, RECORD, Entry, erased
-from explain.audit.records import FILED, Content
+from explain.audit.records import FILED, Content, Header
 from explain.audit.store import Store
 from explain.audit.verdict import Fault, Verdict
 from explain.errors import AuditError, ExplainError
@@ -87,12 +87,13 @@ def in_bundle(
 ) -> Held:
     """The same for a record of a bundle."""
     verdict, parts = bundle.verify(packed, trusted), bundle.read(packed)
-    about = []
+    about, known = [], dict[str, Header]()
     for name in sorted(name for name in parts if name.startswith("envelopes/")):
         try:
             header, subject = envelope.statement(envelope.unwrap(parts[name], envelope.PAYLOAD))
         except AuditError:
             continue  # the verdict says so
+        known[header.id] = header
         if record in (header.id, header.about):
             about.append(Entry(header, subject, parts[name], state.first(header)))
     entry = next((e for e in about if e.header.id == record and e.header.kind in FILED), None)
@@ -108,13 +109,16 @@ def in_bundle(
                     yield one.header.sequence, f.name, parts[name]
 
     content = decode(Content, parts[f"files/{record}/{RECORD}"])
+    former = known.get(str(entry.header.detail.get("corrects")))
+    later = [h for h in known.values() if h.kind == "correction" and h.detail.get("corrects") == record]
     said = tuple(
         filing.told(e.header, parts.get(f"files/{e.header.id}/{NOTE}", b"").decode("utf-8", "replace"))
         for e in about
         if e is not entry
     )
     verdict = verify.with_model(verdict, entry.header, model) if not verdict.faults else verdict
-    return Held(verdict, filing.shown(entry, content, said), filed)
+    stands = filing.corrected(entry.header, former and former.sequence, later)
+    return Held(verdict, filing.shown(entry, content, (*stands, *said)), filed)
 
 
 def compare(data: bytes, name: str, held: Held) -> Verdict:

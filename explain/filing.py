@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from explain.audit import envelope
 from explain.audit.entry import NOTE, RECORD, Draft, Entry
+from explain.audit.listing import corrections
 from explain.audit.records import Content, Header
 from explain.audit.store import Store
 from explain.render.picture import picture
@@ -51,16 +52,31 @@ def _begun(words: str) -> str:
 
 def filing(store: Store, record: str) -> Filing:
     """Everything that a report of a stored record says; raises AuditError when it is erased."""
-    added = tuple(said(store, event) for event in store.events(record))
-    return shown(store.read(record), store.content(record), added)
+    entry = store.read(record)
+    own, later = entry.header, [one.header for one in corrections(store, record)]
+    former = store.read(str(own.detail["corrects"])).header.sequence if own.kind == "correction" else None
+    events = (said(store, event) for event in store.events(record))
+    return shown(entry, store.content(record), (*corrected(own, former, later), *events))
 
 
 def shown(entry: Entry, content: Content, added: tuple[Said, ...]) -> Filing:
-    """The same for a record that is open already; `added` is what was said about it, oldest first."""
+    """The same for a record that is open already; `added` is what was said about it."""
+    added = tuple(sorted(added, key=lambda one: one.when))
     header = entry.header
     listed = next(f for f in header.files if f.name == RECORD)
     key = next(iter(envelope.unwrap(entry.bytes, envelope.PAYLOAD).signatures), None)
     return Filing(content, header.who, header.purpose, listed.commitment, key, header, entry.digest, added)
+
+
+def corrected(own: Header, former: int | None, later: Iterable[Header]) -> Iterator[Said]:
+    """In whose place a record stands (a sequence number), and which stand in its own: nobody should rely on what was
+    corrected.
+    """
+    if former is not None:
+        yield Said(own.kind, named(own.who), own.recorded, f"this record stands in the place of record {former}")
+    for one in later:
+        words = f"record {one.sequence} stands in the place of this one"
+        yield Said(one.kind, named(one.who), one.recorded, words)
 
 
 def page(store: Store, record: str) -> str:
@@ -89,4 +105,4 @@ def told(header: Header, note: str) -> Said:
     return Said(header.kind, named(header.who), header.recorded, ". ".join(x for x in (words, note) if x))
 
 
-__all__ = ["PICTURE", "REPORT", "case", "filing", "footer", "page", "pictures", "said", "shown", "told"]
+__all__ = ["PICTURE", "REPORT", "case", "corrected", "filing", "footer", "page", "pictures", "said", "shown", "told"]
