@@ -117,7 +117,7 @@ def in_bundle(
         if e is not entry
     )
     verdict = verify.with_model(verdict, entry.header, model) if not verdict.faults else verdict
-    stands = filing.corrected(entry.header, former and former.sequence, later)
+    stands = filing.corrected(entry.header, None if former is None else former.sequence, later)
     return Held(verdict, filing.shown(entry, content, (*stands, *said)), filed)
 
 
