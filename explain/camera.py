@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +32,10 @@ FLAGS = (
 SECONDS = 30
 """Longest time for one step of the browser."""
 VIEWPORT = {"width": 960, "height": 1200}
+DOTS = 2
+"""Dots of a picture for one pixel of the page."""
+TALLEST = 16_384
+"""Most dots of a picture from top to bottom: what Chromium draws whole (its largest texture)."""
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _DATES = re.compile(rb"/(CreationDate|ModDate) \(D:[^)]*\)")
 
@@ -43,8 +49,33 @@ class Shot:
 
 
 def png(document: str) -> Shot:
-    """The whole page as PNG, two dots a pixel."""
-    return _taken(document, lambda page: page.screenshot(full_page=True, animations="disabled", timeout=SECONDS * 1000))
+    """The whole page as PNG, two dots a pixel (one where it is long); the page's title stands in it, as in a PDF.
+
+    Raises:
+        InputError: the page is too long for one picture, which Chromium would leave white in places without a word.
+    """
+
+    def take(page: Any) -> bytes:
+        height = (page.locator("html").bounding_box() or {"height": 0})["height"]
+        if height > TALLEST:
+            raise InputError(
+                f"The page is {height:,.0f} pixels long, and one picture holds {TALLEST:,}. Write a .pdf, which "
+                "has pages.",
+                code="too_long",
+            )
+        scale = "device" if height * DOTS <= TALLEST else "css"
+        whole: bytes = page.screenshot(full_page=True, animations="disabled", scale=scale, timeout=SECONDS * 1000)
+        return whole
+
+    shot = _taken(document, take)
+    title = re.search(r"<title>([ -;=?-~]{1,79})</title>", document)
+    return Shot(_titled(shot.data, title[1].encode()), shot.browser) if title is not None else shot
+
+
+def _titled(data: bytes, title: bytes) -> bytes:
+    """A PNG with a tEXt chunk behind its header, which is always 33 bytes long (PNG specification, 11.3.4.3)."""
+    chunk = b"tEXtTitle\0" + title
+    return data[:33] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
 
 
 def pdf(document: str, at: str = "1970-01-01T00:00:00") -> Shot:
@@ -82,7 +113,7 @@ def _take(document: str, take: Callable[[Any], bytes]) -> Shot:
             try:
                 context = browser.new_context(
                     viewport=VIEWPORT,  # type: ignore[arg-type]
-                    device_scale_factor=2,
+                    device_scale_factor=DOTS,
                     java_script_enabled=False,
                     reduced_motion="reduce",
                     color_scheme="light",

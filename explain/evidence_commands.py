@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,19 +11,30 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from explain.errors import AuditError, InputError
+from explain.errors import InputError
+from explain.evidence_tools import (
+    Actor,
+    Answerable,
+    Place,
+    Reason,
+    Record,
+    Yes,
+    ask,
+    counted,
+    find_entry,
+    named,
+    open_store,
+    write_file,
+    written,
+)
 from explain.render.pieces import visible, visible_line
 from explain.settings import settings
 
 if TYPE_CHECKING:
     from explain.audit.entry import Entry
-    from explain.audit.store import Store
 
 evidence = typer.Typer(no_args_is_help=True, help="Records of evidence: file, list, review, keep, export.")
 _out = Console()
-Record = Annotated[str, typer.Argument(help="A record's id or sequence number.", show_default=False)]
-Place = Annotated[Path | None, typer.Option("--store", help="The store's folder; else below EXPLAIN_HOME.")]
-Actor = Annotated[str | None, typer.Option(help="Your name or pseudonym, for the record.")]
 Note = Annotated[str | None, typer.Option(help="What you want to say; encrypted with the record.")]
 
 
@@ -85,6 +95,7 @@ def file_(
 @evidence.command("list")
 def list_(
     search: Annotated[str | None, typer.Option(help="Part of an id, case, actor, model or label.")] = None,
+    review: Annotated[str | None, typer.Option(help="Only these: agree, disagree, none.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     store: Place = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
@@ -92,14 +103,18 @@ def list_(
     """List the newest records."""
     from explain.audit import listing
 
-    page = listing.page(open_store(store), listing.Wish(search=search), limit=limit)
+    if review not in (None, "agree", "disagree", "none"):
+        raise InputError(f"Expected agree, disagree or none as --review, got '{review[:40]}'.", code="bad_option")
+    page = listing.page(open_store(store, there=True), listing.Wish(search=search, review=review), limit=limit)
     if as_json:
         print(json.dumps([dict(row) for row in page.rows]))  # noqa: T201
         return
     for row in page.rows:
-        said = f"{row['sequence']:>6}  {row['id']}  {row['recorded'][:19]}  {row['label'] or '(erased)'}"
-        _out.print(Text(visible_line(f"{said}  {row['case_id'] or ''}  {row['actor'] or ''}")), soft_wrap=True)
-    _out.print(Text(f"{page.total:,} records", "dim"))
+        said = [f"{row['sequence']:>6}", row["id"], row["recorded"][:19], row["label"] or "(erased)"]
+        said += [row["case_id"] or "", row["actor"] or "", row["review"] or "not reviewed"]
+        said += ["signed off"] * row["signed_off"] + ["legal hold"] * row["held"]
+        _out.print(Text(visible_line("  ".join(said))), soft_wrap=True)
+    _out.print(Text(counted(page.total), "dim"))
 
 
 @evidence.command("show")
@@ -107,7 +122,7 @@ def show(record: Record, store: Place = None) -> None:
     """Print a record's header and, unless it is erased, its content as JSON."""
     from explain import canonical
 
-    found = open_store(store)
+    found = open_store(store, there=True)
     entry = find_entry(found, record)
     content = None if entry.state.erased else found.content(entry.header.id)
     whole = {"header": canonical.plain(entry.header), "state": vars(entry.state), "content": canonical.plain(content)}
@@ -126,7 +141,7 @@ def review(
     """Agree or disagree with what was decided."""
     from explain.audit.records import Who
 
-    found = open_store(store)
+    found = open_store(store, there=True)
     who = Who(actor, client="command line")
     _print(found.review(find_entry(found, record).header.id, who, agree=agree, sign_off=sign_off, note=note))
 
@@ -138,15 +153,23 @@ def note_(record: Record, text: str, actor: Actor = None, store: Place = None) -
 
 
 @evidence.command("hold")
-def hold(record: Record, actor: Actor = None, store: Place = None) -> None:
+def hold(record: Record, actor: Answerable, reason: Reason, store: Place = None) -> None:
     """Put a legal hold on a record: it cannot be erased."""
-    _event("hold", record, actor, store)
+    _hold(record, actor, reason, store, release=False)
 
 
 @evidence.command("release")
-def release(record: Record, actor: Actor = None, store: Place = None) -> None:
+def release(record: Record, actor: Answerable, reason: Reason, store: Place = None) -> None:
     """Take a legal hold off a record."""
-    _event("release", record, actor, store)
+    _hold(record, actor, reason, store, release=True)
+
+
+def _hold(record: str, actor: str, reason: str, store: Path | None, *, release: bool) -> None:
+    from explain.audit.records import Who
+
+    found = open_store(store, there=True)
+    who = Who(actor, client="command line")
+    _print(found.hold(find_entry(found, record).header.id, who, reason, release=release))
 
 
 @evidence.command("keep")
@@ -161,33 +184,47 @@ def keep(record: Record, retention: str, actor: Actor = None, store: Place = Non
 
 
 @evidence.command("expire")
-def expire(actor: Actor = None, store: Place = None) -> None:
-    """Erase every record whose retention time is over; run it daily."""
+def expire(actor: Actor = None, yes: Yes = False, store: Place = None) -> None:
+    """Erase every record whose retention time is over; run it daily. At a terminal it asks first."""
     from explain.audit.records import Who
 
-    found = open_store(store)
-    erased = found.expire(Who(actor or "retention job", client="command line"))
+    found = open_store(store, there=True)
+    over = found.over()
+    numbers = ", ".join(map(str, over))
+    if over:
+        ask(f"Erase {counted(len(over))} for good: number {numbers}?", yes=yes)
+    erased = found.expire(Who(actor or "retention job", client="command line"), among=set(over.values()))
     found.sweep()
-    _out.print(Text(f"{len(erased)} records erased."))
+    _out.print(Text(f"{counted(len(erased))} erased{f': number {numbers}' if erased else ''}."), soft_wrap=True)
 
 
 @evidence.command("export")
 def export(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The zip file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
     record: Annotated[str | None, typer.Argument(help="A record; else the whole store.")] = None,
+    prov: Annotated[bool, typer.Option("--prov", help="A record's provenance instead: PROV-JSON, no text.")] = False,
     store: Place = None,
 ) -> None:
-    """Write a bundle that somebody else can verify. It holds the text, decrypted."""
-    from explain.audit import bundle
+    """Write a bundle (zip) that somebody else can verify. It holds the text, decrypted."""
+    from explain.audit import bundle, provenance
 
-    found = open_store(store)
-    write_file(out, bundle.write(found, None if record is None else find_entry(found, record).header.id))
+    found = open_store(store, there=True)
+    if not prov:
+        data = bundle.write(found, None if record is None else find_entry(found, record).header.id)
+    elif record is None:
+        raise InputError("Provenance is that of one record: name it.", code="no_record")
+    else:
+        root = found.root(named(record))
+        known = provenance.document(found.read(root), found.events(root))
+        data = json.dumps(known, indent=1, sort_keys=True).encode() + b"\n"
+    write_file(out, data)
+    written(out)
 
 
 @evidence.command("checkpoint")
 def checkpoint(store: Place = None) -> None:
     """Write a signed checkpoint now."""
-    path = open_store(store).checkpoint()
+    path = open_store(store, there=True).checkpoint()
     _out.print(Text("The store is empty." if path is None else f"Checkpoint {path.stem.lstrip('0')} written."))
 
 
@@ -202,31 +239,31 @@ def summary(
     """File what a batch came to; the records in it are bound by their digests."""
     from explain.audit.records import Purpose, Who
 
-    found = open_store(store)
+    found = open_store(store, there=True)
     records = [find_entry(found, one).header.id for one in items]
     who = Who(actor, client="command line")
     _print(found.summarise(records, who, Purpose(intended_use=use), failed=failed))
 
 
 @evidence.command("rotate")
-def rotate(actor: Actor = None, store: Place = None) -> None:
-    """Change the signing key; the old one and the new one both sign the change."""
+def rotate(actor: Actor = None, yes: Yes = False, store: Place = None) -> None:
+    """Change the signing key; the old one and the new one both sign the change. At a terminal it asks first."""
     from explain.audit.records import Who
 
-    _print(open_store(store).rotate(Who(actor, client="command line")))
+    found = open_store(store, there=True)
+    ask("Make a new signing key, after which the one of now signs nothing more?", yes=yes)
+    _print(found.rotate(Who(actor, client="command line")))
 
 
-def erase(
-    record: Record,
-    reason: Annotated[str, typer.Option(help="Why; it stays in the chain, so name no person.")],
-    actor: Actor = None,
-    store: Place = None,
-) -> None:
-    """Destroy a record's content for good; the chain still verifies."""
+def erase(record: Record, reason: Reason, actor: Answerable, yes: Yes = False, store: Place = None) -> None:
+    """Destroy a record's content for good; the chain still verifies. At a terminal it asks first."""
     from explain.audit.records import Who
 
-    found = open_store(store)
-    _print(found.erase(find_entry(found, record).header.id, Who(actor, client="command line"), reason))
+    found = open_store(store, there=True)
+    entry = find_entry(found, record)
+    case = f", case {entry.header.purpose.case_id}" if entry.header.purpose.case_id else ""
+    ask(f"Erase record {entry.header.sequence}{case}, for good?", yes=yes)
+    _print(found.erase(entry.header.id, Who(actor, client="command line"), reason))
     if settings().jobs is not None:
         from explain.audit.entry import JOBS
 
@@ -256,40 +293,10 @@ def _read(path: Path) -> bytes:
         raise InputError(f"There is no file '{path.name[:80]}'.", code="no_file") from None
 
 
-def open_store(folder: Path | None, *, there: bool = False, only_read: bool = False) -> Store:
-    """The store in a folder, or below EXPLAIN_HOME; raises AuditError if it should be `there` and is not."""
-    from explain.audit.store import Store
-
-    home = folder or settings().home / "evidence"
-    listed = bool(settings().evidence_url.get_secret_value()) or (home / "evidence.db").is_file()
-    if there and not (listed and (home / "files").is_dir()):
-        what = f"'{str(folder)[:80]}' is" if folder is not None else "Below EXPLAIN_HOME is"
-        raise AuditError(f"{what} no store of evidence.", code="not_evidence")
-    return Store(folder, only_read=only_read)
-
-
-def find_entry(store: Store, wish: str) -> Entry:
-    """A record by id or by sequence number; raises InputError for what is neither, AuditError where it is not there."""
-    return store.read(named(wish))
-
-
-def named(wish: str) -> str | int:
-    """What a person typed as a record's sequence number or id; raises InputError."""
-    from explain.audit import ids
-
-    if wish.isdecimal() and len(wish) < 10:
-        return int(wish)
-    if not ids.valid(wish):
-        raise InputError(
-            f"Expected a record's id or number, a bundle or a store's folder, got '{wish[:80]}'.", code="no_record"
-        )
-    return wish
-
-
 def _event(kind: Any, record: str, actor: str | None, store: Path | None, **rest: Any) -> None:
     from explain.audit.records import Who
 
-    found = open_store(store)
+    found = open_store(store, there=True)
     _print(found.add(kind, find_entry(found, record).header.id, Who(actor, client="command line"), **rest))
 
 
@@ -304,12 +311,3 @@ def _keys(entry: Entry) -> list[str]:
     from explain.audit import envelope
 
     return list(envelope.unwrap(entry.bytes, envelope.PAYLOAD).signatures)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write what a person asked for, which may be a text, for their eyes; raises InputError when that cannot be."""
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-    except OSError as error:
-        raise InputError(f"Cannot write {path.name[:80]}: {(error.strerror or '').lower()}.", code="no_file") from None

@@ -16,7 +16,18 @@ from rich.text import Text
 
 from explain import canonical
 from explain.errors import AuditError, InputError
-from explain.evidence_commands import Actor, Place, Record, find_entry, named, open_store, write_file
+from explain.evidence_tools import (
+    Actor,
+    Place,
+    Record,
+    find_entry,
+    is_file,
+    is_folder,
+    named,
+    open_store,
+    write_file,
+    written,
+)
 from explain.render.pieces import visible, visible_line
 
 if TYPE_CHECKING:
@@ -34,27 +45,52 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    what: Annotated[str | None, typer.Argument(help="A record, a bundle (zip) or a store; else ours.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="A record, a bundle (zip), a store, or a report or picture; else our store.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Name or folder of the model, for level V4.")] = None,
     key: Annotated[Path | None, typer.Option(help="Believe only this public key (PEM).")] = None,
     store_id: Annotated[str | None, typer.Option(help="The id that the store must have, as you wrote it down.")] = None,
     store: Place = None,
+    packed: Annotated[
+        Path | None, typer.Option("--bundle", help="Hold a report or picture against this bundle, not a store.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Has anything been changed since it was filed? Exit code 0; 3 bytes, 4 order, 6 model; 2 if it is no evidence."""
-    from explain.audit import bundle, verify
+    """Has anything been changed since it was filed? Exit code 0; 3 bytes, 4 order, 6 model; 2 if it is no evidence.
+
+    A report or picture (.html, .pdf, .png, .svg) is held against the record that it names: 0 if its bytes are that
+    record's, 3 if not, 2 if there is nothing to compare it with.
+    """
+    from explain import copies
+    from explain.audit import verify
 
     trusted = verify.pinned(key)
     path = Path(what) if what is not None else None
-    kind = "store" if path is None or path.is_dir() else "bundle" if path.is_file() else "record"
-    for option, value, of in (("--model", model, "record"), ("--store-id", store_id, "store")):
-        if value is not None and kind != of:
-            raise InputError(f"{option} is for a {of}, and this is a {kind}: name a {of}.", code="bad_option")
-    if path is not None and path.is_file():
-        if path.stat().st_size > bundle.LARGEST:
-            raise AuditError(f"The bundle is larger than {bundle.LARGEST:,} bytes.", code="not_evidence")
-        verdict = bundle.verify(path.read_bytes(), trusted)
-    elif path is None or path.is_dir():
+    data = None if path is None or not is_file(path) else _small(path)
+    copy = None if data is None else copies.kind(data)
+    kind = "store" if path is None or is_folder(path) else "copy" if copy else "record" if data is None else "bundle"
+    for option, value, of in (
+        ("--model", model, ("record", "copy")),
+        ("--store-id", store_id, ("store",)),
+        ("--bundle", packed, ("copy",)),
+    ):
+        if value is not None and kind not in of:
+            raise InputError(f"{option} is for a {' or a '.join(of)}, and this is a {kind}.", code="bad_option")
+    if data is not None and copy:
+        assert path is not None
+        record = copies.named(data)
+        held = (
+            copies.in_bundle(_small(packed), record, trusted, model)
+            if packed is not None
+            else copies.in_store(open_store(store, there=True, only_read=True), record, trusted, model)
+        )
+        verdict = copies.compare(data, path.name, held)
+    elif data is not None:
+        from explain.audit import bundle
+
+        verdict = bundle.verify(data, trusted)
+    elif kind == "store":
         verdict = verify.store(open_store(path or store, there=True, only_read=True), trusted, store_id)
     else:
         found = open_store(store, there=True, only_read=True)
@@ -65,6 +101,18 @@ def verify(
         print_verdict(verdict)
     if verdict.exit_code:
         raise SystemExit(verdict.exit_code)
+
+
+def _small(path: Path) -> bytes:
+    """The bytes of a file that may be a bundle or a report; raises AuditError for what is larger than any."""
+    from explain.audit import bundle
+
+    try:
+        if path.stat().st_size > bundle.LARGEST:
+            raise AuditError(f"The file is larger than {bundle.LARGEST:,} bytes.", code="not_evidence")
+        return path.read_bytes()
+    except OSError:
+        raise InputError(f"There is no file '{path.name[:80]}' to read.", code="no_file") from None
 
 
 def replay(
@@ -153,7 +201,7 @@ def report(
     from explain.render.report import report as draw
 
     path = Path(what)
-    if path.suffix == ".json" or path.is_file():
+    if path.suffix == ".json" or is_file(path):
         explanation, found = explain.read(path), None
         footer: tuple[str, ...] = ()
     else:
@@ -175,6 +223,7 @@ def report(
             f"Expected a file ending in .html, .pdf, .png or .svg, got '{out.name[:80]}'.", code="bad_file"
         )
     write_file(out, data)
+    written(out)
 
 
 def screenshot(
@@ -231,21 +280,15 @@ def _golden_lines(path: Path) -> list[dict[str, Any]]:
 
 def print_verdict(verdict: Verdict) -> None:
     """Print what a verification found, level by level."""
-    from explain.audit.verdict import WORDS
+    from explain.audit.verdict import words
 
     style = {"holds": "green", "broken": "red", "not checked": "dim"}
     for level, state in verdict.levels.items():
-        _out.print(Text(f"{level}  {state:<11}", style[state]), Text(f"{WORDS[level]}."), soft_wrap=True)
+        _out.print(Text(f"{level}  {state:<11}", style[state]), Text(f"{words(level, state)}."), soft_wrap=True)
     for fault in verdict.faults[:100]:
         _out.print(Text(visible_line(f"{fault.level}  {fault.where}: {fault.what}"), "red"), soft_wrap=True)
     if len(verdict.faults) > 100:
         _out.print(Text(f"and {len(verdict.faults) - 100:,} more; --json lists all.", "red"))
-    keys = ", ".join(f"{k[:16]}…" for k in verdict.signed_by) or "nobody"
-    unsigned = f" {verdict.unsigned:,} UNSIGNED." if verdict.unsigned else ""
-    _out.print(
-        Text(f"{verdict.checked:,} records, {verdict.erased:,} erased, signed by {keys}.{unsigned}"), soft_wrap=True
-    )
-    if verdict.uncovered:
-        _out.print(Text(f"{verdict.uncovered:,} stand behind the newest checkpoint: a cut of these would not show."))
+    _out.print(Text(verdict.summary), soft_wrap=True)
     for note in verdict.notes:
         _out.print(Text(visible_line(note), "dim"), soft_wrap=True)

@@ -11,6 +11,7 @@ import base64
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping
 from functools import cache
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -50,7 +51,9 @@ def decode(record: type[R], text: str | bytes) -> R:
     try:
         data = canonical.parse(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"Expected JSON, got something else: {str(error)[:200]}.", code="invalid_json") from None
+        place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, JSONDecodeError) else None
+        at = place or f": {str(error)[:200]}"
+        raise InputError(f"Expected JSON, got something else{at}.", code="invalid_json") from None
     known: tuple[str, ...] = getattr(record, "READ", ())
     if known and isinstance(data, dict) and data.get("schema") not in known:
         got = str(data.get("schema"))[:40]

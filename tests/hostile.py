@@ -97,3 +97,17 @@ _MARKUP = (
 )  # fmt: skip
 PAYLOADS = [place.format(m) for place in ("{} good", "good {} film", "good{}film", "good\n{}") for m in _MARKUP]
 """Markdown, LaTeX, HTML, Streamlit, Rich and terminal escapes, at the start of a text, inside it, and of a line."""
+
+PAPERS = {
+    "markup": "A <b>good</b> <script>alert(1)</script> film & <img src=x onerror=alert(1)> </p></main> {{7}} \x1b[31m.",
+    "bidi": "A \u202egood\u202c film\u2066 which\u2069 is \u200bvery\u200b re\u202eversed and \ufeff fine.",
+    "one word": "A " + "x" * 3000 + " film " + "é" * 500,
+    "wide": "W" * 200 + " " + "M" * 27 + " " + "@" * 40,
+    "Hebrew": "הסרט הזה מצחיק מאוד וטוב הרבה יותר ממה שחשבתי good film היום",
+    "Arabic": "هذا الفيلم رائع جدا ومضحك للغاية 123 good فيلم",
+    "Chinese": "这部电影非常好看而且还特别有意思我很喜欢它的每一个镜头 ， 日本語 の 映画 も 面白い 한국어 영화 도 좋다",
+    "emoji": "a 👨‍👩‍👧‍👦 good 🇩🇪 film 👍🏽 " + "👩🏿‍⚕️" * 30 + " c\u0301a\u0323fe\u0301",
+    "marks": "go" + "o\u0301" + "\u0323" * 999 + "d film, and a long line after it",
+    "lines": "First line .\n\nSecond\tline ,   many    spaces .\r\nThird\u2028line",
+}
+"""Texts that break a page or a picture: cut off, run together, or acting."""

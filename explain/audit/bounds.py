@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TypeVar
 
+from explain.audit.records import Who
 from explain.errors import InputError
 from explain.notices import unseen
 from explain.record import Record
@@ -12,6 +13,8 @@ from explain.record import Record
 R = TypeVar("R", bound=Record)
 NAME = 200
 """Characters of a name: an actor, a case, a data set."""
+REASON = 400
+"""Characters of the reason of an erasure or a legal hold."""
 BREAKS = "\t\n\r\u2028\u2029"
 
 
@@ -38,6 +41,14 @@ def one_line(name: str, value: str | None, limit: int) -> str | None:
             code="invalid_unicode",
         )
     return found
+
+
+def accounted(act: str, who: Who, reason: str | None) -> str:
+    """The reason of an act that somebody has to answer for; raises InputError where it, or their name, is missing."""
+    given = one_line("reason", reason, REASON)
+    if not named(who).actor or not given:
+        raise InputError(f"The {act} needs the name of who does it, and a reason.", code="bad_actor")
+    return given
 
 
 def named(record: R) -> R:

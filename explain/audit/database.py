@@ -113,14 +113,14 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
-def overdue(connection: sa.Connection, at: datetime, kinds: Sequence[str]) -> list[str]:
-    """Ids of the records of these kinds whose time was over at an instant, and that no legal hold keeps."""
+def overdue(connection: sa.Connection, at: datetime, kinds: Sequence[str]) -> dict[int, str]:
+    """Sequence number → id of records of these kinds whose time was over at an instant, and that no hold keeps."""
     near = (at.astimezone(UTC) + timedelta(days=2)).isoformat()  # text narrows the search; instants decide
-    wish = sa.select(entries.c.id, entries.c.due).where(
+    wish = sa.select(entries.c.sequence, entries.c.id, entries.c.due).where(
         entries.c.due <= near, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(kinds)
     )
     rows = connection.execute(wish.order_by(entries.c.sequence))
-    return [row.id for row in rows if datetime.fromisoformat(row.due) <= at]
+    return {row.sequence: row.id for row in rows if datetime.fromisoformat(row.due) <= at}
 
 
 def overwrite(engine: sa.Engine) -> None:

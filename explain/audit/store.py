@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from securesystemslib.signer import CryptoSigner
 from explain import canonical
 from explain.audit import building, checkpoints, database, envelope, files, ids, sealing
 from explain.audit.belief import Belief
-from explain.audit.bounds import bounded, named, one_line
+from explain.audit.bounds import accounted, bounded, named
 from explain.audit.chain import HEAD, New, append, checkpoint_if_due, finish_change
 from explain.audit.database import entries, envelopes, keys
 from explain.audit.entry import NOTE, RECORD, Draft, Entry, erased, state_of
@@ -179,14 +179,20 @@ class Store:
 
         Raises:
             AuditError: there is no such record, or it is erased.
-            InputError: a value is too long or unknown, or a note says nothing.
+            InputError: a value is too long or unknown, a note says nothing, or a hold or release has no name or reason.
         """
         note = bounded("note", note, 10_000)
         if kind == "note" and note is None:
             raise InputError("The note is empty.", code="empty_text")
+        if kind in ("hold", "release"):
+            detail = {**(detail or {}), "reason": accounted(kind, who, (detail or {}).get("reason"))}
         contents = {**(attached or {}), **({NOTE: note.encode()} if note else {})}
         drew = str((detail or {}).get("browser", ""))
         return append(self, New(kind, named(who), contents=contents, about=about, detail=detail or {}, renderer=drew))
+
+    def hold(self, record: str, who: Who, reason: str, *, release: bool = False) -> Entry:
+        """Put a legal hold on a record, or take it off; who and why stay in the chain. Raises as `add`."""
+        return self.add("release" if release else "hold", record, who, detail={"reason": reason})
 
     def review(self, record: str, who: Who, *, agree: bool, sign_off: bool = False, note: str | None = None) -> Entry:
         """Say that a person agrees or disagrees with what was decided, and sign it off; raises as `add`."""
@@ -201,25 +207,27 @@ class Store:
         Raises:
             AuditError: there is no such record, it is erased already, or a legal hold is on it; with the code
                 `not_overwritten` it is erased, but not yet as `sweep` leaves it.
+            InputError: there is no name or no reason, which stay in the chain.
         """
-        detail = {"reason": one_line("reason", reason, 400) or "not given"}
-        entry = append(self, New("erase", named(who), about=record, detail=detail))
+        why = accounted("erasure", who, reason)
+        entry = append(self, New("erase", named(who), about=record, detail={"reason": why}))
         self.sweep()
         return entry
 
-    def expire(self, who: Who, now: datetime | None = None) -> list[str]:
-        """Erase every record whose time is over and that no legal hold keeps, and write a checkpoint if one is due;
-        returns their ids.
-        """
-        at = (now or datetime.now(UTC)).astimezone(UTC)
+    def over(self, now: datetime | None = None) -> dict[int, str]:
+        """Sequence number → id of every record whose time is over and that no legal hold keeps."""
         with database.reading(self.engine) as connection:
-            over = database.overdue(connection, at, FILED)
+            return database.overdue(connection, (now or datetime.now(UTC)).astimezone(UTC), FILED)
+
+    def expire(self, who: Who, now: datetime | None = None, among: Collection[str] | None = None) -> list[str]:
+        """Erase what is `over` (and `among` these ids, if any); write a checkpoint if one is due; returns their ids."""
+        reason = accounted("erasure", who, "its retention time is over")
+        over = [record for record in self.over(now).values() if among is None or record in among]
         gone = []
         try:
             for record in over:
-                detail = {"reason": "its retention time is over"}
                 try:
-                    append(self, New("erase", named(who), about=record, detail=detail))
+                    append(self, New("erase", named(who), about=record, detail={"reason": reason}))
                     gone.append(record)
                 except AuditError as error:
                     if error.code not in ("on_hold", "erased"):  # somebody was faster: the others' time is over too

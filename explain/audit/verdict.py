@@ -11,12 +11,38 @@ from explain.record import Record
 EXITS = {"V1": 3, "V2": 4, "V3": 5, "V4": 6, "V5": 7}
 """Exit code of the command line when a level fails; the lowest level that fails decides."""
 WORDS = {
-    "V1": "Nothing in the record or its files is changed, and the signature is by a key that is believed",
-    "V2": "No record is missing, doubled, moved or cut off the end",
-    "V3": "A time-stamp authority confirms the time",
-    "V4": "The model's files at hand are the ones that the record names",
-    "V5": "Computing again gives the same numbers",
+    "V1": (
+        "Nothing in the record or its files is changed, and the signature is by a key that is believed",
+        "Something in the record or its files is changed, or the signature is by no key that is believed",
+        "Whether bytes and signatures are those that were filed",
+    ),
+    "V2": (
+        "No record is missing, doubled, moved or cut off the end",
+        "A record is missing, doubled, moved or cut off the end",
+        "Whether every record is there, in its order",
+    ),
+    "V3": (
+        "A time-stamp authority confirms the time",
+        "The time-stamp authority does not confirm the time",
+        "Whether a time-stamp authority confirms the time",
+    ),
+    "V4": (
+        "The model's files at hand are the ones that the record names",
+        "The model's files at hand are not the ones that the record names",
+        "Whether the model's files at hand are the ones that the record names",
+    ),
+    "V5": (
+        "Computing again gives the same numbers",
+        "Computing again gives other numbers",
+        "Whether computing again gives the same numbers",
+    ),
 }
+"""What a level says where it holds, where it is broken, and where it was not checked."""
+
+
+def words(level: str, found: str) -> str:
+    """A level in words; `found` is holds, broken or not checked."""
+    return WORDS[level][("holds", "broken", "not checked").index(found)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +76,17 @@ class Verdict(Record):
     def exit_code(self) -> int:
         """0, or the code of the lowest level that is broken."""
         return min((EXITS[f.level] for f in self.faults), default=0)
+
+    @property
+    def summary(self) -> str:
+        """What was looked at, and who signed it: whole fingerprints, since that is what people compare."""
+        records = "1 record" if self.checked == 1 else f"{self.checked:,} records"
+        said = f"{records}, {self.erased:,} erased, signed by {', '.join(self.signed_by) or 'nobody'}."
+        if self.unsigned:
+            said += f" {self.unsigned:,} UNSIGNED."
+        if self.uncovered:
+            said += f" Behind the newest checkpoint: {self.uncovered:,}; a cut of these would not show."
+        return said
 
 
 NOBODY = "NOBODY SIGNED this: its bytes fit together, and whoever wrote them could have written others."

@@ -11,7 +11,7 @@ from explain import filing
 from explain.audit import bundle, verify
 from explain.audit.entry import JOBS, Entry
 from explain.audit.store import Store
-from explain.audit.verdict import WORDS, Verdict
+from explain.audit.verdict import Verdict, words
 from explain.dashboard import access, evidence, frames
 from explain.errors import ExplainError
 from explain.keys import Action
@@ -48,6 +48,8 @@ def dossier(entry: Entry) -> None:
     st.iframe(address, height=900, alt="The report of this record")
     if access.may("export evidence"):
         _downloads(entry, document)
+    if access.may("review evidence") or access.may("keep evidence"):
+        evidence.speaker(st.columns(2)[0])  # once, for everything that can be said or done below
     if access.may("review evidence"):
         _review(entry, len(found.said))
     _said(found.said)
@@ -59,21 +61,14 @@ def levels(verdict: Verdict) -> None:
     """What a verification found, in words, level by level."""
     items = "".join(
         f'<li><i class="wb-mark wb-{kind}" aria-hidden="true">{mark}</i>'
-        f"<span><b>{level} {found}</b> {html.text(WORDS[level])}.</span></li>"
+        f"<span><b>{level} {found}</b> {html.text(words(level, found))}.</span></li>"
         for level, found in verdict.levels.items()
         for kind, mark in [MARKS[found]]
     )
     st.html(f'<div class="wb-question"><ul>{items}</ul></div>')
     for fault in verdict.faults[:50]:
         st.error(html.markdown(f"{fault.level}, {fault.where}: {fault.what}."))
-    keys = ", ".join(f"{key[:16]}…" for key in verdict.signed_by) or "nobody"
-    records = "record" if verdict.checked == 1 else "records"
-    said = [f"{verdict.checked:,} {records} looked at, {verdict.erased:,} erased, signed by {keys}."]
-    if verdict.unsigned:
-        said.append(f"{verdict.unsigned:,} UNSIGNED.")
-    if verdict.uncovered:
-        said.append(f"{verdict.uncovered:,} stand behind the newest checkpoint: a cut of these would not show.")
-    st.caption(html.markdown(" ".join([*said, *verdict.notes])))
+    st.caption(html.markdown(" ".join([verdict.summary, *verdict.notes])))
 
 
 def done(
@@ -130,9 +125,7 @@ def _downloads(entry: Entry, document: str) -> None:
 def _review(entry: Entry, said: int) -> None:
     st.html(html.heading("Your review", "It becomes a record of its own: signed, in the chain, and never changed."))
     with st.form(f"review {said}", border=False):  # a new one, and empty, once something was said
-        one, two = st.columns(2)
-        evidence.speaker(one)
-        verdict = two.radio("Was the decision right?", ["agree", "disagree", "only a note"], horizontal=True)
+        verdict = st.radio("Was the decision right?", ["agree", "disagree", "only a note"], horizontal=True)
         rationale = st.text_input("Words that are the reason, in your eyes", max_chars=400)
         note = st.text_area("Note", max_chars=9_000, height=80)
         off = st.checkbox("Sign off", help="Of this verdict; a later review takes its place, signed off or not.")
@@ -154,7 +147,8 @@ def _said(said: Sequence[Said]) -> None:
     if said:
         rows = [(s.when[:19], s.who, s.kind, s.words) for s in said]
         st.html(html.heading("What was added", None))
-        st.html(html.table(("when (UTC)", "who", "what", "words"), rows))
+        shown = html.table(("when (UTC)", "who", "what", "words"), rows)
+        st.html(f'<div class="wb-added">{shown}</div>')
 
 
 def _compare(entry: Entry) -> None:
@@ -194,15 +188,20 @@ def _keep(entry: Entry) -> None:
         wish = st.selectbox(
             "Keep the text", classes, classes.index(entry.state.retention), format_func=evidence.RETENTION.__getitem__
         )
-        one, two = st.columns(2)
-        if one.button("Change", key="keep", disabled=wish == entry.state.retention):
+        if st.button("Change", key="keep", disabled=wish == entry.state.retention):
             done("keep evidence", Store.add, "retention", record, evidence.who(), detail={"retention": wish})
-        kind = "release" if entry.state.held else "hold"
-        if two.button("Release the legal hold" if entry.state.held else "Put a legal hold on it", key="hold"):
-            done("keep evidence", Store.add, kind, record, evidence.who())
+        st.divider()
+        on = entry.state.held
+        st.caption("A legal hold keeps it from being erased, whatever its time. Name and reason stay in the chain.")
+        why = st.text_input("Reason of the hold, or of its release (name no person)", key="why", max_chars=400)
+        if st.button("Release the legal hold" if on else "Put a legal hold on it", key="hold"):
+            done("keep evidence", Store.hold, record, evidence.who(), why, release=on)
         if not access.may("erase evidence"):
             return
         st.divider()
+        if on:
+            st.caption("A legal hold is on it, so it cannot be erased.")
+            return
         st.caption("Erasing destroys the key: text, scores and notes are gone for good. The chain still verifies.")
         if settings().jobs is not None:
             st.caption(JOBS)

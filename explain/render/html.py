@@ -9,7 +9,7 @@ from explain import canonical
 from explain.records import Check, Explanation, Notice, Status
 from explain.render import palette
 from explain.render.pieces import visible
-from explain.render.sentences import percent
+from explain.render.sentences import percent, short
 
 MARKDOWN = frozenset("\\`*_{}[]()<>#+-.!|~$:^&@")
 CLASSES = 8
@@ -41,7 +41,7 @@ def classes(explanation: Explanation) -> str:
     decided = {prediction.labels[i] for i in prediction.decision}
     rows = "".join(
         f'<div class="wb-class{" wb-decided" if name in decided else ""}">'
-        f'<span class="wb-name"><bdi>{text(name[:80])}</bdi></span>'
+        f'<span class="wb-name"><bdi>{text(short(name))}</bdi></span>'
         f'<span class="wb-track"><span style="width:{100 * share:.1f}%"></span></span>'
         f'<span class="wb-share">{percent(share)}</span></div>'
         for name, share in ranked[:CLASSES]

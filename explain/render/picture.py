@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from explain.records import Explanation
 from explain.render import html, palette, sentences
+from explain.render.lines import fitting, wrapped
 
 WIDTH, ROW, LEFT, HALF = 760, 24, 220, 200
 SHOWN = 40
 """Words with a bar of their own, the largest scores first to be kept."""
-LINE, WIDE = 16, 118
-"""Height of a line of the footer, and the most characters in one; what is longer goes on in the next."""
-CUT = 28
-"""The most characters of a word; what is longer ends in …"""
+LINE, SMALL, NAME, TITLE = 16, 11, 13, 17
+"""Height of a line of small print, and the sizes of letters: there, in words and their scores, in the decision."""
+MARGIN, BOLD = 16, 1.1
+"""Room at the sides, and how much wider bold letters are."""
 FONT = 'font-family="system-ui, DejaVu Sans, sans-serif"'
 
 
@@ -27,31 +26,36 @@ def picture(explanation: Explanation, *footer: str, index: int = 0) -> str:
     limit = palette.scale_limit(attribution) if attribution is not None else 1.0
     turn = palette.direction(explanation, attribution) if attribution is not None else 1
     below = [*(footer or ("NOT FILED – view only",)), *_how(explanation, index)]
-    lines = [line for one in below for line in textwrap.wrap(one, WIDE) or [""]]
-    height = 96 + ROW * (len(kept) + 1) + LINE * (len(lines) - 1)
-    middle = LEFT + HALF
-    parts = [_label(16, 30, sentences.verdict(explanation), 17, "600")]
+    lines = [line for one in below for line in wrapped(one, (WIDTH - 2 * MARGIN) / SMALL)]
+    room = WIDTH - 2 * MARGIN
+    above = [(line, TITLE, "600") for line in wrapped(sentences.verdict(explanation), room / TITLE / BOLD)]
     if attribution is not None:
-        said = f"Scores in {attribution.target.unit} of {attribution.target.name}; bars end at ± {limit:.3g}"
-        parts.append(_label(16, 52, said, 12))
+        of = sentences.outcome(attribution.target)
+        said = f"Scores in {attribution.target.unit} of {of}; bars end at ± {limit:.3g}"
+        above += [(line, 12, "400") for line in wrapped(said, room / 12)]
+    top, parts = 8, []
+    for line, size, weight in above:
+        top += size + 5
+        parts.append(_label(MARGIN, top, line, size, weight))
+    top += 18
+    more = f"and {len(words) - len(kept):,} words with smaller scores" if len(words) > len(kept) else None
+    middle, base = LEFT + HALF, top + ROW * len(kept)
+    height = base + (ROW if more else 0) + LINE * (len(lines) + 1)
     for row, unit in enumerate(kept):
-        word, y = words[unit], 70 + ROW * row
+        word, y = words[unit], top + ROW * row
         signed = attribution is None or attribution.signed
         length = HALF * min(1.0, abs(word.score) / limit)
         colour = palette.BLUE if word.score * turn > 0 or not signed else palette.ORANGE
         x = middle if word.score >= 0 else middle - length
         parts.append(f'<rect x="{x:.1f}" y="{y + 4}" width="{length:.1f}" height="15" rx="2" fill="{colour}"/>')
-        name = word.text if len(word.text) <= CUT else f"{word.text[: CUT - 1]}…"
-        parts.append(_label(LEFT - 12, y + 16, name, 13, anchor="end"))
-        parts.append(_label(middle + HALF + 14, y + 16, sentences.signed(word.score), 13))
-    base = 70 + ROW * len(kept)
-    if len(words) > len(kept):
-        parts.append(
-            _label(LEFT - 12, base + 14, f"and {len(words) - len(kept)} words with smaller scores", 12, anchor="end")
-        )
-    parts.append(f'<line x1="{middle}" x2="{middle}" y1="68" y2="{base}" stroke="#14202b"/>')
-    for line, said in enumerate(reversed(lines)):
-        parts.append(_label(16, height - 12 - LINE * line, said, 11))
+        name = fitting(word.text, (LEFT - 12 - MARGIN) / NAME)
+        parts.append(_label(LEFT - 12, y + 16, name, NAME, anchor="end"))
+        parts.append(_label(middle + HALF + 14, y + 16, sentences.signed(word.score), NAME))
+    if more:
+        parts.append(_label(MARGIN, base + 16, more, 12))
+    parts.append(f'<line x1="{middle}" x2="{middle}" y1="{top - 2}" y2="{base}" stroke="#14202b"/>')
+    for row, said in enumerate(reversed(lines)):
+        parts.append(_label(MARGIN, height - 12 - LINE * row, said, SMALL))
     alt = html.text(f"{sentences.verdict(explanation)} {sentences.reasons(explanation) or ''}".strip())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
@@ -73,7 +77,7 @@ def _how(explanation: Explanation, index: int) -> list[str]:
     ]
 
 
-def _label(x: int, y: int, value: str, size: int, weight: str = "400", anchor: str = "start") -> str:
+def _label(x: float, y: float, value: str, size: int, weight: str = "400", anchor: str = "start") -> str:
     return (
         f'<text x="{x}" y="{y}" {FONT} font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="#14202b">'
         f"{html.text(value)}</text>"

@@ -1,7 +1,7 @@
 """The raw text, character for character, cut into scored words, gaps and what was not read.
 
-Characters that act without being seen (bidirectional and other controls) become visible codes; nothing
-else is changed, so joining `raw` of all pieces gives the text back.
+Characters that act without being seen (bidirectional and other controls) become visible codes, and so do marks on one
+letter that would pile up over the lines around it. `raw` of all pieces joined is the text.
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import regex
+
 from explain.notices import cut_text, unseen
 from explain.records import Attribution, Tokens
 
+MARKS = 8
+"""Marks on one letter that are drawn; no script needs as many, and a thousand cover a page."""
+_CROWD = regex.compile(rf"\p{{M}}{{{MARKS}}}(\p{{M}}+)")
 _BREAKS = re.compile(r"[\t\n\r\u2028\u2029]")
 Kind = Literal["word", "gap", "asked", "unread"]
 
@@ -42,7 +47,7 @@ def pieces(tokens: Tokens, attribution: Attribution, segment: int) -> list[Piece
         for u, (a, b) in enumerate(attribution.units.tolist())
         if attribution.unit_segment[u] == segment
     )
-    hidden = unseen(text)
+    hidden = _codes(text)
     found: list[Piece] = []
     at = 0
 
@@ -84,8 +89,8 @@ def _asked(tokens: Tokens, segment: int) -> list[tuple[int, int]]:
 
 
 def visible(text: str) -> str:
-    """`text` with characters that act unseen written as codes."""
-    return "".join(part for part, _ in _parts(text, unseen(text), 0, len(text)))
+    """`text` with characters that act unseen written as codes, in brackets that end them: [U+200B]ed."""
+    return "".join(f"[{part}]" if code else part for part, code in _parts(text, _codes(text), 0, len(text)))
 
 
 def visible_line(text: str) -> str:
@@ -93,14 +98,24 @@ def visible_line(text: str) -> str:
     return _BREAKS.sub(" ", visible(text))
 
 
-def _parts(text: str, hidden: Sequence[int], start: int, end: int) -> tuple[tuple[str, bool], ...]:
+def _codes(text: str) -> list[tuple[int, int, str]]:
+    """Stretches that are shown as codes: start, end, code; in order, none over another."""
+    found = [(i, i + 1, f"U+{ord(text[i]):04X}") for i in unseen(text)]
+    crowds = [(m.start(1), m.end(1), f"{m.end(1) - m.start(1)} marks") for m in _CROWD.finditer(text)]
+    free = [code for code in found if not any(a <= code[0] < b for a, b, _ in crowds)] if crowds else found
+    return sorted(free + crowds)
+
+
+def _parts(text: str, codes: Sequence[tuple[int, int, str]], start: int, end: int) -> tuple[tuple[str, bool], ...]:
     parts: list[tuple[str, bool]] = []
     at = start
-    for i in hidden[bisect_left(hidden, start) : bisect_left(hidden, end)]:
-        if i > at:
-            parts.append((text[at:i], False))
-        parts.append((f"U+{ord(text[i]):04X}", True))
-        at = i + 1
+    for a, b, code in codes[bisect_left(codes, start, key=lambda c: c[1] - 1) :]:
+        if a >= end:
+            break
+        if a > at:
+            parts.append((text[at:a], False))
+        parts.append((code, True))
+        at = b
     if end > at:
         parts.append((text[at:end], False))
     return tuple(parts)

@@ -18,6 +18,7 @@ from explain.render import html, palette, sentences, tags
 from explain.render.pieces import Piece, pieces
 from explain.render.reasons import direction
 
+NOT_FILED = "Whyboard report (not filed)"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
@@ -52,7 +53,7 @@ class Filing:
 def report(explanation: Explanation, filing: Filing | None = None) -> str:
     """The whole document; without a filing it says that nothing was filed."""
     lines = (tags.summary(explanation.prediction), sentences.reasons(explanation), sentences.without(explanation))
-    title = f"Whyboard report {filing.content.id}" if filing is not None else "Whyboard report (not filed)"
+    title = f"Whyboard report {filing.content.id}, events: {len(filing.said)}" if filing else NOT_FILED
     body = "".join(
         [
             _head(explanation, filing),
@@ -115,11 +116,11 @@ def _attribution(explanation: Explanation, index: int) -> str:
     for segment, text in enumerate(explanation.tokens.texts):
         cells = "".join(_piece(p, attribution, limit, turn) for p in pieces(explanation.tokens, attribution, segment))
         parts.append(f'<p class="wb-text" dir="{direction(text)}">{cells}</p>')
-    low, high = palette.sides(explanation, attribution)
+    low, high = map(sentences.short, palette.sides(explanation, attribution))
     left, right = ("+", "−") if turn < 0 else ("−", "+")  # colours belong to classes, numbers to the explained one
     ends = (palette.ORANGE if attribution.signed else "#ffffff", palette.BLUE)
     fade = f"background:linear-gradient(90deg,{_mixed(ends[0], 1)},#ffffff,{_mixed(ends[1], 1)})"
-    unit, name = html.text(attribution.target.unit), html.text(attribution.target.name)
+    unit, name = html.text(attribution.target.unit), html.text(sentences.outcome(attribution.target))
     parts.append(
         f'<div class="wb-legend"><span>{html.text(low)} {left}{limit:.3g}</span><i style="{fade}"></i>'
         f"<span>{right}{limit:.3g} {html.text(high)}</span></div>"
@@ -154,7 +155,7 @@ def _words(explanation: Explanation, index: int) -> str:
         without = "" if word.without is None else html.data(word.without, sentences.signed(word.without))
         share = "" if word.prob_without is None else f" ({html.text(sentences.percent(word.prob_without))})"
         rows.append(
-            f"<tr><td>{html.data(unit, str(unit))}</td><td><bdi>{html.text(word.text)}</bdi></td>"
+            f'<tr><td class="wb-i">{html.data(unit, str(unit))}</td><td><bdi>{html.text(word.text)}</bdi></td>'
             f'<td class="wb-n wb-score">{html.data(word.score, sentences.signed(word.score))}</td>'
             f'<td class="wb-n">{f"± {off:.1g}" if off else ""}</td><td class="wb-n">{word.share * 100:.0f} %</td>'
             f'<td class="wb-n">{without}{share}</td><td class="wb-n">{word.rank}</td></tr>'
@@ -247,7 +248,7 @@ def _case(filing: Filing) -> str:
         f"<td>{html.text(s.words)}</td></tr>"
         for s in filing.said
     )
-    table = f"<table><tbody>{said}</tbody></table>" if said else ""
+    table = f'<table class="wb-said"><tbody>{said}</tbody></table>' if said else ""
     return f"<h2>The case and its review</h2>{html.terms(rows)}{table}"
 
 
@@ -294,7 +295,7 @@ def _foot(filing: Filing | None) -> str:
     content = filing.content
     return (
         f"<footer>{html.text(state(filing))} · record {html.text(content.id)} · content {html.text(filing.commitment)}"
-        f"<br>To verify the record, which this page shows: explain verify {html.text(content.id)}. It looks at "
-        "the record, not at this copy; explain report draws it anew. Holds the fields for an audit; whether that is "
+        f"<br>To verify the record that this page shows: explain verify {html.text(content.id)}. To hold this copy "
+        "against it: explain verify THIS-FILE. Holds the fields for an audit; whether that is "
         "enough is for the auditor to say.</footer>"
     )

@@ -56,6 +56,11 @@ def short(label: str) -> str:
     return label if len(label) <= 80 else f"{label[:79]}…"
 
 
+def outcome(target: Target) -> str:
+    """What is explained, in a sentence: a label, or one rather than another."""
+    return " rather than ".join(map(short, target.name.split(" rather than ", 1)))
+
+
 def claim(found: Claim) -> str:
     """What a method's claim measured on a model."""
     measured = f"its scores miss the change they should explain by {found.residual:.1%} (median of {found.texts} texts)"
@@ -148,7 +153,7 @@ def without(explanation: Explanation) -> str | None:
         if effects.prob_named < 0.5 and either_or(explanation) and (index or 0,) == explanation.prediction.decided:
             other = short(labels[1 - (index or 0)])
             return f"{what}: {other} {percent(1 - effects.prob_named)}, another decision."
-        return f"{what}: {explanation.target.name} {percent(effects.prob_named)}."
+        return f"{what}: {outcome(explanation.target)} {percent(effects.prob_named)}."
     unit = explanation.target.unit
     return f"{what}: {signed(effects.without_named)} instead of {signed(effects.value_input)} ({unit})."
 
@@ -161,7 +166,7 @@ def meaning(explanation: Explanation, index: int = 0) -> str:
 def _meaning(explanation: Explanation, index: int) -> str:
     attribution = explanation.attributions[index]
     target = attribution.target
-    scalar = f"the {target.unit} of {target.name}"
+    scalar = f"the {target.unit} of {outcome(target)}"
     known = methods().get(attribution.method)
     if not attribution.signed:
         return f"{known.info.summary if known else 'Sizes only.'} There is no direction: neither for nor against."
@@ -224,8 +229,8 @@ def apart(one: Explanation, two: Explanation) -> str | None:
         return "The words are cut in another way, so they are not set side by side."
     if (a.target.name, a.target.unit) != (b.target.name, b.target.unit):
         return (
-            f"One explains {a.target.unit} of {a.target.name}, the other {b.target.unit} of {b.target.name}, so their "
-            "scores are not subtracted."
+            f"One explains {a.target.unit} of {outcome(a.target)}, the other {b.target.unit} of {outcome(b.target)}, "
+            "so their scores are not subtracted."
         )
     if (a.target.position, a.target.positions) != (b.target.position, b.target.positions):
         return "They explain the answer at different places of the text, so their scores are not subtracted."
@@ -240,7 +245,7 @@ def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
     rows = [
         ("Model", f"{model.id} @ {model.revision[:12]}"),
         ("Weights", f"SHA-256 {model.weights_sha256[:16]}… · {model.licence or 'licence not stated'}"),
-        ("Explained", f"{explanation.target.unit} of {explanation.target.name}{_at(explanation)}"),
+        ("Explained", f"{explanation.target.unit} of {outcome(explanation.target)}{_at(explanation)}"),
         *_among(explanation),
     ]
     if index < len(explanation.attributions):
@@ -316,19 +321,19 @@ def _there(explanation: Explanation, attribution: Attribution) -> str:
         return f" (there the model says {signed(value)} {target.unit} on average)"
     if target.has_probability:
         share = 0.5 * (1 + math.tanh(value / 2))
-        return f" (the model says {target.name} {percent(share)} there)"
+        return f" (the model says {outcome(target)} {percent(share)} there)"
     return f" (the model says {signed(value)} {target.unit} there)"
 
 
 def _outcome(explanation: Explanation, target: Target) -> str:
     """'it' for what the model decided, else the target's name."""
     plain = target.contrast is None and target.kind != "value" and target.index in explanation.prediction.decided
-    return "it" if plain and len(explanation.prediction.decision) == 1 else target.name
+    return "it" if plain and len(explanation.prediction.decision) == 1 else outcome(target)
 
 
 def _words(explanation: Explanation, index: int, units: tuple[int, ...]) -> list[str]:
     words = explanation.words(index)
-    return [f"“{words[u].text}”" for u in units]
+    return [f"“{short(words[u].text)}”" for u in units]
 
 
 def _against(explanation: Explanation, index: int, named: Standouts, *, empty: str) -> str:

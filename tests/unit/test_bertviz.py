@@ -86,7 +86,7 @@ def test_tokens_are_data_and_nothing_else(view: bertviz.View) -> None:
     assert read.scripts[1:] == plain.scripts[1:], "no token reaches a script that runs"
     shown = parameters(document)
     (drawn,) = shown["attention"]
-    shown_as = [token.replace("\u202e", "U+202E") for token in HOSTILE]
+    shown_as = [token.replace("\u202e", "[U+202E]") for token in HOSTILE]
     assert drawn["left_text"] == drawn["right_text"] == shown_as
     assert np.abs(np.array(drawn["attn"]) - weights).max() <= 5.1e-5
     assert shown["layer"] == 1

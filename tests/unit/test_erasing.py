@@ -143,11 +143,13 @@ def test_nothing_is_left_of_an_erased_text(
         app.switch_page("screens/evidence_page.py")
         app.query_params["record"] = record
         app.run()
+        app.text_input(key="actor").set_value("ada").run()
+        app.text_input(key="reason").set_value("asked").run()
         app.text_input(key="sure").set_value("erase").run()
         app.button(key="erase").click().run()
         assert not app.exception
     elif door is by_command:
-        world.command("erase", record, "--reason", "asked")
+        world.command("erase", record, "--actor", "ada", "--reason", "asked")
     else:
         own.erase(record, Who("ada"), "asked")
     assert own.read(record).state.erased

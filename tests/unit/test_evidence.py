@@ -114,13 +114,13 @@ def test_a_store_without_signatures_says_so(tmp_path: Path, found: Explanation) 
 
 def test_a_legal_hold_wins(store: Store, found: Explanation) -> None:
     record = store.file(found, purpose=Purpose(retention="short")).header.id
-    store.add("hold", record, Who("legal"))
+    store.hold(record, Who("legal"), "a lawsuit")
     late = datetime.now(UTC) + timedelta(days=5000)
     assert store.expire(Who("job"), late) == []
     with pytest.raises(AuditError, match="legal hold") as refused:
         store.erase(record, Who("ada"), "asked")
     assert refused.value.code == "on_hold"
-    store.add("release", record, Who("legal"))
+    store.hold(record, Who("legal"), "it is over", release=True)
     assert store.expire(Who("job"), late) == [record]
     assert verify.store(store).exit_code == 0
 

@@ -190,7 +190,7 @@ def test_verifying_leaves_a_foreign_store_as_it_is(store: Store, run) -> None:  
     assert not (store.home.parent / "nowhere").exists()
     foreign = Store(store.home, only_read=True)
     with pytest.raises(AuditError):
-        foreign.add("hold", store.read(1).header.id, Who("eve"))
+        foreign.hold(store.read(1).header.id, Who("eve"), "a lawsuit")
     assert verify.store(foreign).faults == ()
 
 
@@ -329,8 +329,8 @@ def test_instants_decide_what_is_over(store: Store, found: Explanation) -> None:
         sign = "-" if hours < 0 else "+"
         sql(store, "UPDATE entries SET due = ? WHERE sequence = 4", f"{zone}{sign}{abs(hours):02d}:00")
         with database.reading(store.engine) as connection:
-            assert database.overdue(connection, due - timedelta(minutes=1), ["explanation"]) == []
-            assert database.overdue(connection, due, ["explanation"]) == [record.header.id]
+            assert database.overdue(connection, due - timedelta(minutes=1), ["explanation"]) == {}
+            assert database.overdue(connection, due, ["explanation"]) == {record.header.sequence: record.header.id}
 
 
 def test_ids_and_times_follow_the_numbers(tmp_path: Path, found: Explanation) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from explain.audit.store import Store
 from explain.engine import Model
 from explain.settings import settings
 
@@ -41,12 +44,20 @@ def test_from_filing_to_erasing(run, explanation: Path, tmp_path: Path) -> None:
     assert code == 0
     assert "V1  holds" in said
     assert run("evidence", "checkpoint")[0] == 0
-    assert run("evidence", "export", record, "--out", str(tmp_path / "b.zip"))[0] == 0
+    code, _, said = run("evidence", "export", record, "--out", str(tmp_path / "b.zip"))
+    assert (code, said.split()[0], said.split()[-1][-5:]) == (0, "Written:", "b.zip")
     assert json.loads(run("verify", str(tmp_path / "b.zip"), "--json")[1])["levels"]["V1"] == "holds"
-    assert run("evidence", "hold", "1")[0] == 0
-    code, _, said = run("erase", "1", "--reason", "asked")
+    for act in ("hold", "release"):
+        for half in (("--actor", "ada"), ("--reason", "a lawsuit"), ("--actor", "ada", "--reason", " ")):
+            assert run("evidence", act, "1", *half)[0] == 2, "who and why must be said"
+    assert run("evidence", "hold", "1", "--actor", "ada", "--reason", "a lawsuit")[0] == 0
+    assert "4711  ada  agree  signed off  legal hold" in run("evidence", "list")[1]
+    erasing = ("erase", "1", "--actor", "ada", "--reason", "asked")
+    code, _, said = run(*erasing)
     assert (code, "legal hold" in said) == (2, True)
-    assert run("evidence", "release", "1")[0] == run("erase", "1", "--reason", "asked")[0] == run("verify")[0] == 0
+    assert run("evidence", "release", "1", "--actor", "ada", "--reason", "it is over")[0] == 0
+    assert run("erase", "1", "--reason", "asked")[0] == run("erase", "1", "--actor", "ada")[0] == 2
+    assert run(*erasing)[0] == run("verify")[0] == 0
     assert json.loads(run("evidence", "show", "1")[1])["content"] is None
 
 
@@ -128,3 +139,80 @@ def test_an_option_is_obeyed_or_refused(run, explanation: Path, home: Path, tmp_
         assert run("verify", *what, "--model", "sentiment")[0] == 2
     for what in (record, packed):
         assert run("verify", what, "--store-id", folder.name)[0] == 2
+
+
+class Terminal(io.StringIO):
+    """Standard input with a person at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_cannot_be_undone_is_asked_once_at_a_terminal(run, explanation: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    for case in ("4711", "4712"):
+        assert run("evidence", "file", str(explanation), "--case", case, "--retention", "short")[0] == 0
+    later = datetime.now(UTC) + timedelta(days=40)
+    over = Store.over
+    monkeypatch.setattr(Store, "over", lambda self, now=None: over(self, now or later))
+    answer = "n"
+    monkeypatch.setattr(io, "TextIOWrapper", lambda *_: Terminal(f"{answer}\n"))
+    acts = {
+        "Erase record 1, case 4711, for good?": ("erase", "1", "--actor", "ada", "--reason", "asked"),
+        "Erase 2 records for good: number 1, 2?": ("evidence", "expire"),
+        "signs nothing more?": ("evidence", "rotate"),
+    }
+    for question, act in acts.items():
+        code, _, said = run(*act)
+        assert (code, question in said, "Nothing was changed" in said) == (2, True, True), act
+    assert "2 records" in run("evidence", "list")[1]
+    assert "(erased)" not in run("evidence", "list")[1]
+    code, _, said = run(*acts["Erase record 1, case 4711, for good?"], "--yes")
+    assert (code, "for good?" in said) == (0, False)
+    answer = "y"
+    code, shown, said = run("evidence", "expire")
+    assert (code, "Erase 1 record for good: number 2?" in said, "1 record erased: number 2." in shown) == (
+        0,
+        True,
+        True,
+    )
+    assert run("evidence", "expire")[1].strip() == "0 records erased.", "where nothing is over, nothing is asked"
+
+
+def test_reviews_are_listed_and_nothing_makes_a_store_by_the_way(run, explanation: Path, home: Path) -> None:  # type: ignore[no-untyped-def]
+    for act in (
+        ("list",),
+        ("show", "1"),
+        ("checkpoint",),
+        ("rotate",),
+        ("expire",),
+        ("note", "1", "x"),
+        ("summary", "1"),
+    ):
+        code, _, said = run("evidence", *act)
+        assert (code, "no store" in said, home.exists()) == (2, True, False), act
+    for _ in range(2):
+        run("evidence", "file", str(explanation))
+    run("evidence", "review", "2", "--disagree", "--actor", "bob")
+    assert "disagree" in run("evidence", "list", "--review", "disagree")[1]
+    for wish, number in (("disagree", 1), ("none", 1), ("agree", 0)):
+        assert len(json.loads(run("evidence", "list", "--review", wish, "--json")[1])) == number
+    assert run("evidence", "list", "--review", "maybe")[0] == 2
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "/" + "y" * 5000])
+def test_a_name_that_no_file_can_have_is_no_traceback(run, explanation: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+    run("evidence", "file", str(explanation))
+    for act in (("verify", name), ("report", name, "-o", "x.html"), ("evidence", "show", name)):
+        code, _, said = run(*act)
+        assert (code, "does not know" in said) == (2, False), act
+    for act in (("evidence", "list", "--search", "\udcff"), ("evidence", "file", name)):
+        code, _, said = run(*act)
+        assert (code, "does not know" in said) == (2, False), act
+
+
+def test_what_is_no_json_is_said_in_our_words(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "key.pem"
+    path.write_text("-----BEGIN PUBLIC KEY-----\n", "utf-8")
+    code, _, said = run("evidence", "file", str(path))
+    assert code == 2
+    assert "Expecting value" not in said, "a library's sentence"

@@ -219,7 +219,7 @@ def test_nothing_is_said_about_what_was_said(store: Store) -> None:
     review = store.review(record, Who("bob"), agree=True).header.id
     for kind in ("note", "hold"):
         with pytest.raises(AuditError, match=record):
-            store.add(kind, review, Who("eve"), note="he wrote: charming")  # type: ignore[arg-type]
+            store.add(kind, review, Who("eve"), note="he wrote: charming", detail={"reason": "x"})  # type: ignore[arg-type]
     with pytest.raises(AuditError, match="about the store"):
         store.add("note", store.rotate(Who("ada")).header.id, Who("eve"), note="x")
     with pytest.raises(InputError, match="empty"):
@@ -263,7 +263,7 @@ def test_a_missing_master_key_is_called_missing(store: Store, found: Explanation
     assert "backup" in verdict.faults[0].what
     with pytest.raises(AuditError, match="missing"):
         store.file(found)
-    store.add("hold", store.read(1).header.id, Who("ada"))
+    store.hold(store.read(1).header.id, Who("ada"), "a lawsuit")
     store.erase(store.read(2).header.id, Who("ada"), "asked")  # nothing is sealed, and whoever asked has a right to it
     assert store.read(2).state.erased
     assert not key.exists(), "neither reading nor filing nor erasing makes another one"

@@ -85,7 +85,7 @@ def test_a_row_cannot_forge_another(store: Store, found: Explanation, run) -> No
     with database.writing(store.engine) as connection:  # as a label of a model may be, or a store of somebody else
         connection.execute(sa.update(entries).values(label="\x1b[1ARED\n     9  forged\u202e", case_id="a\tb"))
     said = run("evidence", "list")[1]
-    assert "U+001B[1ARED      9  forgedU+202E  a b" in said
+    assert "[U+001B][1ARED      9  forged[U+202E]  a b" in said
     assert len(said.splitlines()) == 2
     assert not set("\x1b\u202e") & set(said)
     assert run("evidence", "list", "--search", "\udcff")[0] == 2
@@ -115,7 +115,9 @@ def test_a_fault_leaves_nothing_unswept(store: Store, found: Explanation, monkey
     assert [store.place(r).exists() for r in records] == [False, True]
 
 
-def test_the_databases_password_is_not_shown(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_the_databases_password_is_not_shown(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("EXPLAIN_HOME", str(tmp_path))
+    (tmp_path / "evidence" / "files").mkdir(parents=True)
     for url in ("postgresql://whyboard:S3CRETpw@host/x", "postgresql://whyboard:S3CRETpw@host:S3CRETport/x"):
         monkeypatch.setenv("EXPLAIN_EVIDENCE_URL", url)
         settings.cache_clear()
@@ -133,10 +135,10 @@ def test_the_databases_password_is_not_shown(run, monkeypatch: pytest.MonkeyPatc
 def test_erasing_says_what_it_does_not_reach(store: Store, found: Explanation, run, monkeypatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
     store.file(found)
     store.file(found)
-    assert "written job" not in run("erase", "1", "--reason", "asked")[2]
+    assert "written job" not in run("erase", "1", "--actor", "ada", "--reason", "asked")[2]
     monkeypatch.setenv("EXPLAIN_JOBS", str(tmp_path / "jobs"))
     settings.cache_clear()
-    assert "written job (EXPLAIN_JOBS)" in run("erase", "2", "--reason", "asked")[2]
+    assert "written job (EXPLAIN_JOBS)" in run("erase", "2", "--actor", "ada", "--reason", "asked")[2]
 
 
 def test_what_is_erased_elsewhere_is_not_served(
@@ -165,12 +167,16 @@ def test_documents_go_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not frames._documents
 
 
-def test_acts_on_the_page_drop_what_it_showed(store: Store, found: Explanation) -> None:
-    store.file(found)
+def test_acts_on_the_page_drop_what_it_showed(store: Store, found: Explanation, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    record = store.file(found).header.id
+    monkeypatch.setattr(Store, "over", lambda *_: {1: record})
     address = frames.place("another session's", lambda: "<p>shown</p>")
     app = page()
-    next(b for b in app.button if b.label == "Erase what is over").click()
-    app.run()
+    app.button(key="expire").click().run()
+    assert TestClient(Starlette(routes=[frames.route])).get(address).status_code == 200, "it was only asked"
+    app.text_input(key="actor").set_value("ada").run()
+    app.button(key="expire_yes").click().run()
+    assert store.read(record).state.erased
     assert TestClient(Starlette(routes=[frames.route])).get(address).status_code == 404
 
 
@@ -179,10 +185,13 @@ def test_acts_that_erase_nothing_leave_what_others_see(store: Store, found: Expl
     address = frames.place("another session's", lambda: "<p>shown</p>")
     client = TestClient(Starlette(routes=[frames.route]))
     app = page(record)
+    for key, words in (("actor", "ada"), ("why", "a lawsuit"), ("reason", "asked")):
+        app.text_input(key=key).set_value(words)
     app.button(key="hold").click().run()
     assert store.read(record).state.held
     assert client.get(address).status_code == 200
     app.button(key="hold").click().run()
+    app.text_input(key="reason").set_value("asked").run()
     app.text_input(key="sure").set_value("erase").run()
     app.button(key="erase").click().run()
     assert store.read(record).state.erased
@@ -223,6 +232,6 @@ def test_the_table_is_no_formula_and_nothing_acts_in_it(store: Store, found: Exp
     with database.writing(store.engine) as connection:
         connection.execute(sa.update(entries).values(label="\u202egood"))
     row = page().dataframe[0].value.iloc[0]
-    assert (row["case"], row["by"], row["decision"]) == ("'=HYPERLINK(1)", "'+ada", "U+202Egood")
+    assert (row["case"], row["by"], row["decision"]) == ("'=HYPERLINK(1)", "'+ada", "[U+202E]good")
     assert spreadsheet.defused("\n=1") == "'\n=1"
     assert spreadsheet.defused("") == ""

@@ -224,7 +224,7 @@ def test_a_hold_put_on_meanwhile_stops_only_its_own_record(
     def append(store: Store, new: Any) -> Any:
         if new.kind == "erase" and new.about == records[0]:
             monkeypatch.setattr(module, "append", real)
-            store.add("hold", records[1], Who("legal"))
+            store.hold(records[1], Who("legal"), "a lawsuit")
         return real(store, new)
 
     monkeypatch.setattr(module, "append", append)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -102,7 +102,7 @@ def test_a_page_that_a_filter_took_away_becomes_the_last_one(filled: Store) -> N
     assert not app.exception
     assert len(app.dataframe[0].value) == 3
     app.selectbox(key="evidence_review").set_value("agreed").run()
-    assert app.info[0].value == "Nothing found."
+    assert "Nothing found. Clear the search" in app.info[0].value
 
 
 def test_a_link_opens_a_record_which_can_be_reviewed(filled: Store) -> None:
@@ -229,30 +229,60 @@ def test_what_is_over_is_erased_counted_and_no_longer_shown(filled: Store, monke
     assert client.get(shown[1]).status_code == 404
     page(filled.read(1).header.id)
     later = datetime.now(UTC) + timedelta(days=400)
-    monkeypatch.setattr(Store, "expire", functools.partialmethod(Store.expire, now=later))
+    over = Store.over
+    monkeypatch.setattr(Store, "over", lambda self, now=None: over(self, now or later))
     app = page()
+    app.text_input(key="evidence_search").set_value("case").run()
     app.button(key="expire").click().run()
-    assert "over: 2" in app.success[0].value.replace("\\", "")
-    assert set(app.dataframe[0].value["kept until"]) == {"erased"}
+    assert "2 records are over and would be erased for good: number 1, 3." in said(app.warning[0])
+    app.button(key="expire_no").click().run()
+    assert not app.warning
+    assert not filled.read(1).state.erased
+    app.button(key="expire").click().run()
+    app.button(key="expire_yes").click().run()
+    assert "needs the name" in said(app.error[0]), "who erased stays in the chain"
+    filled.hold(filled.read(3).header.id, Who("legal"), "a lawsuit")  # meanwhile
+    app.text_input(key="actor").set_value("ada").run()
+    app.button(key="expire_yes").click().run()
+    assert "over: 1" in said(app.success[0])
+    assert list(app.dataframe[0].value["kept until"]) == ["legal hold", "erased", "erased"]
+    assert filled.events(filled.read(1).header.id)[-1].header.who.actor == "ada"
     assert client.get(shown[0]).status_code == 404
+    app.button(key="expire").click().run()
+    assert "No record's time is over" in said(app.info[-1])
+
+
+def said(element: Any) -> str:
+    return str(element.value).replace("\\", "")
 
 
 def test_keeping_holding_and_erasing(filled: Store) -> None:
     record = filled.read(1).header.id
     app = page(record)
     app.button(key="hold").click().run()
+    assert "needs the name of who does it, and a reason" in said(app.error[0])
+    app.text_input(key="actor").set_value("legal").run()
+    app.text_input(key="why").set_value("a lawsuit").run()
+    app.button(key="hold").click().run()
+    hold = filled.events(record)[-1].header
+    assert (hold.kind, hold.who.actor, hold.detail["reason"]) == ("hold", "legal", "a lawsuit")
+    assert "a lawsuit" in html_of(app)
     assert filled.read(record).state.held
+    assert not any(b.key == "erase" for b in app.button), "what a hold keeps is not offered for erasing"
+    app.text_input(key="why").set_value("it is over").run()
+    app.button(key="hold").click().run()
+    assert not filled.read(record).state.held
     assert app.button(key="erase").disabled
     app.text_input(key="sure").set_value("erase").run()
     app.button(key="erase").click().run()
-    assert "legal hold" in app.error[0].value
-    app.button(key="hold").click().run()
-    app.text_input(key="sure").set_value("erase").run()
+    assert "and a reason" in said(app.error[0])
+    app.text_input(key="reason").set_value("asked by the person").run()
     app.button(key="erase").click().run()
     assert not app.exception
     assert filled.read(record).state.erased
     assert "was erased" in app.info[0].value
     assert "charming" not in html_of(app)
+    assert "asked by the person" in html_of(app), "the reason stays, and is shown"
 
 
 def test_a_record_that_is_not_there_and_a_broken_one(filled: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -162,6 +163,36 @@ def test_masked_originals_are_in_no_pdf(page: str, tmp_path: Path) -> None:
     for layer in said:
         assert "EMAIL" in layer, "the text layer is read"
         assert not _seen(layer)
+
+
+@chromium
+def test_masked_originals_are_in_no_object_of_a_pdf_and_no_chunk_of_a_png(page: str, tmp_path: Path) -> None:
+    """Outline, tags, other names of what is shown, descriptions: everything that no eye sees."""
+    reader = PdfReader(io.BytesIO(camera.pdf(page).data))
+    strings = [str(reader.metadata), str(reader.xmp_metadata), *(str(item) for item in reader.outline)]
+    for number in range(1, len(reader.xref[0]) + 1 if 0 in reader.xref else 0):
+        found = reader.get_object(number)
+        strings.append(repr(found))
+        if hasattr(found, "get_data"):
+            strings.append(found.get_data().decode("latin-1"))
+    whole = " ".join(strings)
+    assert len(strings) > 100, "they are read"
+    assert "Whyboard report" in whole
+    assert "EMAIL" in whole or "How this was computed" in whole, "the outline, at least"
+    assert not _seen(whole)
+    png = camera.png(page).data
+    names = re.findall(rb"(?:IHDR|tEXt|iTXt|zTXt|eXIf|IDAT|IEND)", png)
+    assert set(names) <= {b"IHDR", b"tEXt", b"IDAT", b"IEND"}
+    assert re.findall(rb"tEXtTitle\0([ -~]+)", png)[0].startswith(b"Whyboard report 0")
+
+
+@chromium
+@tesseract
+def test_masked_originals_are_in_no_picture_of_the_words(store: Store, tmp_path: Path) -> None:
+    svg = store.open(store.read(1).header.id, filing.PICTURE).decode()
+    seen = _read(camera.png(f"<body style='margin:0;zoom:1.5'>{svg}</body>").data, tmp_path)
+    assert "EMAIL" in seen
+    assert not _seen(seen)
 
 
 @chromium

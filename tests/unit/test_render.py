@@ -42,7 +42,8 @@ def test_pieces_give_the_text_back(hostile: Explanation, tiny: Model) -> None:
 
 
 def test_unseen_characters_become_codes(hostile: Explanation) -> None:
-    assert pieces.visible("a\u202eb\x07c") == "aU+202EbU+0007c"
+    assert pieces.visible("a\u202eb\x07c") == "a[U+202E]b[U+0007]c"
+    assert pieces.visible("o" + "\u0323" * 1000 + "d") == "o" + "\u0323" * 8 + "[992 marks]d"
     assert pieces.visible("👨‍👩‍👧 naïve\n") == "👨‍👩‍👧 naïve\n"
 
 

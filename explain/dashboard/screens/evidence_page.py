@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from explain.audit import listing, verify
@@ -15,6 +17,8 @@ from explain.render import html, spreadsheet
 from explain.render.pieces import visible_line
 
 ROWS = 25
+NAMED = 12
+"""Numbers of records that a question names one by one."""
 REVIEWS = {"all": None, "not reviewed": "none", "agreed": "agree", "disagreed": "disagree"}
 
 
@@ -39,7 +43,9 @@ def table() -> None:
     if not found.total:
         anything = not search and wish.review is None and wish.erased is None
         st.info(
-            "No record is filed yet. Explain a text and choose ‘Save as evidence’." if anything else "Nothing found."
+            "No record is filed yet. Explain a text and choose ‘Save as evidence’."
+            if anything
+            else "Nothing found. Clear the search, or set Review and Content to ‘all’."
         )
         _store()
         return
@@ -104,15 +110,38 @@ def _store() -> None:
                     st.success(html.markdown(f"Written to {written.parent}."))
             except ExplainError as error:
                 st.error(html.markdown(str(error)))
-        about = "Records whose time is over."
+        about = "Records whose time is over. It asks before it erases."
         if keeps and three.button("Erase what is over", key="expire", width="stretch", help=about):
-            done("keep evidence", Store.expire, evidence.who(), say=_over, erases=True)
+            st.session_state.over = store.over()
+        if keeps and (over := st.session_state.get("over")) is not None:
+            _ask(over)
         mark = f"Records are signed by key {store.fingerprint}." if store.fingerprint else "Records are UNSIGNED."
         st.caption(f"{mark} Deleting the end of the chain shows only in checkpoints that are kept elsewhere.")
 
 
-def _over(gone: list[str]) -> str:
-    return f"Erased, being over: {len(gone):,}."
+def _ask(over: Mapping[int, str]) -> None:
+    """Say which records would be erased, and erase exactly these once somebody says so."""
+    if not over:
+        st.info("No record's time is over, so there is nothing to erase.")
+        del st.session_state.over
+        return
+    named = ", ".join(f"{number}" for number in list(over)[:NAMED])
+    more = f" and {len(over) - NAMED:,} more" if len(over) > NAMED else ""
+    records = "1 record is" if len(over) == 1 else f"{len(over):,} records are"
+    said = f"{records} over and would be erased for good: number {named}{more}."
+    st.warning(html.markdown(f"{said} Text, scores and notes go, and nothing brings them back."))
+    evidence.speaker(st.columns(2)[0])
+    yes, no = st.columns(2)
+    if no.button("Keep them", key="expire_no", width="stretch"):
+        del st.session_state.over
+        st.rerun()
+    if yes.button(f"Erase {len(over):,} for good", key="expire_yes", width="stretch"):
+        done("keep evidence", Store.expire, evidence.who(), among=set(over.values()), say=_gone, erases=True)
+
+
+def _gone(erased: list[str]) -> str:
+    del st.session_state.over
+    return f"Erased, being over: {len(erased):,}."
 
 
 def _wanted(record: str) -> Entry | None:
