@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: run test lint types unit browser chromium screenshots bench clean
+.PHONY: run test lint types unit browser chromium screenshots bench lock sbom clean
 
 run: $(VENV)/.run
 	$(BIN)/streamlit run app.py
@@ -33,6 +33,22 @@ screenshots: $(VENV)/.dev chromium
 # Ours beside its peers; DATA is a file of sentences, e.g. SST-2's dev.tsv. Environments of peers are made under build/.
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks.peers $(DATA) --save
+
+# Every version that is installed, with the digests of its files. Not torch and what only torch needs: its builds for CPUs
+# and for GPUs have other files under one version, so it comes first and from wherever the device wants it.
+CUDA := triton cuda-bindings cuda-pathfinder cuda-toolkit $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime \
+	cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx)
+lock: $(VENV)/bin/python
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --no-annotate \
+		$(addprefix --extra ,screenshot login profile) $(addprefix --no-emit-package ,torch $(CUDA)) \
+		--upgrade -o requirements.lock pyproject.toml
+
+# What is in the lock, for whoever has to know (CycloneDX).
+sbom: $(VENV)/bin/python
+	$(BIN)/python -m pip install -q cyclonedx-bom
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json
 
 # A Chromium that is there, else the distribution's, else Playwright's own.
 chromium: $(VENV)/.dev

@@ -55,6 +55,15 @@ def test_the_image_for_cpus_asks_the_other_index_for_torch_only() -> None:
     assert found.stdout.splitlines() == [r for r in project["dependencies"] if re.match(r"torch\b", r)]
 
 
+def test_the_image_installs_what_the_lock_says_and_nothing_else() -> None:
+    install = next(line for line in instructions("RUN") if "pip install" in line)
+    steps = [step for step in install.split("&&") if "pip install" in step]
+    assert ["torch" in step for step in steps] == [True, False, False]
+    assert all("--no-deps" in step for step in steps[1:])
+    assert "--require-hashes -r requirements.lock" in steps[1]
+    assert "pip check" in install, "a lock that forgot something is noticed"
+
+
 def test_the_image_starts_a_command_that_exists() -> None:
     program, command = (json.loads(instructions(name)[0]) for name in ("ENTRYPOINT", "CMD"))
     assert program == ["explain"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -105,3 +107,19 @@ def test_floors_exclude_known_vulnerabilities(package: str, floor: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     optional = project["optional-dependencies"]
     assert any(r.startswith(f"{package}>={floor}") for r in [*project["dependencies"], *optional["login"]])
+
+
+def test_the_lock_has_a_digest_for_everything_that_is_asked_for() -> None:
+    text = (ROOT / "requirements.lock").read_text("utf-8")
+    assert "://" not in text, "digests say what a file is; where it comes from is the installer's"
+    pins = dict(re.findall(r"^(\S+)==(\S+)", text, re.MULTILINE))
+    entries = re.split(r"\n(?=\S)", text.strip())
+    assert len(entries) == len(pins)
+    assert not [entry for entry in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", entry)]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    optional = project["optional-dependencies"]
+    for line in [*project["dependencies"], *optional["screenshot"], *optional["login"], *optional["profile"]]:
+        asked = Requirement(line)
+        if asked.name != "torch":  # its builds for CPUs and for GPUs have other files under one version
+            assert asked.specifier.contains(pins[asked.name]), f"{line}: run make lock"
+    assert not [name for name in pins if re.match(r"torch$|triton|cuda-|nvidia-", name)]
