@@ -39,8 +39,10 @@ class Served:
 
     @property
     def default(self) -> str:
-        """The model of a request that names none."""
-        return self.settings.model
+        """The model of a request that names none; by its name here where it was set as the path of a folder."""
+        chosen = self.settings.model
+        same = (name for name, folder in self._folders().items() if str(folder) == str(Path(chosen).absolute()))
+        return next(same, chosen)
 
     def find(self, name: str | None) -> Named:
         """The model of this name (None: the default); raises ModelError, code model_not_found."""

@@ -234,6 +234,17 @@ def test_models_come_from_the_list_only(tiny_folder: Path, tmp_path: Path) -> No
     assert own.find(None).source == str(tiny_folder.resolve())
 
 
+def test_a_default_that_was_set_as_a_path_is_served_by_its_name(tiny_folder: Path, tmp_path: Path) -> None:
+    served = Served(rest.settings(tiny_folder, model=str(tiny_folder)))
+    assert served.default == tiny_folder.name
+    assert served.find(None).name == tiny_folder.name
+    with pytest.raises(Exception, match="no such model"):
+        served.find(str(tiny_folder))
+    elsewhere = Served(rest.settings(tiny_folder, model=str(tmp_path)))
+    with pytest.raises(Exception, match="no such model"):
+        elsewhere.find(None)
+
+
 @pytest.mark.parametrize("name", ["..%2f..%2fetc", "%2e%2e", "etc%00", "CON", "x" * 300, "hf:%2f%2fa", "file:"])
 def test_a_strange_model_in_an_address_is_not_found(tiny_folder: Path, name: str) -> None:
     with rest.client(rest.application(tiny_folder, Held())) as web:

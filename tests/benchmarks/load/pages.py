@@ -1,9 +1,11 @@
 """Pages under load: many sessions at once, each with texts of its own (L7), and many that come and go (L9).
 
     python -m tests.benchmarks.load.pages [--sessions 32] [--texts 5] [--visits 500]
+    python -m tests.benchmarks.load.pages --texts 20 --clients 16 --calls 85 --visits 0
 
 Sessions speak Streamlit's own WebSocket protocol, without a browser. What a session shows for a text must be what one
-session alone shows for it, but for clock times.
+session alone shows for it, but for clock times. With `--clients`, REST clients of the same server ask beside them, each
+over and over; sessions and clients then share 64 texts, and every answer must be the one that was given to one alone.
 """
 
 from __future__ import annotations
@@ -23,14 +25,19 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
+from explain import Client
+from explain.errors import BusyError, ExplainError
 from tests.benchmarks.load import world as at
 from tests.benchmarks.load.__main__ import show
 from tests.benchmarks.load.runs import Row
 from tests.browser.harness import dashboard
+from tests.conftest import undated
 from tests.tiny import bert_folder
 
 POLL, WAIT = 0.5, 40
 """Seconds between looks at a page; and until the server has forgotten pages that were left."""
+SHARED = 64
+"""Texts that sessions and clients ask about where there are both."""
 
 
 class Session:
@@ -84,35 +91,63 @@ class Session:
         self._open.close()
 
 
-def crowd(address: str, sessions: int, texts: int) -> Row:
-    """L7: many sessions at once."""
-    every = [[at.text(100 * i + j) for j in range(texts)] for i in range(sessions)]
-    found: dict[str, str] = {}
+class Api:
+    """One REST client, which comes again when it is told to."""
+
+    def __init__(self, address: str) -> None:
+        self._client, self.errors = Client(f"{address}/api", model="T", timeout=900), 0
+
+    def explain(self, text: str) -> str:
+        """The answer's JSON without clock times; '' if there is none."""
+        while True:
+            try:
+                return undated(self._client.explain(text, truncate=True).to_json())
+            except BusyError as error:
+                time.sleep(error.retry_after or 1)
+            except ExplainError as error:
+                print(f"  {error.code}: {error}")
+                self.errors += 1
+                return ""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def crowd(address: str, sessions: int, texts: int, clients: int = 0, calls: int = 0) -> Row:
+    """Many sessions at once (L7), and so many REST clients beside them."""
+    shared = [at.text(i) for i in range(SHARED)]
+    every = [
+        [shared[(7 * i + j) % SHARED] if clients else at.text(100 * i + j) for j in range(texts)]
+        for i in range(sessions)
+    ] + [[shared[(5 * i + j) % SHARED] for j in range(calls)] for i in range(clients)]
+    found: list[tuple[bool, str, str]] = []  # of a page?, text, what was shown or answered
     spent, errors, lock = [], [0], threading.Lock()
 
     def one(number: int) -> None:
-        session = Session(address)
+        page = number < sessions
+        asking = Session(address) if page else Api(address)
         for text in every[number]:
             began = time.monotonic()
-            shown = session.explain(text)
+            shown = asking.explain(text)
             with lock:
-                found[text] = shown
+                found.append((page, text, _plain(shown)))
                 spent.append(time.monotonic() - began)
-        errors[0] += session.errors
-        session.close()
+        errors[0] += asking.errors
+        asking.close()
 
-    at.together(one, sessions)
-    alone = Session(address)
-    checked = [text for mine in every for text in mine]
-    wrong = sum(bool(found[text]) and _plain(found[text]) != _plain(alone.explain(text)) for text in checked)
-    alone.close()
-    ended = sum(bool(shown) for shown in found.values())
+    at.together(one, sessions + clients)
+    alone: dict[bool, Session | Api] = {True: Session(address), False: Api(address)}
+    right = {(page, text): _plain(alone[page].explain(text)) for page, text in {(p, t) for p, t, _ in found}}
+    asked = sessions * texts + clients * calls
+    ended = sum(bool(shown) for *_, shown in found)
+    wrong = sum(bool(shown) and shown != right[page, text] for page, text, shown in found)
     said = (
-        f"{ended} of {sessions * texts} finished, {wrong} not as alone, {errors[0]} exceptions, "
-        f"{len(set(map(_plain, found.values())))} different pages; median {statistics.median(spent):.1f} s"
+        f"{ended} of {asked} finished, {wrong} not as alone, {errors[0]} exceptions, "
+        f"{len({shown for *_, shown in found})} different answers; median {statistics.median(spent):.1f} s"
     )
-    kept = ended == sessions * texts and wrong == 0 and errors[0] == 0
-    return Row("L7 sessions", "0 values of another session; all finish", said, kept)
+    kept = ended == asked and wrong == 0 and errors[0] == 0
+    name = f"{sessions} sessions and {clients} REST clients" if clients else "L7 sessions"
+    return Row(name, "0 values of another session; all finish", said, kept)
 
 
 def visits(address: str, pid: int, count: int) -> Row:
@@ -151,15 +186,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=32)
     parser.add_argument("--texts", type=int, default=5)
+    parser.add_argument("--clients", type=int, default=0, help="REST clients beside the sessions")
+    parser.add_argument("--calls", type=int, default=85, help="explanations that each of them asks for")
     parser.add_argument("--visits", type=int, default=500)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = bert_folder(Path(folder) / "T", spread=0.05, **at.FIXTURE_T)
         forget = {"STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL": "10"}
-        limits = {**forget, "EXPLAIN_QUEUE": str(max(16, chosen.sessions)), "EXPLAIN_CACHE_SECONDS": "0"}
-        with dashboard(EXPLAIN_MODEL=str(model), HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", **limits) as address:
+        limits = {**forget, "EXPLAIN_QUEUE": str(max(16, chosen.sessions + chosen.clients))}
+        limits |= {"EXPLAIN_CACHE_SECONDS": "0", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        with dashboard(EXPLAIN_MODEL=str(model), EXPLAIN_MODELS_ROOT=folder, **limits) as address:
             urllib.request.urlopen(f"{address}/_stcore/health").read()
-            rows = [crowd(address, chosen.sessions, chosen.texts)] if chosen.sessions else []
+            many = (chosen.sessions, chosen.texts, chosen.clients, chosen.calls)
+            rows = [crowd(address, *many)] if chosen.sessions else []
             show(rows)
             if chosen.visits:
                 rows.append(visits(address, _server(address.rsplit(":", 1)[1]), chosen.visits))
