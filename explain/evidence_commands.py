@@ -50,6 +50,10 @@ def file_(
     time: Annotated[str | None, typer.Option(help="When it decided: ISO 8601 with its offset.")] = None,
     retention: Annotated[str, typer.Option(help="short, standard, long, permanent.")] = "standard",
     masked: Annotated[Path | None, typer.Option(help="What `explain mask --spans` wrote about the text.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="The data set that the text is of.")] = None,
+    row: Annotated[str | None, typer.Option(help="Its row there.")] = None,
+    row_sha256: Annotated[str | None, typer.Option(help="SHA-256 of that row.")] = None,
+    corrects: Annotated[str | None, typer.Option(help="The record in whose place this one stands.")] = None,
     store: Place = None,
 ) -> None:
     """File an explanation and print its record's id."""
@@ -65,10 +69,12 @@ def file_(
     entry = opened.file(
         found,
         who=Who(actor, client="command line"),
-        purpose=Purpose(case, use, retention=retention),
+        purpose=Purpose(case, use, dataset, row, retention),
         decision=decided if any(x is not None for x in vars(decided).values()) else None,
         note=note,
         masking=None if masked is None else decode(Masking, _read(masked)),
+        corrects=None if corrects is None else find_entry(opened, corrects).header.id,
+        row_sha256=row_sha256,
         pictures=filing.pictures,
     )
     _print(entry)
@@ -185,6 +191,23 @@ def checkpoint(store: Place = None) -> None:
     _out.print(Text("The store is empty." if path is None else f"Checkpoint {path.stem.lstrip('0')} written."))
 
 
+@evidence.command("summary")
+def summary(
+    items: Annotated[list[str], typer.Argument(help="Ids or numbers of the records that the batch filed.")],
+    failed: Annotated[int, typer.Option(min=0, help="Texts that gave no record.")] = 0,
+    use: Annotated[str | None, typer.Option(help="What the batch was for.")] = None,
+    actor: Actor = None,
+    store: Place = None,
+) -> None:
+    """File what a batch came to; the records in it are bound by their digests."""
+    from explain.audit.records import Purpose, Who
+
+    found = open_store(store)
+    records = [find_entry(found, one).header.id for one in items]
+    who = Who(actor, client="command line")
+    _print(found.summarise(records, who, Purpose(intended_use=use), failed=failed))
+
+
 @evidence.command("rotate")
 def rotate(actor: Actor = None, store: Place = None) -> None:
     """Change the signing key; the old one and the new one both sign the change."""
@@ -233,7 +256,7 @@ def _read(path: Path) -> bytes:
         raise InputError(f"There is no file '{path.name[:80]}'.", code="no_file") from None
 
 
-def open_store(folder: Path | None, *, there: bool = False) -> Store:
+def open_store(folder: Path | None, *, there: bool = False, only_read: bool = False) -> Store:
     """The store in a folder, or below EXPLAIN_HOME; raises AuditError if it should be `there` and is not."""
     from explain.audit.store import Store
 
@@ -242,7 +265,7 @@ def open_store(folder: Path | None, *, there: bool = False) -> Store:
     if there and not (listed and (home / "files").is_dir()):
         what = f"'{str(folder)[:80]}' is" if folder is not None else "Below EXPLAIN_HOME is"
         raise AuditError(f"{what} no store of evidence.", code="not_evidence")
-    return Store(folder)
+    return Store(folder, only_read=only_read)
 
 
 def find_entry(store: Store, wish: str) -> Entry:

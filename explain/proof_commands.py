@@ -55,9 +55,9 @@ def verify(
             raise AuditError(f"The bundle is larger than {bundle.LARGEST:,} bytes.", code="not_evidence")
         verdict = bundle.verify(path.read_bytes(), trusted)
     elif path is None or path.is_dir():
-        verdict = verify.store(open_store(path or store, there=True), trusted, store_id)
+        verdict = verify.store(open_store(path or store, there=True, only_read=True), trusted, store_id)
     else:
-        found = open_store(store, there=True)
+        found = open_store(store, there=True, only_read=True)
         verdict = verify.record(found, named(str(what)), trusted, model=model)
     if as_json:
         print(verdict.to_json())  # noqa: T201
@@ -76,7 +76,7 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Compute a record again along its stored path. Exit code 0, 7 if numbers differ, 6 if the model is another one."""
-    found = open_store(store, there=True)
+    found = open_store(store, there=True, only_read=True)
     entry = find_entry(found, record)
     content = found.content(entry.header.id)
 
@@ -157,7 +157,7 @@ def report(
         explanation, found = explain.read(path), None
         footer: tuple[str, ...] = ()
     else:
-        opened = open_store(store, there=True)
+        opened = open_store(store, there=True, only_read=True)
         found = filing.filing(opened, find_entry(opened, what).header.id)
         explanation, footer = found.content.explanation, filing.footer(found)
     document = draw(explanation, found)
@@ -190,7 +190,7 @@ def screenshot(
 
     if out.suffix not in (".png", ".pdf"):
         raise InputError(f"Expected a file ending in .png or .pdf, got '{out.name[:80]}'.", code="bad_file")
-    opened = open_store(store, there=True)
+    opened = open_store(store, there=True, only_read=not attach)
     header = find_entry(opened, record).header
     page = filing.page(opened, header.id)
     shot = camera.png(page) if out.suffix == ".png" else camera.pdf(page, header.recorded)

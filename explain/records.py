@@ -9,50 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from explain.candidates import Candidates
+from explain.origin import Machine as Machine
+from explain.origin import ModelInfo as ModelInfo
+from explain.origin import Provenance as Provenance
 from explain.prediction import Prediction as Prediction  # part of what an explanation is made of
 from explain.record import Record
 from explain.words import Word, words_of
 
-SCHEMA = "explain/1"
+SCHEMA = "explain/2"
+READ = ("explain/1", SCHEMA)
+"""Schemas that are read: what a former one did not know is None."""
 
 Status = Literal["pass", "warn", "fail", "not checked", "n/a"]
 Question = Literal["computed correctly", "reacts as the scores say", "robust", "agrees with people"]
 Granularity = Literal["word", "token", "sentence"]
-
-
-@dataclass(frozen=True, eq=False)
-class ModelInfo(Record):
-    """Which network answered, down to the bytes of its weights.
-
-    `revision` is the Hub commit, or the SHA-256 over a local folder's files. `problem` is the kind of head:
-    single-label, binary, multi-label, regression, next-token, masked-token, word-tags or answer-span; `labels` are ()
-    where the outcomes are a vocabulary or parts of the text. `kernel` is the attention implementation. `d_model` is the
-    width of the embeddings that attributions are taken with respect to.
-    """
-
-    id: str
-    revision: str
-    task: str
-    problem: str
-    labels: tuple[str, ...]
-    architecture: str
-    n_layers: int
-    n_heads: int
-    d_model: int
-    max_tokens: int
-    dtype: str
-    device: str
-    kernel: str
-    weights_sha256: str
-    tokenizer_sha256: str
-    licence: str
-    source: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,20 +230,6 @@ class Notice(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Provenance(Record):
-    """With what it was computed. `created` is UTC in ISO 8601, `seconds` by a monotonic clock."""
-
-    versions: Mapping[str, str]
-    device: str
-    dtype: str
-    kernel: str
-    threads: int
-    seed: int
-    created: str
-    seconds: float
-
-
-@dataclass(frozen=True, eq=False)
 class Report(Record):
     """What every answer about one decision begins with: whose decision, about what, and with what it was computed."""
 
@@ -290,6 +252,8 @@ class Explanation(Report):
     interactions: Interactions | None = None
     candidates: Candidates | None = None
     schema: str = SCHEMA
+
+    READ: ClassVar[tuple[str, ...]] = READ
 
     def words(self, attribution: int = 0) -> list[Word]:
         """The scored units of one attribution, in text order."""

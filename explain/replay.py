@@ -132,6 +132,7 @@ def inferred(then: Explanation) -> Request:
     followed = then.model.problem == CONTINUED
     if followed:  # what is held against what is said as texts
         wish, against = None, None if target.contrast is None else then.prediction.labels[-1]
+    budget = then.provenance.budget
     return Request(
         texts=then.tokens.texts[:1] if followed or then.candidates is not None else then.tokens.texts,
         candidates=then.candidates,
@@ -146,6 +147,7 @@ def inferred(then: Explanation) -> Request:
         truncate=then.tokens.truncated_at is not None,
         seed=then.provenance.seed,
         forced=True,
+        budget=Request.budget if budget is None else budget,
     )
 
 
@@ -255,9 +257,10 @@ def _part(name: str, then: Any, now: Any, largest: float = 0.0) -> Part:
 
 def _unknown(header: Header, content: Content) -> Iterator[str]:
     """What the record does not tell about how it was computed; another batch or budget gives other last digits."""
-    if header.kind == "batch item":
+    made = content.explanation.provenance
+    if header.kind == "batch item" or (made.group or 1) > 1:
         yield "other texts were computed with it"
-    elif content.asked is None:
+    elif content.asked is None and (made.budget is None or made.group is None):
         yield "no request was filed, so its budget and the texts computed with it are not known"
 
 
@@ -286,6 +289,9 @@ def _changes(then: Environment, now: Environment) -> Iterator[str]:
             yield f"{name} {now.versions.get(name)} instead of {then.versions.get(name)}"
     for name in ("device", "dtype", "kernel", "threads", "platform", "processor"):
         if getattr(then, name) != getattr(now, name):
+            yield f"{name} {getattr(now, name)} instead of {getattr(then, name)}"
+    for name in ("blas", "deterministic", "cublas", "gpu"):
+        if getattr(then, name) not in (None, getattr(now, name)):  # None: it was not recorded, or not set
             yield f"{name} {getattr(now, name)} instead of {getattr(then, name)}"
     if then.code_sha256 != now.code_sha256:
         yield "another state of Whyboard's code"

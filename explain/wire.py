@@ -24,7 +24,7 @@ from explain.catalog import Request
 from explain.errors import InputError
 from explain.prediction import Prediction, Tagging
 from explain.record import Record
-from explain.records import SCHEMA, Explanation, Interactions, Tokens
+from explain.records import Explanation, Interactions, Tokens
 
 R = TypeVar("R", bound=Record)
 LARGEST = 256 * 2**20
@@ -51,10 +51,11 @@ def decode(record: type[R], text: str | bytes) -> R:
         data = canonical.parse(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"Expected JSON, got something else: {str(error)[:200]}.", code="invalid_json") from None
-    if record is Explanation and isinstance(data, dict) and data.get("schema") != SCHEMA:
+    known: tuple[str, ...] = getattr(record, "READ", ())
+    if known and isinstance(data, dict) and data.get("schema") not in known:
         got = str(data.get("schema"))[:40]
         raise InputError(
-            f"Expected a record of schema '{SCHEMA}', got '{got}'. Newer records need a newer Whyboard.",
+            f"Expected a record of schema '{known[-1]}', got '{got}'. Newer records need a newer Whyboard.",
             code="unknown_schema",
         )
     try:

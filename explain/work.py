@@ -5,14 +5,12 @@ Methods and checks are generators that ask for rows; `drive` evaluates the rows 
 
 from __future__ import annotations
 
-import platform
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import torch
@@ -27,6 +25,7 @@ from explain.case import Case, Steps
 from explain.catalog import Claim, Progress, Request
 from explain.drive import answer, drive
 from explain.errors import MethodError
+from explain.machine import here, versions
 from explain.methods import Method, find
 from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
@@ -311,7 +310,7 @@ class Work:
 
     def provenance(self, case: Case | None, seed: int = 0) -> Provenance:
         """With what this is computed, and how long it has taken so far; `seed` where there is no case."""
-        info = self.model.info
+        info, ran = self.model.info, [find(name) for name in self.methods]
         return Provenance(
             versions=versions(),
             device=info.device,
@@ -321,6 +320,12 @@ class Work:
             seed=seed if case is None else case.seed,
             created=self.created.isoformat(timespec="milliseconds"),
             seconds=round(time.perf_counter() - self.began, 4),
+            machine=here(info.device),
+            evaluating=not self.model.module.training,
+            budget=None if case is None else case.budget,
+            group=len(self.requests) or None,
+            libraries={m.info.name: m.library for m in ran},
+            cautions={m.info.name: m.info.misleads for m in ran},
         )
 
 
@@ -334,15 +339,3 @@ class _Result:
         self.checks: list[Check] = []
         self.interactions: Interactions | None = None
         self.attention: Any = None
-
-
-@cache
-def versions() -> Mapping[str, str]:
-    """Versions of what computes."""
-    found = {"python": platform.python_version()}
-    for package in ("whyboard", "torch", "transformers", "tokenizers", "numpy", "captum"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found

@@ -21,17 +21,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-ALLOWED = [
-    r"envelopes/[0-9]{12}\.json",
-    r"files/[0-9a-f-]{36}/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}",
-    r"openings\.json",
-    r"keys/[0-9a-f]{64}\.pem",
-    r"checkpoints/[0-9]{12}\.json",
-]
+ALLOWED = r"(envelopes|checkpoints)/[0-9]{12}\.json|files/[0-9a-f-]{36}/%s|openings\.json|keys/[0-9a-f]{64}\.pem"
 PEM, SPKI = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
 RECORDS, CHECKPOINTS = "application/vnd.in-toto+json", "application/vnd.whyboard.checkpoint+json"
-HOLDS_AN_EXPLANATION = ("explanation", "batch item")
+HOLDS_AN_EXPLANATION = ("explanation", "batch item", "correction")
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+SCHEMAS = ("whyboard-evidence/1", "whyboard-evidence/2")
 ID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
@@ -70,15 +65,19 @@ def unzip(data: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
-            if len(names) != len(set(names)) or sum(i.file_size for i in archive.infolist()) > 2**29:
-                raise NotABundle("names twice, or too large")
-            if any(not any(re.fullmatch(p, n) for p in ALLOWED) for n in names):
-                raise NotABundle("a name that no bundle has")
+            allowed = len(names) == len(set(names)) and all(re.fullmatch(ALLOWED % NAME, n) for n in names)
+            if not allowed or sum(i.file_size for i in archive.infolist()) > 2**29:
+                raise NotABundle("names twice, or that no bundle has, or too large")
             if any(i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in archive.infolist()):
                 raise NotABundle("compressed in another way")
+            at = 0
+            for info in sorted(archive.infolist(), key=lambda i: i.header_offset):
+                if info.header_offset != at or info.extra or info.comment or data[at + 28 : at + 30] != b"\0\0":
+                    raise NotABundle("bytes between files")
+                at += 30 + len(info.filename) + info.compress_size
+            if len(data) != at + sum(46 + len(name) for name in names) + 22:
+                raise NotABundle("bytes behind files")
             parts = {name: archive.read(name) for name in names}
-    except NotABundle:
-        raise
     except Exception as error:
         raise NotABundle(str(error)) from None
     if not any(name.startswith("envelopes/") for name in parts):
@@ -98,6 +97,13 @@ def fits(content: bytes, header: dict) -> bool:
         return False
 
 
+def spoken_of(header: dict) -> list[str]:
+    """The records that one speaks about."""
+    found = [] if header["about"] is None else [header["about"]]
+    found += [header["detail"]["corrects"]] if header["kind"] == "correction" else []
+    return found + (header["detail"]["items"] if header["kind"] == "batch summary" else [])
+
+
 class Verifier:
     def __init__(self, parts: dict[str, bytes], believed: set[str] | None) -> None:
         self.parts = parts
@@ -105,17 +111,16 @@ class Verifier:
         self.v2: list[str] = []
         self.keys: dict[str, Ed25519PublicKey] = {}
         self.current: str | None = None
+        self.signers: dict[int, set[str]] = {}
         for name, data in parts.items():
             if name.startswith("keys/"):
                 try:
                     key = load_pem_public_key(data)
-                except Exception as error:
-                    raise NotABundle(f"{name}: {error}") from None
-                if not isinstance(key, Ed25519PublicKey):
-                    raise NotABundle(f"{name}: no Ed25519 key")
-                fingerprint = sha(key.public_bytes_raw())
-                if name != f"keys/{fingerprint}.pem" or data != key.public_bytes(PEM, SPKI):
-                    raise NotABundle(f"{name}: not that key, or not in its one form")
+                    assert isinstance(key, Ed25519PublicKey)
+                    fingerprint = sha(key.public_bytes_raw())
+                    assert name == f"keys/{fingerprint}.pem" and data == key.public_bytes(PEM, SPKI)
+                except Exception:
+                    raise NotABundle(f"{name}: no Ed25519 key, not that key, or not in its one form") from None
                 if believed is None or fingerprint in believed:
                     self.keys[fingerprint] = key
         self.must_be_signed = believed is not None or bool(self.keys)
@@ -134,11 +139,8 @@ class Verifier:
             need(set(outer) == {"payload", "payloadType", "signatures"}, "fields of an envelope")
             payload = base64.b64decode(outer["payload"], validate=True)
             signatures = [(s["keyid"], base64.b64decode(s["sig"], validate=True)) for s in outer["signatures"]]
-            again = {
-                "payload": base64.b64encode(payload).decode(),
-                "payloadType": outer["payloadType"],
-                "signatures": [{"keyid": k, "sig": base64.b64encode(s).decode()} for k, s in signatures],
-            }
+            again = [{"keyid": k, "sig": base64.b64encode(s).decode()} for k, s in signatures]
+            again = {**outer, "payload": base64.b64encode(payload).decode(), "signatures": again}
             need(one_form(again) == data, "not its one form")
             need(outer["payloadType"] == kind, "payload type")
             need(len(signatures) <= 8, "too many signatures")
@@ -175,9 +177,10 @@ class Verifier:
             if header["sequence"] != number:
                 self.v2.append(f"{name}: number")
             by_id = {r["id"]: digests[n] for n, r in records.items()}
-            if header["about"] in by_id and by_id[header["about"]] != header["*subject"][header["about"]]:
+            if any(by_id.get(one, header["*subject"][one]) != header["*subject"][one] for one in spoken_of(header)):
                 self.v1.append(f"{name}: speaks about another envelope")
             records[number], digests[number] = header, sha(self.parts[name])
+            self.signers[number] = set(signers)
         self.files(records)
         self.order(records, digests)
         self.checkpoints(records, digests)
@@ -199,9 +202,9 @@ class Verifier:
             header = statement["predicate"]
             need(statement["_type"] == "https://in-toto.io/Statement/v1", "_type")
             need(statement["predicateType"] == "urn:whyboard:evidence:1", "predicateType")
-            need(header["schema"] == "whyboard-evidence/1", "schema")
-            need(re.fullmatch(ID, header["id"]), "id")
-            need(header["about"] is None or re.fullmatch(ID, header["about"]), "about")
+            need(header["schema"] in SCHEMAS, "schema")
+            spoken = spoken_of(header)
+            need(all(re.fullmatch(ID, one) for one in [header["id"], *spoken]) and len({*spoken}) == len(spoken), "ids")
             need(type(header["sequence"]) is int and type(header["signed"]) is bool, "types")
             need(all(re.fullmatch(NAME, f["name"]) for f in header["files"]), "names")
             need(len({f["name"] for f in header["files"]}) == len(header["files"]), "a file twice")
@@ -212,11 +215,10 @@ class Verifier:
             need(recorded.tzinfo is not None and recorded.year < 9900, "recorded")
             need(len({s["name"] for s in statement["subject"]}) == len(statement["subject"]), "a subject twice")
             subject = {s["name"]: s["digest"]["sha256"] for s in statement["subject"]}
-            expected = {f["name"]: f["sha256"] for f in header["files"]}
-            if header["about"] is not None:
-                need(header["about"] in subject, "about is no subject")
-                expected[header["about"]] = subject[header["about"]]
-            need(subject == expected, "subject")
+            need(
+                subject == {f["name"]: f["sha256"] for f in header["files"]} | {s: subject[s] for s in spoken},
+                "subject",
+            )
             header["*subject"] = subject
         except Broken:
             raise
@@ -226,10 +228,8 @@ class Verifier:
 
     def files(self, records: dict[int, dict]) -> None:
         gone: set[str] = set()
-        for number in sorted(records):
-            if records[number]["kind"] == "erase":
-                about = records[number]["about"]
-                gone |= {about} | {r["id"] for n, r in records.items() if n < number and r["about"] == about}
+        for number, of in ((n, r["about"]) for n, r in records.items() if r["kind"] == "erase"):
+            gone |= {of} | {r["id"] for n, r in records.items() if n < number and r["about"] == of}
         expected: set[str] = set()
         for header in records.values():
             if header["id"] in gone:
@@ -240,10 +240,8 @@ class Verifier:
                 content, opening = self.parts.get(name), self.openings.get(header["id"])
                 if content is None or opening is None:
                     self.v1.append(f"{name}: missing")
-                elif len(content) != f["size"]:
-                    self.v1.append(f"{name}: size")
-                elif hmac.new(opening, content, hashlib.sha256).hexdigest() != f["commitment"]:
-                    self.v1.append(f"{name}: commitment")
+                elif [len(content), hmac.new(opening, content, "sha256").hexdigest()] != [f["size"], f["commitment"]]:
+                    self.v1.append(f"{name}: size or commitment")
                 elif f["name"] == "record.json" and not fits(content, header):
                     self.v1.append(f"{name}: not the record of the header, or another second answer")
         for name in self.parts:
@@ -262,12 +260,12 @@ class Verifier:
         self.whole = len({r["about"] or r["id"] for r in records.values()}) > 1
         for number, header in records.items():
             earlier = {r["id"] for n, r in records.items() if n < number}
-            if self.whole and header["about"] is not None and header["about"] not in earlier:
+            if self.whole and not earlier.issuperset(spoken_of(header)):
                 self.v2.append(f"number {number}: about nothing")
         if self.whole and sorted(records) != list(range(1, len(records) + 1)):
             self.v2.append("numbers are missing")
-        about_one = any(r["about"] for r in records.values())
-        if not self.whole and about_one and not any(r["kind"] in HOLDS_AN_EXPLANATION for r in records.values()):
+        itself = any(r["kind"] in HOLDS_AN_EXPLANATION or not r["about"] for r in records.values())
+        if not self.whole and not itself:
             self.v2.append("the record itself is missing")
 
     def checkpoints(self, records: dict[int, dict], digests: dict[int, str]) -> None:
@@ -275,11 +273,12 @@ class Verifier:
             if not name.startswith("checkpoints/"):
                 continue
             try:
-                note, _ = self.envelope(self.parts[name], CHECKPOINTS)
+                note, by = self.envelope(self.parts[name], CHECKPOINTS)
                 need(set(note) == {"store", "size", "head", "time"}, "fields")
                 need(note["size"] == int(name[12:24]), "size")
                 need(not records or note["store"] in {r["store"] for r in records.values()}, "another store")
                 need(digests.get(note["size"], note["head"]) == note["head"], "head")
+                need({*by} <= self.signers.get(note["size"], {*by}), "a key that did not sign the record")
                 need(not (records and self.whole and note["size"] > max(records)), "the end is cut off")
             except Broken as fault:
                 self.v2.append(f"{name}: {fault}")
@@ -289,9 +288,9 @@ def verify(data: bytes, believed: set[str] | None = None) -> tuple[int, list[str
     """Exit code and faults."""
     try:
         verifier = Verifier(unzip(data), believed)
-        return verifier.run(), verifier.v1 + verifier.v2
     except NotABundle as error:
         return 2, [str(error)]
+    return verifier.run(), verifier.v1 + verifier.v2
 
 
 if __name__ == "__main__":

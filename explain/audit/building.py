@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import platform
-from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from explain import bundled
+from explain import bundled, machine
 from explain.audit import decisions
 from explain.audit.records import Beside, Content, Decision, Environment, Masking
 from explain.catalog import Request
@@ -21,10 +18,9 @@ from explain.errors import InputError, ModelError
 from explain.heads import HeadsReport, HeadsRequest
 from explain.model.sources import Source, find
 from explain.notices import cut_text
-from explain.records import Explanation, ModelInfo
+from explain.records import Explanation, Machine, ModelInfo
 from explain.road import Road, RoadRequest
 
-_PACKAGE = Path(__file__).resolve().parents[1]
 LIMITS = (
     "The scores say how the model computed this decision. They do not say that the decision is right or fair.",
     "They compare with a baseline or with removed words; another baseline gives other scores.",
@@ -40,9 +36,21 @@ _WHY = {
     "purpose.intended_use": "no intended use was named when it was filed",
     "purpose.dataset_id": "no data set was named when it was filed",
     "purpose.dataset_row": "no data set was named when it was filed",
-    "environment.commit": "not looked up; code_sha256 names the code",
-    "environment.dirty": "not looked up; code_sha256 names the code",
+    "environment.commit": "the code lies in no clone; code_sha256 names it",
+    "environment.dirty": "the code lies in no clone; code_sha256 names it",
     "environment.lock_sha256": "versions are recorded one by one; no lock file is installed with the package",
+    "environment.sbom_sha256": "versions are recorded one by one; no bill of materials is installed with the package",
+    "environment.cublas": "CUBLAS_WORKSPACE_CONFIG was not set",
+    "environment.gpu": "no graphics card computed",
+    "environment.budget": "what was asked has no budget",
+    "environment.group": "how many texts were computed together is not known",
+    "files.renderer": "nobody drew it",
+    "model.card_sha256": "the model has no card",
+    "model.loading": "it was not loaded from files, or by a version that did not count",
+    "model.normalizer": "its tokenizer changes nothing before it cuts, or a former version loaded it",
+    "manifest_sha256": "the model's files were not at hand when it was filed; the digests over them are in the model",
+    "model_signature": "OpenSSF signatures of models are not looked at yet",
+    "row_sha256": "no digest of a data set's row was given",
     "model": "an event, which no model computed",
     "model_files": "the model's files were not at hand when it was filed; the digests over them are in the model",
     "began": "an event, not a computation",
@@ -63,6 +71,11 @@ _WHY = {
 }
 
 
+_EVENT = "an event, not a computation"
+_UNSAID = "the explanation does not say it: a former version made it"
+_NEVER = ("environment.lock_sha256", "environment.sbom_sha256")
+
+
 def content(
     record: str,
     explanation: Explanation,
@@ -72,12 +85,14 @@ def content(
     note: str | None = None,
     masking: Masking | None = None,
     beside: Beside | None = None,
+    row_sha256: str | None = None,
 ) -> Content:
     """The half that can be erased.
 
     Raises:
         InputError: `beside` is about another text or model, or no answer to its question; `asked` is about another
-            text; `decision` cannot have been taken.
+            text; `masking` marks what the text does not hold; `decision` cannot have been taken; `row_sha256` is no
+            digest; a number is none.
     """
     tokens = explanation.tokens
     if beside is not None and not _same(explanation, beside):
@@ -87,6 +102,10 @@ def content(
         )
     if asked is not None and asked.texts != tokens.texts[: len(asked.texts)]:  # a task may add texts of its own
         raise InputError("The request that is filed must be about the text that was explained.", code="bad_request")
+    if masking is not None and not all(_marked(explanation, *span) for span in masking.spans):
+        raise InputError("The spans of the masking do not belong to this text.", code="bad_masking")
+    if row_sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", row_sha256):
+        raise InputError("Expected the SHA-256 of a row: 64 digits from 0 to f.", code="bad_digest")
     texts = tokens.texts
     kept = [len(t) for t in texts]
     if tokens.truncated_at is not None:
@@ -104,15 +123,18 @@ def content(
         unknown=_unknown(explanation),
         flags=tuple(dict.fromkeys(n.code for n in explanation.warnings)),
         why_target=_why(explanation, asked),
-        limits=LIMITS,
+        limits=(*LIMITS, *dict.fromkeys(explanation.provenance.cautions.values())),
         beside=beside,
+        row_sha256=row_sha256,
+        finite=_finite(explanation),
     )
     return dataclasses.replace(draft, absent=reasons(draft))
 
 
 def environment(explanation: Explanation | None) -> Environment:
-    """With what it was computed, and where it is filed."""
-    made = explanation.provenance if explanation is not None else None
+    """With what it was computed, as the explanation says it, and where it is filed; for an event only the latter."""
+    made, ours = explanation.provenance if explanation is not None else None, machine.here()
+    at = made.machine if made is not None else ours
     return Environment(
         versions=made.versions if made is not None else {},
         device=made.device if made is not None else None,
@@ -120,15 +142,20 @@ def environment(explanation: Explanation | None) -> Environment:
         kernel=made.kernel if made is not None else None,
         threads=made.threads if made is not None else None,
         seed=made.seed if made is not None else None,
-        platform=platform.platform(),
-        processor=processor(),
-        code_sha256=code_sha256(),
+        evaluating=made.evaluating if made is not None else None,
+        budget=made.budget if made is not None else None,
+        group=made.group if made is not None else None,
+        filed={"platform": ours.platform, "processor": ours.processor, "code_sha256": ours.code_sha256},
+        **{f.name: getattr(at, f.name, None) for f in dataclasses.fields(Machine)},
     )
 
 
 def reasons(record: Any) -> dict[str, str]:
     """Path → reason for every field of a record that is None; an explanation inside has reasons of its own."""
-    return {path: _WHY.get(path, "an event, not a computation") for path in nothing(record)}
+    found = {path: _WHY.get(re.sub(r"\.\d+", "", path), _EVENT) for path in nothing(record)}
+    if "environment.platform" in found:  # then the explanation knows nothing of its machine
+        found |= {p: _UNSAID for p in found if p.startswith("environment.") and p not in _NEVER}
+    return found
 
 
 def nothing(record: Any, prefix: str = "") -> Iterator[str]:
@@ -137,8 +164,11 @@ def nothing(record: Any, prefix: str = "") -> Iterator[str]:
         value = getattr(record, f.name)
         if value is None:
             yield f"{prefix}{f.name}"
-        elif dataclasses.is_dataclass(value) and not isinstance(value, (Explanation, Request, ModelInfo, Beside, type)):
+        elif dataclasses.is_dataclass(value) and not isinstance(value, (Explanation, Request, Beside, type)):
             yield from nothing(value, f"{prefix}{f.name}.")
+        elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+            for i, one in enumerate(value):
+                yield from nothing(one, f"{prefix}{f.name}.{i}.")
 
 
 def model_source(info: ModelInfo, name: str | None = None) -> Source | None:
@@ -167,26 +197,26 @@ def model_files(explanation: Explanation) -> tuple[tuple[str, str], ...] | None:
     return manifest(source)
 
 
-@cache
-def code_sha256() -> str:
-    """SHA-256 over the names and contents of this package's source files."""
-    lines = [
-        f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(_PACKAGE).as_posix()}\n"
-        for p in sorted(_PACKAGE.rglob("*.py"))
-        if "_bundled" not in p.parts
-    ]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def digest_of(files: tuple[tuple[str, str], ...] | None) -> str | None:
+    """SHA-256 over a manifest: a line for each file, its digest, two spaces, its name; None where there is none."""
+    if files is None:
+        return None
+    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in files).encode()).hexdigest()
 
 
-@cache
-def processor() -> str:
-    """The processor's name, as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    except OSError:
-        name = ""
-    return f"{name or platform.processor() or platform.machine()} ({os.cpu_count()} threads)"
+def _finite(value: Any) -> int:
+    """How many numbers are in a result; raises InputError if one of them is NaN or infinite."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return sum(_finite(getattr(value, f.name)) for f in dataclasses.fields(value))
+    if isinstance(value, Mapping):
+        return sum(map(_finite, value.values()))
+    if isinstance(value, tuple):
+        return sum(map(_finite, value))
+    if not isinstance(value, (float, np.floating)) and not (isinstance(value, np.ndarray) and value.dtype.kind == "f"):
+        return 0
+    if not np.isfinite(value).all():
+        raise InputError("The explanation holds a number that is none (NaN or infinity).", code="not_finite")
+    return int(np.size(value))
 
 
 def _same(explanation: Explanation, beside: Beside) -> bool:
@@ -230,3 +260,9 @@ def _unknown(explanation: Explanation) -> float | None:
             inside = (tokens.offsets[:, 0] >= start) & (tokens.offsets[:, 1] <= end)
             found |= inside & (tokens.segment == notice.segment)
     return float((own & found).sum() / own.sum()) if own.any() else None
+
+
+def _marked(explanation: Explanation, text: int, start: int, end: int, kind: str) -> bool:
+    """Does the text say [KIND] where a masking says that it does?"""
+    texts = explanation.tokens.texts
+    return 0 <= text < len(texts) and 0 <= start < end and texts[text][start:end] == f"[{kind}]"

@@ -11,12 +11,9 @@ Equal records give equal bytes. Whoever gets a bundle reads the text: send it as
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import rfc8785
 from securesystemslib.signer import SSlibKey
@@ -25,14 +22,14 @@ from explain.audit import checkpoints, database, envelope, sealing
 from explain.audit.belief import Belief
 from explain.audit.entry import NOTHING, RECORD, Entry
 from explain.audit.keys import as_key, fingerprint, pem, read_public
+from explain.audit.packing import LARGEST as LARGEST
+from explain.audit.packing import numbered, pack, unpack
 from explain.audit.records import FILED, Header
 from explain.audit.store import Store
-from explain.audit.told import contradictions, names_its_files, told
+from explain.audit.told import contradictions, names_its_files, spoken_of, told
 from explain.audit.verdict import Fault, Verdict, judged
 from explain.errors import AuditError
 
-LARGEST = 512 * 2**20
-"""Bytes of content of the largest bundle that is opened."""
 _NAMES = re.compile(
     r"envelopes/\d{12}\.json|files/[0-9a-f-]{36}/[A-Za-z0-9][\w.-]{0,99}|openings\.json|keys/[0-9a-f]{64}\.pem|"
     r"checkpoints/\d{12}\.json",
@@ -69,41 +66,15 @@ def write(store: Store, record: str | None = None) -> bytes:
         parts[f"keys/{path.name}"] = path.read_bytes()
     for path in (store.second / store.id).glob("*.json"):
         parts[f"checkpoints/{path.name}"] = path.read_bytes()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as zipped:
-        for name in sorted(parts):
-            zipped.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), parts[name], zipfile.ZIP_DEFLATED)
-    return packed.getvalue()
+    return pack(parts)
 
 
 def read(data: bytes) -> dict[str, bytes]:
     """The parts of a bundle by name; raises AuditError for anything that is no bundle."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as zipped:
-            listed = zipped.infolist()
-            names = [info.filename for info in listed]
-            if len(set(names)) != len(names) or not all(_NAMES.fullmatch(name) for name in names):
-                raise AuditError("The bundle holds a file that no bundle has, or one twice.", code="not_evidence")
-            if sum(info.file_size for info in listed) > LARGEST:
-                raise AuditError(f"The bundle holds more than {LARGEST:,} bytes.", code="not_evidence")
-            if any(i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in listed):
-                raise AuditError("The bundle is compressed in a way that no bundle is.", code="not_evidence")
-            return {info.filename: _part(zipped, info) for info in listed}
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, RuntimeError, MemoryError) as error:
-        raise AuditError(f"Not a bundle: {str(error)[:120] or type(error).__name__}.", code="not_evidence") from None
-    except Exception as error:  # zlib's own error is no subclass of any of these
-        if isinstance(error, AuditError):
-            raise
-        raise AuditError("Not a bundle: its compressed bytes are damaged.", code="not_evidence") from None
-
-
-def _part(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """A part of the zip file, which must be as long as it claims: more is never unpacked."""
-    with zipped.open(info) as opened:
-        data = opened.read(info.file_size + 1)
-    if len(data) != info.file_size:
-        raise AuditError("The bundle holds a file of another size than it claims.", code="not_evidence")
-    return data
+    parts = unpack(data)
+    if not all(_NAMES.fullmatch(name) for name in parts):
+        raise AuditError("The bundle holds a file that no bundle has.", code="not_evidence")
+    return parts
 
 
 def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdict:
@@ -123,7 +94,7 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
     belief = Belief(trusted, _keys(parts))
     openings = _openings(parts)
     chain: dict[int, tuple[str, Header]] = {}
-    keys, unsigned, erased = set[str](), 0, 0
+    keys, unsigned, erased, signers = set[str](), 0, 0, dict[int, set[str]]()
     envelopes = sorted(name for name in parts if name.startswith("envelopes/"))
     if not envelopes:
         raise AuditError("The bundle holds no record.", code="not_evidence")
@@ -136,13 +107,14 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
         except AuditError as error:
             faults.append(Fault("V1", name, str(error)))
             continue
-        number = int(Path(name).stem)
+        number = numbered(name)
         chain[number] = (envelope.digest(parts[name]), header)
         if header.sequence != number:
             faults.append(Fault("V2", name, f"its envelope says that it is number {header.sequence}"))
         unsigned += not wrapped.signatures
         try:
-            keys |= belief.record(wrapped, header)
+            signers[number] = belief.record(wrapped, header)
+            keys |= signers[number]
         except AuditError as error:
             faults.append(Fault("V1", name, str(error)))
         if not names_its_files(header, subject, digests):
@@ -162,7 +134,7 @@ def verify(data: bytes, trusted: Mapping[str, SSlibKey] | None = None) -> Verdic
     events = any(header.about for _, header in chain.values())
     if not whole and events and not any(header.kind in FILED for _, header in chain.values()):
         faults.append(Fault("V2", "bundle", "the record that the others are about is missing"))
-    wrong, newest = _checkpoints(parts, chain, belief, whole=whole)
+    wrong, newest = _checkpoints(parts, chain, belief, signers, whole=whole)
     faults += wrong
     if not whole:
         notes.append(
@@ -251,28 +223,35 @@ def _order(chain: Mapping[int, tuple[str, Header]], *, whole: bool) -> list[Faul
         before = NOTHING if number == 1 else chain[number - 1][0] if number - 1 in chain else None
         if before is not None and header.previous != before:
             faults.append(Fault("V2", f"envelopes/{number:012d}.json", "it does not follow the record before it"))
-        if whole and header.about is not None and header.about not in there:
+        if whole and any(one not in there for one in spoken_of(header)):
             faults.append(Fault("V2", f"envelopes/{number:012d}.json", "it is about a record that is not there"))
         there.add(header.id)
     return faults
 
 
 def _checkpoints(
-    parts: Mapping[str, bytes], chain: Mapping[int, tuple[str, Header]], belief: Belief, *, whole: bool
+    parts: Mapping[str, bytes],
+    chain: Mapping[int, tuple[str, Header]],
+    belief: Belief,
+    signers: Mapping[int, set[str]],
+    *,
+    whole: bool,
 ) -> tuple[list[Fault], int]:
     """What is wrong with the checkpoints, and the size of the largest good one."""
     newest, faults, stores = 0, list[Fault](), {header.store for _, header in chain.values()}
     for name in sorted(n for n in parts if n.startswith("checkpoints/")):
         try:
             note, wrapped = checkpoints.read(parts[name])
-            belief.signers(wrapped)
+            by = belief.signers(wrapped)
         except AuditError as error:
             faults.append(Fault("V2", name, str(error)))
             continue
-        if note.size != int(Path(name).stem) or (stores and note.store not in stores):
+        if note.size != numbered(name) or (stores and note.store not in stores):
             faults.append(Fault("V2", name, "it belongs somewhere else"))
         elif note.size in chain and chain[note.size][0] != note.head:
             faults.append(Fault("V2", name, f"record {note.size} is not the one that stood there"))
+        elif not by <= signers.get(note.size, by):
+            faults.append(Fault("V2", name, f"it is signed by a key that did not sign record {note.size}"))
         elif whole and note.size > max(chain):
             faults.append(Fault("V2", name, f"it counts {note.size} records: the end is cut off"))
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,70 +15,81 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from securesystemslib.signer import CryptoSigner
 
-from explain.audit import building, checkpoints, database, envelope, files, ids, sealing, state
+from explain.audit import building, checkpoints, clock, database, envelope, files, ids, sealing, state
 from explain.audit.database import entries, envelopes, keys
-from explain.audit.entry import NOTHING, Entry, columns, erased, media, state_of
+from explain.audit.entry import NOTE, NOTHING, RECORD, Entry, columns, erased, media, state_of
 from explain.audit.records import FILED, FileEntry, Header, Kind, Purpose, Who
+from explain.audit.told import spoken_of
 from explain.errors import AuditError
+from explain.machine import versions
 from explain.records import Explanation
 from explain.settings import settings
 
 if TYPE_CHECKING:
     from explain.audit.store import Store
 
-HEAD = sa.select(entries.c.sequence, entries.c.digest).order_by(entries.c.sequence.desc()).limit(1)
-"""Number and digest of the last record."""
+HEAD = sa.select(entries.c.sequence, entries.c.digest, entries.c.id).order_by(entries.c.sequence.desc()).limit(1)
+"""Number, digest and id of the last record."""
 UNSIGNED = b'"signatures":[]}'
 """How an envelope ends that nobody signed: it has one form, and its fields are sorted."""
 
 
+Contents = Mapping[str, bytes]
+
+
 @dataclass(frozen=True)
 class New:
-    """What is to be appended. `contents` are its files, not yet encrypted; `key` is the record's own."""
+    """What is to be appended. `contents` are its files, not yet encrypted, or what makes them of the record's id and
+    key, which it gets with its place in the chain; `renderer` drew those that are pictures or pages.
+    """
 
     kind: Kind
     who: Who
     purpose: Purpose = field(default_factory=Purpose)
-    contents: Mapping[str, bytes] = field(default_factory=dict)
+    contents: Contents | Callable[[str, bytes], Contents] = field(default_factory=dict)
     explanation: Explanation | None = None
     about: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
-    id: str = field(default_factory=ids.new)
-    key: bytes = field(default_factory=sealing.fresh)
+    renderer: str = ""
 
 
 def append(store: Store, new: New) -> Entry:
-    """File a record; what comes back is on the disk.
+    """File a record; what comes back is on the disk. Its id and time are taken in its turn, so that both follow its
+    number.
 
     Raises:
         AuditError: it could not be written, or the event is not possible; nothing was changed.
     """
-    sealed, listed = _sealed(new)
-    draft = _draft(store, new, listed)
-    subject = {f.name: f.sha256 for f in draft.files}
-    if new.about is not None:
-        subject[new.about] = store.read(new.about, checked=False).digest
-    began = state.first(draft)
-    with _tidy(store, new.id), database.writing(store.engine) as connection:
+    draft, key, made = _draft(store, new), sealing.fresh(), list[str]()
+    with _tidy(store, made), database.writing(store.engine) as connection:
         if new.about is not None:
             _require_possible(connection, new.about, new.kind)
         head = connection.execute(HEAD).first()
-        number, previous = (head.sequence + 1, head.digest) if head is not None else (1, NOTHING)
+        number, previous, last = (head.sequence + 1, head.digest, head.id) if head is not None else (1, NOTHING, "")
         _require_alike(connection, number - 1, signed=store.signed)
         finish_change(store, connection)
-        header, signers = dataclasses.replace(draft, sequence=number, previous=previous), store.signers
+        record = ids.new(last)
+        made.append(record)
+        contents = new.contents(record, key) if callable(new.contents) else new.contents
+        sealed, listed = _sealed(record, key, contents, new.renderer or f"whyboard {versions()['whyboard']}")
+        header = dataclasses.replace(
+            draft, id=record, sequence=number, previous=previous, recorded=_now(), files=listed
+        )
+        signers = store.signers
         if new.kind == "key change":
             signers = (*signers, store.keys.successor())
             old, fresh = (s.public_key.keyid for s in signers)
             header = dataclasses.replace(header, detail={"from": old, "to": fresh})
+        header = dataclasses.replace(header, absent=building.reasons(header))
+        subject = {f.name: f.sha256 for f in listed} | _digests(connection, spoken_of(header))
         data = envelope.write(header, signers, subject)
         if sealed or number == 1:  # what seals nothing, as an erasure, goes on without it
             master = store.keys.master(make=number == 1)
         if sealed:
-            files.write_folder(store.place(new.id), store.home / "temp" / new.id, sealed)
-            wrapped = sealing.encrypt(master, new.key, new.id)
-            connection.execute(sa.insert(keys).values(id=new.id, wrapped=wrapped))
-        label = new.explanation.prediction.label[:200] if new.explanation is not None else None
+            files.write_folder(store.place(record), store.home / "temp" / record, sealed)
+            wrapped = sealing.encrypt(master, key, record)
+            connection.execute(sa.insert(keys).values(id=record, wrapped=wrapped))
+        label, began = new.explanation.prediction.label[:200] if new.explanation else None, state.first(header)
         connection.execute(sa.insert(entries).values(columns(header, data, began, label)))
         connection.execute(sa.insert(envelopes).values(sequence=number, bytes=data))
         if new.about is not None:
@@ -87,53 +98,83 @@ def append(store: Store, new: New) -> Entry:
     return Entry(header, subject, data, began)
 
 
-def _draft(store: Store, new: New, listed: tuple[FileEntry, ...]) -> Header:
-    """The header, but for its place in the chain."""
+def _draft(store: Store, new: New) -> Header:
+    """The header, but for its place in the chain and what comes with it."""
     explanation = new.explanation
     made = explanation.provenance if explanation is not None else None
-    draft = Header(
-        id=new.id,
+    model_files = building.model_files(explanation) if explanation is not None else None
+    return Header(
+        id="",
         kind=new.kind,
         store=store.id,
         sequence=1,
         previous=NOTHING,
-        recorded=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        recorded=_now(),
         began=made.created if made is not None else None,
         seconds=made.seconds if made is not None else None,
         who=new.who,
         purpose=new.purpose,
         model=explanation.model if explanation is not None else None,
-        model_files=building.model_files(explanation) if explanation is not None else None,
+        model_files=model_files,
+        manifest_sha256=building.digest_of(model_files),
         methods=tuple(a.method for a in explanation.attributions) if explanation is not None else (),
+        libraries=made.libraries if made is not None else {},
         environment=building.environment(explanation),
-        files=listed,
+        files=(),
         signed=store.signed,
         about=new.about,
         detail=new.detail,
+        clock=clock.state(),
     )
-    return dataclasses.replace(draft, absent=building.reasons(draft))
 
 
-def _sealed(new: New) -> tuple[dict[str, bytes], tuple[FileEntry, ...]]:
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _sealed(
+    record: str, key: bytes, contents: Contents, renderer: str
+) -> tuple[dict[str, bytes], tuple[FileEntry, ...]]:
     """The files encrypted, and what the header says of them."""
-    content_key, commit_key = sealing.content_key(new.key), sealing.commitment_key(new.key)
-    sealed = {name: sealing.encrypt(content_key, data, f"{new.id}/{name}") for name, data in new.contents.items()}
+    content_key, commit_key = sealing.content_key(key), sealing.commitment_key(key)
+    sealed = {name: sealing.encrypt(content_key, data, f"{record}/{name}") for name, data in contents.items()}
     listed = tuple(
-        FileEntry(name, media(name), len(data), sealing.commitment(commit_key, data), envelope.digest(sealed[name]))
-        for name, data in new.contents.items()
+        FileEntry(
+            name=name,
+            media_type=media(name),
+            size=len(data),
+            commitment=sealing.commitment(commit_key, data),
+            sha256=envelope.digest(sealed[name]),
+            renderer=None if name in (RECORD, NOTE) else renderer,
+        )
+        for name, data in contents.items()
     )
     return sealed, listed
 
 
+def _digests(connection: sa.Connection, records: tuple[str, ...]) -> dict[str, str]:
+    """SHA-256 of the envelopes of records; raises AuditError where one is not there."""
+    found: dict[str, str] = {}
+    for start in range(0, len(records), 500):
+        wish = sa.select(entries.c.id, envelopes.c.bytes).join(envelopes, envelopes.c.sequence == entries.c.sequence)
+        rows = connection.execute(wish.where(entries.c.id.in_(records[start : start + 500])))
+        found |= {row.id: envelope.digest(row.bytes) for row in rows}
+    for one in records:
+        if one not in found:
+            raise AuditError(f"There is no record {one[:40]} in this store.", code="no_record")
+    return found
+
+
 @contextmanager
-def _tidy(store: Store, record: str) -> Iterator[None]:
+def _tidy(store: Store, records: list[str]) -> Iterator[None]:
     """Leave no files behind when a record was not filed after all; if that cannot be known, leave them."""
     try:
         yield
     except BaseException:
         with suppress(Exception), database.reading(store.engine) as connection:
-            if connection.execute(sa.select(entries.c.id).where(entries.c.id == record)).first() is None:
-                shutil.rmtree(store.place(record), ignore_errors=True)
+            for record in records:
+                if connection.execute(sa.select(entries.c.id).where(entries.c.id == record)).first() is None:
+                    shutil.rmtree(store.place(record), ignore_errors=True)
         raise
 
 

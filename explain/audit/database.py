@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -63,16 +66,28 @@ keys = sa.Table(
 """Keys of records, wrapped by the master key. A key that is gone is an erased record."""
 
 
-def connect(url: str) -> sa.Engine:
-    """An engine for a database, its tables made if they are missing; raises AuditError."""
+def connect(url: str, *, only_read: bool = False) -> sa.Engine:
+    """An engine for a database, its tables made if they are missing; with `only_read` SQLite's file is not written to.
+
+    Raises:
+        AuditError: it cannot be opened, is no store, or acts when it is read (views, triggers, virtual tables).
+    """
     try:
-        _make_private(sa.make_url(url))
-        engine = sa.create_engine(url, **({"connect_args": {"timeout": 30}} if url.startswith("sqlite") else {}))
-        if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _pragmas)
+        address = sa.make_url(url)
+        sqlite = address.get_backend_name() == "sqlite"
+        if sqlite and only_read and address.database:
+            path = quote(str(Path(address.database).absolute()))
+            address = sa.make_url(f"sqlite:///file:{path}?mode=ro&uri=true")
+        else:
+            _make_private(address)
+        engine = sa.create_engine(address, **({"connect_args": {"timeout": 30}} if sqlite else {}))
+        if sqlite:
+            sa.event.listen(engine, "connect", _pragmas_to_read if only_read else _pragmas)
             sa.event.listen(engine, "begin", _immediately)
-        with _in_our_words(), engine.begin() as connection:
-            tables.create_all(connection)
+            _require_plain(engine)
+        if not only_read:
+            with _in_our_words(), engine.begin() as connection:
+                tables.create_all(connection)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
         raise AuditError(
             f"EXPLAIN_EVIDENCE_URL is no address that SQLAlchemy can open: {str(error)[:160]}.", code="bad_store"
@@ -96,6 +111,16 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         if engine.dialect.name != "sqlite":
             connection.execute(sa.update(store).where(store.c.name == "id").values(value=store.c.value))
         yield connection
+
+
+def overdue(connection: sa.Connection, at: datetime, kinds: Sequence[str]) -> list[str]:
+    """Ids of the records of these kinds whose time was over at an instant, and that no legal hold keeps."""
+    near = (at.astimezone(UTC) + timedelta(days=2)).isoformat()  # text narrows the search; instants decide
+    wish = sa.select(entries.c.id, entries.c.due).where(
+        entries.c.due <= near, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(kinds)
+    )
+    rows = connection.execute(wish.order_by(entries.c.sequence))
+    return [row.id for row in rows if datetime.fromisoformat(row.due) <= at]
 
 
 def overwrite(engine: sa.Engine) -> None:
@@ -139,6 +164,14 @@ def _in_our_words() -> Iterator[None]:
         raise AuditError(f"The store is damaged: {str(error.orig)[:160]}.", code="damaged") from None
 
 
+def _require_plain(engine: sa.Engine) -> None:
+    """Refuse a file of SQLite that holds anything but tables: a view or a trigger runs what somebody else wrote."""
+    wish = "SELECT count(*) FROM sqlite_master WHERE type IN ('view', 'trigger') OR sql LIKE 'CREATE VIRTUAL%'"
+    with reading(engine) as connection:
+        if connection.exec_driver_sql(wish).scalar_one():
+            raise AuditError("The store's database holds views or triggers; ours never do.", code="not_evidence")
+
+
 def _make_private(url: sa.URL) -> None:
     """Make SQLite's file before SQLite does, for its owner's eyes; the files beside it take its mode."""
     if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":", "file:")):
@@ -150,6 +183,14 @@ def _pragmas(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver would begin on its own, and later than we want
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _pragmas_to_read(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("query_only=ON", "trusted_schema=OFF"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

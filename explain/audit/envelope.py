@@ -19,7 +19,7 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from explain import canonical
 from explain.audit import ids
-from explain.audit.records import PREDICATE, SCHEMA, Header
+from explain.audit.records import PREDICATE, READ, SCHEMA, Header
 from explain.audit.retention import CLASSES
 from explain.errors import AuditError, InputError
 from explain.wire import decoded
@@ -113,7 +113,7 @@ def statement(envelope: Envelope) -> tuple[Header, dict[str, str]]:
         if kind != STATEMENT or found["predicateType"] != PREDICATE:
             raise ValueError("another statement type")
         schema = str(predicate.get("schema"))
-        if schema != SCHEMA:
+        if schema not in READ:
             raise AuditError(
                 f"Expected a record of schema '{SCHEMA}', got '{schema[:40]}'. Newer records need a newer Whyboard.",
                 code="unknown_schema",
@@ -142,6 +142,12 @@ def _require_sound(header: Header, predicate: Mapping[str, Any]) -> None:
     recorded = datetime.fromisoformat(header.recorded)
     if recorded.utcoffset() is None or recorded.year >= LATEST:
         raise ValueError("not a time with its offset")
+    if header.kind == "correction" and not ids.valid(str(header.detail["corrects"])):
+        raise ValueError("not the id of the record that it corrects")
+    if header.kind == "batch summary":
+        items = header.detail["items"]
+        if len(set(items)) != len(items) or not all(map(ids.valid, items)):
+            raise ValueError("not the ids of a batch")
     classes = {header.purpose.retention, *([header.detail.get("retention")] if header.kind == "retention" else [])}
     if not classes <= CLASSES.keys():
         raise ValueError("not a retention class")

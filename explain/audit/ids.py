@@ -12,12 +12,15 @@ _FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
-def new() -> str:
-    """A fresh id: 48 bits of milliseconds, then version, variant and 74 random bits."""
+def new(after: str = "") -> str:
+    """A fresh id: 48 bits of milliseconds, then version, variant and 74 random bits. It sorts behind `after`, an id,
+    which it counts on where the clock did not.
+    """
     bits = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
     bits = bits & ~(0xF << 76) | 7 << 76
     bits = bits & ~(0b11 << 62) | 0b10 << 62
-    return str(uuid.UUID(int=bits))
+    found = str(uuid.UUID(int=bits))
+    return found if found > after else str(uuid.UUID(int=uuid.UUID(after).int + 1))
 
 
 def valid(text: str) -> bool:

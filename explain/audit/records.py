@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from explain.catalog import Request
 from explain.heads import HeadsReport, HeadsRequest
@@ -19,15 +19,18 @@ from explain.record import Record
 from explain.records import Explanation, ModelInfo
 from explain.road import Road, RoadRequest
 
-SCHEMA = "whyboard-evidence/1"
+SCHEMA = "whyboard-evidence/2"
+READ = ("whyboard-evidence/1", SCHEMA)
+"""Schemas that are read: what a former one did not know is None. A field more or less is a new number."""
 PREDICATE = "urn:whyboard:evidence:1"
 WORDING = "2026-11"
 """Version of the sentences that say what an explanation does not show."""
 
 Kind = Literal[
-    "explanation", "batch item", "screenshot", "note", "review", "hold", "release", "retention", "erase", "key change"
-]
-FILED: tuple[Kind, ...] = ("explanation", "batch item")
+    "explanation", "batch item", "correction", "screenshot", "note", "review", "hold", "release", "retention", "erase",
+    "batch summary", "key change",
+]  # fmt: skip
+FILED: tuple[Kind, ...] = ("explanation", "batch item", "correction")
 """Kinds that hold an explanation; the others are about one of these, or about the store."""
 
 
@@ -88,7 +91,8 @@ class Beside(Record):
 @dataclass(frozen=True, eq=False)
 class FileEntry(Record):
     """A file of a record: `size` in bytes and `commitment`, the HMAC-SHA256 under the record's own key, are of the
-    content; `sha256` is of the encrypted bytes that are stored.
+    content; `sha256` is of the encrypted bytes that are stored. `renderer` is what drew a picture or a page, with its
+    version; None for what nobody drew.
     """
 
     name: str
@@ -96,13 +100,15 @@ class FileEntry(Record):
     size: int
     commitment: str
     sha256: str
+    renderer: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Environment(Record):
-    """With what it was computed (from the explanation), and on what it was filed.
+    """With what it was computed, as the explanation says it; for an event, where it was filed. `filed` is the process
+    that filed: platform, processor, code. `lock_sha256` and `sbom_sha256` are of files that name all that is installed.
 
-    `code_sha256` is over the source files of this package as they were when the record was filed.
+    In the first schema `platform`, `processor` and `code_sha256` are of the process that filed.
     """
 
     versions: Mapping[str, str]
@@ -111,12 +117,21 @@ class Environment(Record):
     kernel: str | None
     threads: int | None
     seed: int | None
-    platform: str
-    processor: str
-    code_sha256: str
+    platform: str | None
+    processor: str | None
+    code_sha256: str | None
     commit: str | None = None
     dirty: bool | None = None
     lock_sha256: str | None = None
+    sbom_sha256: str | None = None
+    blas: str | None = None
+    deterministic: Mapping[str, bool] | None = None
+    cublas: str | None = None
+    gpu: str | None = None
+    evaluating: bool | None = None
+    budget: int | None = None
+    group: int | None = None
+    filed: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +141,9 @@ class Header(Record):
     `sequence` counts from 1 in the `store`; `previous` is the SHA-256 of the previous envelope's bytes (64 zeros for
     the first). `about` is the id of the record that a note, review, erasure or picture belongs to. `recorded` is UTC;
     `began` and `seconds` are those of the computation. `model_files` are (name, SHA-256) of every file at hand.
-    `detail` holds what an event says, such as a verdict, and for a filed record the schema of what stands `beside`.
+    `manifest_sha256` is over them, `model_signature` what an OpenSSF signature of the model says. `libraries` names for
+    each method whose code it is. `detail` holds what an event says, such as a verdict; for a filed record the schema of
+    what stands `beside`, or the id of the record that it `corrects`; for the summary of a batch its items.
     """
 
     id: str
@@ -150,7 +167,12 @@ class Header(Record):
     absent: Mapping[str, str] = field(default_factory=dict)
     clock: str = "this machine's; whether it is synchronised is not known"
     wording: str = WORDING
+    manifest_sha256: str | None = None
+    model_signature: str | None = None
+    libraries: Mapping[str, str] = field(default_factory=dict)
     schema: str = SCHEMA
+
+    READ: ClassVar[tuple[str, ...]] = READ
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,8 +181,9 @@ class Content(Record):
 
     `asked` is the request as a face made it. `matches` says in words how the decision in production compares.
     `characters` are the lengths of the texts, `unknown` the share of tokens that the model does not know, `flags`
-    the codes of what is unusual about the text. `limits` say what the explanation does not show. `beside` is another
-    answer about the same text by the same model.
+    the codes of what is unusual about the text. `limits` say what the explanation does not show, and when its methods
+    mislead. `beside` is another answer about the same text by the same model. `row_sha256` is of the data set's row, as
+    whoever files gives it. `finite` is how many numbers of the result were looked at, and found finite.
     """
 
     id: str
@@ -178,4 +201,8 @@ class Content(Record):
     limits: tuple[str, ...]
     beside: Beside | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
+    row_sha256: str | None = None
+    finite: int | None = None
     schema: str = SCHEMA
+
+    READ: ClassVar[tuple[str, ...]] = READ

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,7 @@ class Store:
         url: the database; None for EXPLAIN_EVIDENCE_URL, else SQLite in the folder.
         second: where checkpoints go; None for EXPLAIN_EVIDENCE_CHECKPOINTS, else `checkpoints` beside the folder.
         signed: sign records; None for EXPLAIN_EVIDENCE_SIGNED.
+        only_read: leave everything as it is, also where it is somebody else's; what would write fails.
 
     Raises:
         AuditError: the database or the folder cannot be used.
@@ -49,6 +51,7 @@ class Store:
         url: str | None = None,
         second: Path | None = None,
         signed: bool | None = None,
+        only_read: bool = False,
     ) -> None:
         given = settings()
         self.home = home or given.home / "evidence"
@@ -56,21 +59,25 @@ class Store:
         self.signed = given.evidence_signed if signed is None else signed
         self.keys = Keys(self.home / "keys")
         try:
-            files.make_folder(self.home / "files")
-            files.make_folder(self.home / "temp")
-            if self.home.stat().st_uid == os.geteuid():
+            for name in () if only_read else ("files", "temp"):
+                files.make_folder(self.home / name)
+            if not only_read and self.home.stat().st_uid == os.geteuid():
                 self.home.chmod(0o700)  # who else is on this machine reads neither the list nor the keys
         except OSError as error:
             raise files.refused(error) from None
         self.engine = database.connect(
-            url or given.evidence_url.get_secret_value() or f"sqlite:///{self.home / 'evidence.db'}"
+            url or given.evidence_url.get_secret_value() or f"sqlite:///{self.home / 'evidence.db'}",
+            only_read=only_read,
         )
 
     @cached_property
     def id(self) -> str:
         """The store's id, which every record bears."""
+        wish = sa.select(database.store.c.value).where(database.store.c.name == "id")
+        with database.reading(self.engine) as connection:
+            if known := connection.execute(wish).scalar():
+                return str(known)
         with database.writing(self.engine) as connection:
-            wish = sa.select(database.store.c.value).where(database.store.c.name == "id")
             found: str | None = connection.execute(wish).scalar()
             if found is None:
                 found = ids.new()
@@ -100,40 +107,63 @@ class Store:
         masking: Masking | None = None,
         beside: Beside | None = None,
         kind: Kind = "explanation",
+        corrects: str | None = None,
+        row_sha256: str | None = None,
         pictures: Callable[[Draft], Mapping[str, bytes]] | None = None,
     ) -> Entry:
         """File an explanation; what comes back is on the disk.
 
         `pictures` draws further files (name → bytes) once the record's id and commitment are known. `beside` is
-        another answer about the same text, filed in the same record.
+        another answer about the same text, filed in the same record. `corrects` is the id of a record in whose place
+        this one stands from now on; that one stays as it is. `row_sha256` is of the data set's row.
 
         Raises:
-            AuditError: it could not be written; nothing was changed.
+            AuditError: it could not be written, or what it corrects is no record; nothing was changed.
             InputError: a name or note is too long, the retention class does not exist, or masking or `beside` are about
                 another text.
         """
         who, purpose = named(who or Who()), named(purpose or Purpose())
-        if kind not in FILED:
-            raise InputError(f"Expected a kind of {', '.join(FILED)}, got '{kind}'.", code="bad_kind")
-        if masking is not None and not all(_marked(explanation, *span) for span in masking.spans):
-            raise InputError("The spans of the masking do not belong to this text.", code="bad_masking")
-        record, key = ids.new(), sealing.fresh()
-        content = building.content(
-            record,
+        kind = "correction" if corrects is not None and kind == "explanation" else kind
+        if kind not in FILED or (kind == "correction") != (corrects is not None):
+            raise InputError(
+                f"Expected a kind of {', '.join(FILED)}, the last with what it corrects, got '{kind}'.", code="bad_kind"
+            )
+        if corrects is not None and self.read(corrects, checked=False).header.kind not in FILED:
+            raise AuditError("Only what holds an explanation can be corrected.", code="no_record")
+        draft = building.content(
+            "",
             explanation,
             asked=asked,
             decision=None if decision is None else named(decision),
             note=bounded("note", note, 10_000),
             masking=masking,
             beside=beside,
+            row_sha256=row_sha256,
         )
-        data = canonical.encode(content)
-        contents = {RECORD: data}
-        if pictures is not None:
+
+        def contents(record: str, key: bytes) -> Mapping[str, bytes]:
+            content = dataclasses.replace(draft, id=record)
+            data = canonical.encode(content)
+            if pictures is None:
+                return {RECORD: data}
             commitment = sealing.commitment(sealing.commitment_key(key), data)
-            contents |= pictures(Draft(content, who, purpose, commitment, self.fingerprint))
+            return {RECORD: data, **pictures(Draft(content, who, purpose, commitment, self.fingerprint))}
+
         detail = {} if beside is None else {"beside": beside.answer.schema}
-        return append(self, New(kind, who, purpose, contents, explanation, detail=detail, id=record, key=key))
+        detail |= {} if corrects is None else {"corrects": corrects}
+        return append(self, New(kind, who, purpose, contents, explanation, detail=detail))
+
+    def summarise(self, items: Sequence[str], who: Who, purpose: Purpose | None = None, *, failed: int = 0) -> Entry:
+        """File what a batch came to: which records it filed, bound by their envelopes, and how many texts `failed`.
+
+        Raises:
+            AuditError: one of the records is not there, or it could not be written.
+            InputError: a record is named twice, or there are too many for one summary (some 10,000).
+        """
+        if len(set(items)) != len(items):
+            raise InputError("A batch names a record twice.", code="bad_batch")
+        detail = {"items": list(items), "filed": len(items), "failed": failed}
+        return append(self, New("batch summary", named(who), named(purpose or Purpose()), detail=detail))
 
     def add(
         self,
@@ -155,7 +185,8 @@ class Store:
         if kind == "note" and note is None:
             raise InputError("The note is empty.", code="empty_text")
         contents = {**(attached or {}), **({NOTE: note.encode()} if note else {})}
-        return append(self, New(kind, named(who), contents=contents, about=about, detail=detail or {}))
+        drew = str((detail or {}).get("browser", ""))
+        return append(self, New(kind, named(who), contents=contents, about=about, detail=detail or {}, renderer=drew))
 
     def review(self, record: str, who: Who, *, agree: bool, sign_off: bool = False, note: str | None = None) -> Entry:
         """Say that a person agrees or disagrees with what was decided, and sign it off; raises as `add`."""
@@ -180,12 +211,9 @@ class Store:
         """Erase every record whose time is over and that no legal hold keeps, and write a checkpoint if one is due;
         returns their ids.
         """
-        at = (now or datetime.now(UTC)).astimezone(UTC).isoformat()  # compared as text
+        at = (now or datetime.now(UTC)).astimezone(UTC)
         with database.reading(self.engine) as connection:
-            wish = sa.select(entries.c.id).where(
-                entries.c.due <= at, ~entries.c.held, ~entries.c.erased, entries.c.kind.in_(FILED)
-            )
-            over = list(connection.execute(wish.order_by(entries.c.sequence)).scalars())
+            over = database.overdue(connection, at, FILED)
         gone = []
         try:
             for record in over:
@@ -312,9 +340,3 @@ class Store:
                     shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(self.home / "temp", ignore_errors=True)
         database.overwrite(self.engine)
-
-
-def _marked(explanation: Explanation, text: int, start: int, end: int, kind: str) -> bool:
-    """Does the text say [KIND] where a masking says that it does?"""
-    texts = explanation.tokens.texts
-    return 0 <= text < len(texts) and 0 <= start < end and texts[text][start:end] == f"[{kind}]"

@@ -43,11 +43,17 @@ def _label(said: Mapping[str, Any]) -> str:
         return ""
 
 
+def spoken_of(header: Header) -> tuple[str, ...]:
+    """Ids of the records that one speaks about: the one it is about or corrects, or the items of a batch."""
+    about = () if header.about is None else (header.about,)
+    corrected = (str(header.detail["corrects"]),) if header.kind == "correction" else ()
+    return (*about, *corrected, *(map(str, header.detail["items"]) if header.kind == "batch summary" else ()))
+
+
 def names_its_files(header: Header, subject: Mapping[str, str], known: Mapping[str, str]) -> bool:
-    """Is the subject what the header says: its files, and the envelope (if `known`, by id) that it is about?"""
+    """Is the subject what the header says: its files, and the envelopes (if `known`, by id) that it speaks about?"""
     named = {f.name: f.sha256 for f in header.files}
-    if header.about is not None:
-        named[header.about] = known.get(header.about, subject.get(header.about, ""))
+    named |= {one: known.get(one, subject.get(one, "")) for one in spoken_of(header)}
     return named == dict(subject)
 
 

@@ -15,7 +15,7 @@ from explain.audit.belief import Belief
 from explain.audit.entry import NOTHING, RECORD, columns, state_of
 from explain.audit.records import FILED, FileEntry, Header
 from explain.audit.store import Store
-from explain.audit.told import contradictions, names_its_files, told
+from explain.audit.told import contradictions, names_its_files, spoken_of, told
 from explain.audit.verdict import Fault, Verdict, judged
 from explain.errors import AuditError
 
@@ -43,6 +43,8 @@ class Verifier:
         self.events: dict[str, list[str]] = defaultdict(list)  # what was added about each record, so far
         self.digests: dict[int, str] = {}
         self.ids: dict[str, str] = {}
+        self.signers: dict[int, set[str]] = {}  # number → who signed it
+        self.whole = False
         self.master, self.no_master = None, ""
         try:
             self.master = store.keys.master()
@@ -55,7 +57,7 @@ class Verifier:
 
     def all(self, store_id: str | None = None) -> Verdict:
         """Every record, their order, and the checkpoints; `store_id` is the id that the store must have."""
-        previous, last = NOTHING, 0
+        previous, last, self.whole = NOTHING, 0, True
         for row in self._rows():
             number = row.listed["sequence"]
             where = f"record {number}"
@@ -132,8 +134,8 @@ class Verifier:
             return None
         self.unsigned += counts and not wrapped.signatures
         try:
-            signers = self.belief.record(wrapped, header)
-            self.keys |= signers if counts else set()
+            self.signers[header.sequence] = self.belief.record(wrapped, header)
+            self.keys |= self.signers[header.sequence] if counts else set()
         except AuditError as error:
             self.fault("V1", where, str(error))
         return header, subject
@@ -209,7 +211,7 @@ class Verifier:
                     since, now = self.states[other]
                     self.states[other] = (since, dataclasses.replace(now, erased=True))
             self.events[header.about].append(header.id)
-        elif header.about is not None:
+        if any(one not in self.states for one in (spoken_of(header) if self.whole else [header.about or header.id])):
             self.fault("V2", where, "it is about a record that is not there")
         now = state_of(row.listed)
         expected = columns(header, row.data or b"", now, None)
@@ -237,7 +239,7 @@ class Verifier:
             where = f"checkpoint {path.name}"
             try:
                 note, wrapped = checkpoints.read(path.read_bytes())
-                self.belief.signers(wrapped)
+                by = self.belief.signers(wrapped)
             except (AuditError, OSError) as error:
                 self.fault("V2", where, str(error) if isinstance(error, AuditError) else "it cannot be read")
                 continue
@@ -247,6 +249,8 @@ class Verifier:
                 self.fault("V2", where, f"it counts {note.size} records, and there are {last}: the end is cut off")
             elif self.digests.get(note.size) != note.head:
                 self.fault("V2", where, f"record {note.size} is not the one that stood there")
+            elif not by <= self.signers.get(note.size, by):
+                self.fault("V2", where, f"it is signed by a key that did not sign record {note.size}")
             newest = max(newest, note.size)
         return last - newest
 

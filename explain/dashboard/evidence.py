@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from explain import filing
+from explain.audit import envelope
 from explain.audit.entry import Entry
 from explain.audit.records import Beside, Decision, Purpose, Who
 from explain.audit.retention import CLASSES
@@ -40,8 +43,10 @@ def store(action: Action) -> Store:
 
 def who() -> Who:
     """Who is speaking: the person who is signed in, whatever the page is told; without a login, who they say it is."""
-    person = access.person()
-    return Who(person.name or st.session_state.get("actor") or None, auth=person.auth, client="dashboard")
+    person, context = access.person(), get_script_run_ctx()
+    session = None if context is None else hashlib.sha256(context.session_id.encode()).hexdigest()
+    name = person.name or st.session_state.get("actor") or None
+    return Who(name, auth=person.auth, client="dashboard", session_sha256=session)
 
 
 def speaker(place: DeltaGenerator) -> None:
@@ -63,7 +68,7 @@ def state_of(answer: Record) -> str | None:
     entry = filed(answer)
     if entry is None:
         return None
-    key = opened().fingerprint if entry.header.signed else None
+    key = next(iter(envelope.unwrap(entry.bytes, envelope.PAYLOAD).signatures), None)  # that signed then
     mark = f"signed by key {key[:16]}…" if key else "UNSIGNED"
     return (
         f"FILED as record {entry.header.sequence} · {mark} · verify: explain verify {entry.header.id} · personal data"

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import FunctionType
 from typing import Any
 
-from explain import plugins
+from explain import machine, plugins
 from explain.case import Case, Steps
 from explain.catalog import MethodInfo
 from explain.errors import MethodError
@@ -41,6 +42,14 @@ class Method:
     def configured(self, values: Mapping[str, Any]) -> Any:
         """Its Params with the given values; raises MethodError."""
         return plugins.build(self.params, values, self.info.title)
+
+    @property
+    def library(self) -> str:
+        """Whose code it is, and in which version."""
+        module = sys.modules[self.fn.__module__]
+        functions = [x for x in vars(module).values() if isinstance(x, FunctionType)]
+        captum = any(name.startswith("captum") for f in functions for name in f.__code__.co_names)
+        return machine.library(module.__name__, captum)
 
 
 _registered: dict[str, Method] = {}

@@ -59,7 +59,7 @@ def load_runner(
     with quiet():
         config = _config(source)
         tokenizer = _tokenizer(source)
-        module = _module(source, config, chosen, precision)
+        module, loading = _module(source, config, chosen, precision)
     _match(module, tokenizer)
     module.to(place)
     _own(module)
@@ -86,6 +86,9 @@ def load_runner(
         tokenizer_sha256=source.tokenizer_sha256(),
         licence=source.licence,
         source=source.kind,
+        card_sha256=source.card_sha256(),
+        loading=loading,
+        normalizer=_normalizer(tokenizer),
     )
     return runner(module, tokenizer, chosen, info)
 
@@ -152,7 +155,8 @@ def _config(source: Source) -> Any:
         return AutoConfig.from_pretrained(source.config_folder, **_LOCAL)
 
 
-def _module(source: Source, config: Any, task: Task, dtype: torch.dtype) -> Any:
+def _module(source: Source, config: Any, task: Task, dtype: torch.dtype) -> tuple[Any, dict[str, int]]:
+    """The network, and how many weights were missing in its files, came from an adapter, or fitted nowhere."""
     with _in_our_words("The model cannot be loaded", "load_failed"):
         try:
             module, report = task.auto_class().from_pretrained(
@@ -164,16 +168,16 @@ def _module(source: Source, config: Any, task: Task, dtype: torch.dtype) -> Any:
                     f"Weights do not fit config.json: {'; '.join(misfits[:3])}.", code="shape_mismatch"
                 ) from None
             raise
-        missing = sorted(report["missing_keys"])
+        missing, adapted = sorted(report["missing_keys"]), list[str]()
         if source.adapter is not None:
-            module, missing = _with_adapter(module, source, missing), []
+            module, missing, adapted = _with_adapter(module, source, missing), [], missing
     if missing:
         raise ModelError(
             f"The checkpoint holds no weights for: {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}. Without "
             "them the head would be random and its decisions noise. Choose a fine-tuned checkpoint.",
             code="missing_keys",
         )
-    return module
+    return module, {"missing": 0, "adapted": len(adapted), "unexpected": len(report["unexpected_keys"])}
 
 
 def _misfits(source: Source, config: Any, task: Task) -> list[str]:
@@ -218,6 +222,12 @@ def _tokenizer(source: Source) -> Any:
             code="no_tokenizer",
         )
     return tokenizer
+
+
+def _normalizer(tokenizer: Any) -> str | None:
+    """How the tokenizer changes a text before it cuts it, as its own file says it; None where it does not."""
+    found = tokenizer.backend_tokenizer.normalizer
+    return None if found is None else f"{found}"[:1000]
 
 
 def _own(module: torch.nn.Module) -> None:

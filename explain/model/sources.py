@@ -61,6 +61,11 @@ class Source:
         """One digest over the tokenizer's files."""
         return digest_of(_files(self.folder, _TOKENIZER))
 
+    def card_sha256(self) -> str | None:
+        """SHA-256 of the model card; None where there is none."""
+        cards = [self.config_folder / name for name in ("README.md", "card.md")]
+        return next((bundled.sha256(p) for p in cards if p.is_file()), None)
+
     def has_vocabulary(self) -> bool:
         """Whether any of the tokenizer's files can hold words."""
         return bool(_files(self.folder, _VOCABULARY))

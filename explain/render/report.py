@@ -12,7 +12,7 @@ from functools import cache
 
 from explain import bundled
 from explain.audit.building import LIMITS
-from explain.audit.records import Content, Header, Purpose, Who
+from explain.audit.records import Content, Environment, Header, Purpose, Who
 from explain.records import Attribution, Explanation
 from explain.render import html, palette, sentences, tags
 from explain.render.pieces import Piece, pieces
@@ -272,11 +272,21 @@ def _provenance(filing: Filing) -> str:
             ("Recorded", f"{header.recorded} ({header.clock})"),
             ("Envelope (SHA-256)", filing.digest or ""),
             ("Envelope before it", header.previous),
-            ("Filed on", f"{header.environment.platform}, {header.environment.processor}"),
-            ("SHA-256 of Whyboard's code", header.environment.code_sha256),
+            *_machines(header.environment),
         ]
     rows.append(("Signing key", filing.fingerprint or "UNSIGNED"))
     return f"<h2>The record</h2>{html.terms(rows)}"
+
+
+def _machines(found: Environment) -> list[tuple[str, str]]:
+    """Where it was computed and where it was filed; a first record knows the latter only."""
+    filed = found.filed or {"platform": str(found.platform), "processor": str(found.processor)}
+    there = [("Computed on", f"{found.platform}, {found.processor}")] if found.filed and found.platform else []
+    return [
+        *there,
+        ("Filed on", f"{filed['platform']}, {filed['processor']}"),
+        ("SHA-256 of Whyboard's code", found.code_sha256 or "not recorded"),
+    ]
 
 
 def _foot(filing: Filing | None) -> str:

@@ -12,9 +12,10 @@ from explain.catalog import PredictRequest, Request
 from explain.engine import Model
 from explain.generation import GenerateRequest
 from explain.heads import HeadRequest, HeadsRequest
+from explain.machine import versions
 from explain.model.runner import Meter
 from explain.service.job import Answer, Asked, Facts, ForecastRequest, Forecasts, InfoRequest
-from explain.work import Listener, versions
+from explain.work import Listener
 
 
 def answer(

@@ -27,7 +27,7 @@ ENDS = 2
 KNOWN: dict[str, str] = {
     "canine": "hashes every character into eight tables: no table holds a vector a token",
     "layoutlmv2": "needs the package detectron2 for its image half, even for text alone",
-    "longformer": "finds the question by three separators, as its own tokenizer writes them; the one of these tests writes two",
+    "longformer": "finds the question by three separators; the tokenizer of these tests writes two",
     "lxmert": "answers about pictures",
     "reformer": "its backward pass refuses evaluation mode, and its hashing draws new random rotations at every call",
 }

@@ -28,8 +28,8 @@ import torch
 
 import explain
 from explain.engine import Model
+from explain.machine import versions
 from explain.records import Attribution, Explanation
-from explain.work import versions
 
 SHARE = 1e-5
 

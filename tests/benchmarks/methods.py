@@ -31,10 +31,10 @@ from explain.case import Case
 from explain.checks.removal import drops
 from explain.drive import drive
 from explain.engine import Model
+from explain.machine import versions
 from explain.methods import find, methods
 from explain.methods.exact_shapley import LIMIT as SHORT
 from explain.model.runner import Meter
-from explain.work import versions
 from tests.benchmarks.comparison import FEW, PILOT, RESULTS, Row, costly, report, summary
 from tests.cases import case_of, run
 

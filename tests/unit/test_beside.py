@@ -14,7 +14,7 @@ from explain import canonical, filing, replay
 from explain.audit import bundle, verify
 from explain.audit.chain import New, append
 from explain.audit.entry import RECORD
-from explain.audit.records import Beside, Who
+from explain.audit.records import Beside, Content, Who
 from explain.audit.store import Store
 from explain.catalog import Request
 from explain.engine import Model
@@ -65,9 +65,11 @@ def test_an_envelope_that_names_another_answer_is_found(store: Store, found: Exp
     """By the store's own verifier, by that of bundles, and by the one written from the specification."""
     whole = store.content(store.file(found, beside=beside).header.id)
     for content, detail in ((whole, {}), (dataclasses.replace(whole, beside=None), {"beside": "heads/1"})):
-        new = New("explanation", Who(), contents={}, explanation=found, detail=detail)
-        data = canonical.encode(dataclasses.replace(content, id=new.id))
-        entry = append(store, dataclasses.replace(new, contents={RECORD: data}))
+
+        def contents(record: str, key: bytes, content: Content = content) -> dict[str, bytes]:
+            return {RECORD: canonical.encode(dataclasses.replace(content, id=record))}
+
+        entry = append(store, New("explanation", Who(), contents=contents, explanation=found, detail=detail))
         faults = verify.record(store, entry.header.id).faults
         assert [f.level for f in faults] == ["V1"]
         assert "second answer" in faults[0].what

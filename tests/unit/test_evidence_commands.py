@@ -83,6 +83,21 @@ def test_exit_codes_name_the_level(run, explanation: Path, home: Path, tmp_path:
         assert len(said.strip().splitlines()) <= 2
 
 
+def test_what_corrects_and_what_sums_up(run, explanation: Path) -> None:  # type: ignore[no-untyped-def]
+    first = run("evidence", "file", str(explanation))[1].strip()
+    given = ("--dataset", "reviews", "--row", "17", "--row-sha256", "a" * 64)
+    second = run("evidence", "file", str(explanation), "--corrects", "1", *given)[1].strip()
+    assert run("evidence", "summary", "1", second, "--failed", "2", "--use", "audit")[0] == 0
+    assert run("verify")[0] == 0
+    shown = json.loads(run("evidence", "show", "2")[1])
+    assert (shown["header"]["kind"], shown["header"]["detail"]) == ("correction", {"corrects": first})
+    purpose, content = shown["header"]["purpose"], shown["content"]
+    assert (purpose["dataset_id"], purpose["dataset_row"], content["row_sha256"]) == ("reviews", "17", "a" * 64)
+    for wrong in (("file", str(explanation), "--corrects", "9"), ("file", str(explanation), "--row-sha256", "x")):
+        assert run("evidence", *wrong)[0] == 2
+    assert run("evidence", "summary", "1", "1")[0] == 2
+
+
 def test_keys_and_time(run, explanation: Path, home: Path) -> None:  # type: ignore[no-untyped-def]
     run("evidence", "file", str(explanation))
     (old,) = (home / "evidence" / "keys" / "trusted").glob("*.pem")

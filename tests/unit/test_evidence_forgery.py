@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from explain.audit import bundle, chain, database, envelope, state, verify
+from explain.audit import bundle, chain, database, envelope, ids, state, verify
 from explain.audit.chain import New, append
 from explain.audit.entry import RECORD, Entry, columns
 from explain.audit.records import Header, Purpose, Who
@@ -50,7 +50,8 @@ def forge(store: Store, kind: str, about: str, **detail: object) -> Header:
     with store.engine.connect() as connection:
         last = store.read(int(connection.execute(sa.select(sa.func.max(database.entries.c.sequence))).scalar_one()))
     header = dataclasses.replace(
-        chain._draft(store, New(kind, Who("Dr. Boss"), about=about, detail=detail), ()),  # type: ignore[arg-type]
+        chain._draft(store, New(kind, Who("Dr. Boss"), about=about, detail=detail)),  # type: ignore[arg-type]
+        id=ids.new(),
         sequence=last.header.sequence + 1,
         previous=last.digest,
         signed=False,

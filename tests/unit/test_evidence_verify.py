@@ -12,7 +12,7 @@ import pytest
 
 from explain.audit import building, bundle, checkpoints, envelope, verdict, verify
 from explain.audit.keys import Keys
-from explain.audit.records import Who
+from explain.audit.records import SCHEMA, Who
 from explain.audit.store import Store
 from explain.engine import Model
 from explain.errors import AuditError
@@ -228,7 +228,7 @@ def test_garbage_is_not_evidence(junk: bytes) -> None:
 def test_a_newer_schema_is_refused_in_words(good: Store) -> None:
     entry = good.read(1)
     wrapped = envelope.unwrap(entry.bytes, envelope.PAYLOAD)
-    newer = wrapped.payload.replace(b"whyboard-evidence/1", b"whyboard-evidence/9")
+    newer = wrapped.payload.replace(SCHEMA.encode(), b"whyboard-evidence/9")
     data = envelope.wrap(newer, envelope.PAYLOAD, good.signers)
     with pytest.raises(AuditError, match="newer Whyboard"):
         envelope.statement(envelope.unwrap(data, envelope.PAYLOAD))

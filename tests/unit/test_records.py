@@ -72,7 +72,7 @@ def test_records_are_plain_data(result: Explanation) -> None:
 
 def test_json_is_canonical_and_schema_is_named(result: Explanation) -> None:
     data = json.loads(result.to_json())
-    assert data["schema"] == "explain/1"
+    assert data["schema"] == "explain/2"
     assert list(data) == sorted(data)
     assert "NaN" not in result.to_json()
 
@@ -105,7 +105,7 @@ def test_non_finite_numbers_are_refused(result: Explanation, bad: float) -> None
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda d: d.update(schema="explain/2"), "newer Whyboard"),
+        (lambda d: d.update(schema="explain/99"), "newer Whyboard"),
         (lambda d: d.pop("schema"), "schema"),
         (lambda d: d.update(surprise=1), "surprise"),
         (lambda d: d.pop("tokens"), "tokens"),
@@ -123,7 +123,7 @@ def test_strange_records_are_refused_with_a_sentence(result: Explanation, change
         explain.read(json.dumps(data))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "null", '{"schema": "explain/1"}', '{"schema": "explain/1", "x": NaN}'])
+@pytest.mark.parametrize("text", ["{", "[]", "null", '{"schema": "explain/2"}', '{"schema": "explain/2", "x": NaN}'])
 def test_what_is_not_a_record_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_text(text)

@@ -192,7 +192,42 @@ def test_without_its_request_a_record_has_a_tolerance(tiny: Model, store: Store)
     result = replay.replay(tiny, entry.header, store.content(entry.header.id))
     assert (result.tolerance, result.holds) == (1e-5, True)
     if not all(p.bitwise for p in result.parts):
-        assert "no request was filed" in result.sentence
+        assert "other texts were computed with it" in result.sentence
+
+
+def test_a_sampling_record_without_its_request_is_repeated_to_the_bit(tiny: Model, store: Store) -> None:
+    """The record knows the budget that was asked for, and that its text was computed alone."""
+    for method in ("expected_gradients", "layer_conductance"):
+        found = tiny.explain(TEXT, methods=[method], budget=100, checks=())
+        entry = store.file(found)
+        content = store.content(entry.header.id)
+        assert (content.asked, found.provenance.budget, found.provenance.group) == (None, 100, 1)
+        result = replay.replay(tiny, entry.header, content)
+        assert (result.holds, result.tolerance) == (True, 0), result.sentence
+        former = dataclasses.replace(found.provenance, budget=None, group=None)
+        content = dataclasses.replace(content, explanation=dataclasses.replace(found, provenance=former))
+        assert replay.replay(tiny, entry.header, content).tolerance == 1e-5
+
+
+def test_where_it_was_computed_counts_and_not_where_it_was_filed(
+    tiny: Model, store: Store, found: Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Computed here, filed by another machine with other code, repeated here: to the bit."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("explain.machine.processor", lambda: "another processor")
+        elsewhere.setattr("explain.machine.code_sha256", lambda: "0" * 64)
+        entry = store.file(found, asked=ASKED)
+        computed = tiny.explain(TEXT, methods=["integrated_gradients", "occlusion"], checks=())
+    header = entry.header
+    assert header.environment.filed is not None
+    assert header.environment.filed["processor"] == "another processor"
+    result = replay.replay(tiny, header, store.content(header.id))
+    assert (result.holds, result.tolerance, result.environment) == (True, 0, ())
+    there = store.file(computed, asked=ASKED)
+    result = replay.replay(tiny, there.header, store.content(there.header.id))
+    assert result.tolerance == 1e-5
+    assert any("another processor" in one for one in result.environment)
+    assert "another state of Whyboard's code" in result.environment
 
 
 def test_a_path_that_no_halving_reaches_is_refused(tiny: Model) -> None:
