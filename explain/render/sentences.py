@@ -266,8 +266,9 @@ def _at(explanation: Explanation) -> str:
     """The token that the answer is read at, where the text asks about one of its places."""
     target, strings = explanation.target, explanation.tokens.strings
     places = dict.fromkeys(target.positions if target.span else () if target.position is None else (target.position,))
-    named = listed([f"{place} ({strings[place]})" for place in places])
-    return f", at token{'s' if len(places) > 1 else ''} {named}" if places else ""
+    if not places:
+        return ""
+    return f", at token{'s' if len(places) > 1 else ''} {listed([f'{place} ({strings[place]})' for place in places])}"
 
 
 def _among(explanation: Explanation) -> list[tuple[str, str]]:
