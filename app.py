@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from explain import dashboard, rest
-from explain.dashboard import access, frames
+from explain.dashboard import access, frames, left
 from explain.dashboard.policy import page_policy
 from explain.errors import ExplainError
 from explain.guard import LOCAL, AllowedHosts, Headers
@@ -41,7 +41,9 @@ async def lifespan(_app):
         raise SystemExit(f"Without a login the dashboard serves this machine only; server.address is {address!r}.")
     service().warm(settings().model)
     async with rest.lifespan(api):
+        closing = asyncio.create_task(left.close_left())
         yield {}
+        closing.cancel()
     await asyncio.to_thread(service().stop, DRAIN)
 
 

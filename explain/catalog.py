@@ -117,6 +117,18 @@ class Request(Record):
 
 
 @dataclass(frozen=True, eq=False)
+class Forecast(Record):
+    """What an explanation will cost on this machine.
+
+    `seconds` is None before anything was timed, infinite where it will be refused. `memory` is in bytes, the model's
+    weights included: the most that is held at once; None before anything was counted, and where it will be refused.
+    """
+
+    seconds: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class PredictRequest(Record):
     """What does the model decide? Without why. One text, or the two of a pair; `truncate` cuts what is too long.
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from explain import canonical, errors
-from explain.catalog import Progress
+from explain.catalog import Forecast, Progress
 from explain.errors import OUTCOMES, TYPE, BusyError, ExplainError
 from explain.records import Explanation, Prediction
 from explain.wire import decode
@@ -72,10 +72,11 @@ class Client:
         body = self._body([_input(t) for t in texts], parameters)
         return [decode(Prediction, json.dumps(one)) for one in json.loads(self._call("POST", "/v1/predict", body))]
 
-    def forecast(self, texts: Sequence[Text], **parameters: Any) -> list[float | None]:
-        """Seconds that explaining each text would take; None where that is not known now, or where it is refused."""
+    def forecast(self, texts: Sequence[Text], **parameters: Any) -> list[Forecast]:
+        """What explaining each text would cost: seconds, and bytes of memory; None where that is not known now."""
         body = self._body([_input(t) for t in texts], parameters)
-        return list(json.loads(self._call("POST", "/v1/forecast", body))["seconds"])
+        found = json.loads(self._call("POST", "/v1/forecast", body))
+        return [Forecast(*each) for each in zip(found["seconds"], found["memory"], strict=True)]
 
     def models(self) -> list[str]:
         """Names of the models that may be asked."""

@@ -9,17 +9,18 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, cast
 
+from explain import costs
 from explain.asking import spread
 from explain.candidates import folded
-from explain.catalog import MethodInfo, Request, TargetKind
-from explain.checks import chosen
+from explain.catalog import Forecast, MethodInfo, Request, TargetKind
 from explain.errors import InputError
 from explain.generation import GenerateRequest, Generation
 from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
-from explain.interactions import cost as cost_of_pairs
 from explain.lens import Direct, DirectRequest, Inside, InsideRequest, Lens, LensRequest, Patch, PatchRequest
-from explain.methods import find, methods
+from explain.methods import methods
+from explain.model.encoding import Encoding
 from explain.model.loading import load_runner
+from explain.model.memory import weights
 from explain.model.runner import Runner
 from explain.questions import go_on, look, walk
 from explain.records import Explanation, Granularity
@@ -315,29 +316,24 @@ class Model(Runner):
         """Go on with a text; `generate` in the form that other faces use."""
         return go_on(Work(self, [], progress, cancel), question)
 
-    def forecast(self, request: Request) -> float | None:  # type: ignore[override]
-        """Seconds that a request will take on this machine; None before anything was measured."""
+    def forecast(self, request: Request) -> Forecast:  # type: ignore[override]
+        """Seconds and memory that a request will take on this machine."""
         return self.forecasts([request])[0]
 
-    def forecasts(self, requests: Sequence[Request]) -> list[float | None]:
-        """`forecast` for requests about the same text, read once; infinite where it will be refused."""
+    def forecasts(self, requests: Sequence[Request]) -> list[Forecast]:
+        """`forecast` for requests about the same text, which is read once."""
         if not requests:
             return []
         encoding = self.asked(requests[0]).encode(requests[0].texts, truncate=True, place=requests[0].place)
         units = int(encoding.units(requests[0].granularity, requests[0].phrases).of_token.max(initial=0)) + 1
-        passes = given.passes if (given := requests[0].candidates) else len(encoding.options) or 1
-        return [self._forecast(request, len(encoding.tokens.ids) * passes, units) for request in requests]
+        return [self._forecast(request, encoding, units) for request in requests]
 
-    def _forecast(self, request: Request, tokens: int, units: int) -> float | None:
-        if any(units > (find(name).info.limit or units) for name in request.methods):
-            return math.inf  # it will be refused
-        methods = [find(name).cost(units) for name in request.methods]
-        checked = methods[: request.checked]
-        checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]
-        words = [(units + 1, 0)] if methods else []  # each word's measured effect
-        pairs = [(cost_of_pairs(units, request.budget), 0)] if request.interactions else []
-        forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, *pairs, strict=True))
-        return super().forecast(tokens, forward, backward)
+    def _forecast(self, request: Request, encoding: Encoding, units: int) -> Forecast:
+        if costs.refused(request, units):
+            return Forecast(seconds=math.inf)
+        tokens, more = len(encoding.tokens.ids), costs.beside(self, request, encoding, units)
+        seconds = super().forecast(tokens * costs.options(request, encoding), *costs.passes(request, units))
+        return Forecast(seconds, None if more is None else weights(self.module) + more)
 
 
 def _question(request: Request) -> tuple[Any, ...]:

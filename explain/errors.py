@@ -137,6 +137,7 @@ BY_CODE: dict[str, Outcome] = {
     "erased": Outcome(410, 2),
     "on_hold": Outcome(409, 2),
     "storage": Outcome(507, 2),
+    "not_enough_memory": Outcome(507, 2),
     "other_model": Outcome(409, 6),
     "bad_key": Outcome(422, 2),
     "bad_store": Outcome(500, 2),

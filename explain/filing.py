@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from explain.audit import envelope
 from explain.audit.entry import NOTE, RECORD, Draft, Entry
+from explain.audit.listing import corrections
 from explain.audit.store import Store
 from explain.render.picture import picture
 from explain.render.report import Filing, Said, named, report, state, unreviewed
@@ -45,10 +46,21 @@ def filing(store: Store, record: str) -> Filing:
     entry = store.read(record)
     content = store.content(record)
     listed = next(f for f in entry.header.files if f.name == RECORD)
-    added = tuple(said(store, event) for event in store.events(record))
+    added = (*_corrected(store, entry), *(said(store, event) for event in store.events(record)))
     key = next(iter(envelope.unwrap(entry.bytes, envelope.PAYLOAD).signatures), None)
     header = entry.header
     return Filing(content, header.who, header.purpose, listed.commitment, key, header, entry.digest, added)
+
+
+def _corrected(store: Store, entry: Entry) -> Iterator[Said]:
+    """In whose place a record stands, and which stand in its own: nobody should rely on what was corrected."""
+    own = entry.header
+    if own.kind == "correction":
+        former = store.read(str(own.detail["corrects"])).header.sequence
+        yield Said(own.kind, named(own.who), own.recorded, f"this record stands in the place of record {former}")
+    for later in (one.header for one in corrections(store, own.id)):
+        words = f"record {later.sequence} stands in the place of this one"
+        yield Said(later.kind, named(later.who), later.recorded, words)
 
 
 def page(store: Store, record: str) -> str:

@@ -16,8 +16,8 @@ from typing import Any, TypeVar, cast
 import torch
 
 from explain import checks as checking
+from explain import costs, gate, spans
 from explain import effects as measuring
-from explain import gate, spans
 from explain import interactions as pairing
 from explain.attention.capture import attention_maps
 from explain.bounds import require_bounds
@@ -83,6 +83,7 @@ class Work:
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
         encodings = [self.model.encode(r.texts, truncate=r.truncate, place=r.place) for r in self.requests]
+        costs.require(self.base, self.requests, encodings)
         self._pass_the_gate()
         self._enter("Predicting")
         predictions = self.model.decide(encodings, self.meter)
@@ -229,9 +230,8 @@ class Work:
         if not results:
             return
         self._enter("Measuring pairs of words")
-        for result, (found, spent) in zip(
-            results, self._drive([pairing.measure(r.case) for r in results]), strict=True
-        ):
+        measured = self._drive([pairing.measure(r.case) for r in results])
+        for result, (found, spent) in zip(results, measured, strict=True):
             result.interactions = replace(found, evaluations=spent)
         self._show(results)
 

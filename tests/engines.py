@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from explain.catalog import Progress
+from explain.catalog import Forecast, Progress
 from explain.errors import Cancelled
 from explain.records import Explanation
 from explain.service.child import answer, facts
@@ -25,8 +25,8 @@ class Inline:
             job.tell(progress, partial)
             _ = job.abandoned  # sets the event that the work looks at
 
-        def forecast(seconds: float | None) -> None:
-            job.forecast = seconds
+        def forecast(found: Forecast) -> None:
+            job.forecast = found
 
         listen(Progress("Loading the model", 0), None)
         model = self.models.get(job.model)

@@ -14,6 +14,7 @@ import json
 import re
 import sys
 import zipfile
+import zlib
 from datetime import datetime
 from pathlib import Path
 
@@ -64,24 +65,23 @@ def one_form(value: object) -> bytes:
 def unzip(data: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = archive.namelist()
+            names, listed = archive.namelist(), archive.infolist()
             allowed = len(names) == len(set(names)) and all(re.fullmatch(ALLOWED % NAME, n) for n in names)
-            if not allowed or sum(i.file_size for i in archive.infolist()) > 2**29:
-                raise NotABundle("names twice, or that no bundle has, or too large")
-            if any(i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in archive.infolist()):
-                raise NotABundle("compressed in another way")
-            at = 0
-            for info in sorted(archive.infolist(), key=lambda i: i.header_offset):
-                if info.header_offset != at or info.extra or info.comment or data[at + 28 : at + 30] != b"\0\0":
-                    raise NotABundle("bytes between files")
-                at += 30 + len(info.filename) + info.compress_size
-            if len(data) != at + sum(46 + len(name) for name in names) + 22:
-                raise NotABundle("bytes behind files")
+            if not allowed or sum(i.file_size for i in listed) > 2**29 or {i.compress_type for i in listed} - {0, 8}:
+                raise NotABundle("names twice, or that no bundle has, or too large, or compressed in another way")
+            at, dense = 0, any(name.startswith("envelopes/") for name in names)
+            for info in sorted(listed, key=lambda i: i.header_offset):
+                header, stream = info.FileHeader(zip64=False), zlib.decompressobj(-15)
+                dense &= info.header_offset == at and data[at:].startswith(header) and not info.extra + info.comment
+                at += len(header) + info.compress_size
+                if info.compress_type and dense:
+                    stream.decompress(data[at - info.compress_size : at], 2**29)
+                    dense = stream.eof and not stream.unused_data
+            if not dense or len(data) != at + sum(46 + len(name) for name in names) + 22:
+                raise NotABundle("no envelope, or bytes that belong to no file")
             parts = {name: archive.read(name) for name in names}
     except Exception as error:
         raise NotABundle(str(error)) from None
-    if not any(name.startswith("envelopes/") for name in parts):
-        raise NotABundle("no envelope")
     return parts
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from explain.audit.bounds import NAME, bounded
 from explain.audit.database import entries, reading
+from explain.audit.entry import Entry
 from explain.audit.records import FILED
 from explain.audit.store import Store
 
@@ -31,6 +32,14 @@ class Page:
 
     rows: tuple[Mapping[str, Any], ...]
     total: int
+
+
+def corrections(store: Store, record: str) -> list[Entry]:
+    """The records that stand in the place of one, oldest first; raises AuditError where one is damaged."""
+    wish = sa.select(entries.c.id).where(entries.c.kind == "correction").order_by(entries.c.sequence)
+    with reading(store.engine) as connection:
+        found = [store.read(one) for one in connection.execute(wish).scalars().all()]
+    return [entry for entry in found if entry.header.detail.get("corrects") == record]
 
 
 def page(store: Store, wish: Wish | None = None, *, offset: int = 0, limit: int = 50) -> Page:

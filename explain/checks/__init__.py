@@ -39,7 +39,7 @@ class Checker:
     `cost(units, orders, method)` forecasts (forward, forward-and-backward) passes, from the number of words,
     the random orders that are drawn, and what the method itself costs. Those that are not `default` run only
     when they are asked for by name. `question` is what it helps to answer, `summary` what it measures, `cite` the
-    paper.
+    paper. `copies` says that it makes a copy of the model.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Checker:
     question: Question | None = None
     summary: str = ""
     cite: str = ""
+    copies: bool = False
 
 
 _registered: dict[str, Checker] = {}
@@ -64,12 +65,14 @@ def check(
     cost: Cost = lambda units, orders, method: (0, 0),
     question: Question | None = None,
     cite: str = "",
+    copies: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a generator function as a check; low `order` runs first. Its docstring's first line is the summary."""
 
     def register(fn: Function) -> Function:
         summary = (fn.__doc__ or "").strip().partition("\n")[0]
-        _registered[fn.__name__] = Checker(fn.__name__, stage, order, fn, cost, default, question, summary, cite)
+        name = fn.__name__
+        _registered[name] = Checker(name, stage, order, fn, cost, default, question, summary, cite, copies)
         return fn
 
     return register

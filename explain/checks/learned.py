@@ -31,6 +31,7 @@ TIMES, LEAST = 2.0, 0.1
     order=65,
     default=False,
     question="reacts as the scores say",
+    copies=True,
     cost=lambda units, orders, method: ((1 + COPIES) * len(SENTENCES), 0),
 )
 def learned(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:

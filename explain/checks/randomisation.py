@@ -49,6 +49,7 @@ ROUGH = {**PLAIN, "seed": 0, "budget": 64}
     default=False,
     question="robust",
     cite="Hedström et al. 2023, arXiv:2401.06465; Adebayo et al. 2018, arXiv:1810.03292",
+    copies=True,
     cost=lambda units, orders, method: (TIMES * method[0], TIMES * method[1]),
 )
 def randomisation(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:

@@ -112,8 +112,8 @@ def _settings(
     known = {m.name: m for m in list_methods()}
     text = texts[0]
     plain = Request(texts, truncate=True, granularity=state.granularity or "word", **about)
-    seconds = jobs.forecasts(plain, model)
-    method = choices.pick(known, seconds, jobs.refused(model))
+    costs = jobs.forecasts(plain, model)
+    method = choices.pick(known, costs, jobs.refused(model))
     values = {name: privacy.value(given) for name, given in choices.parameters(method).items()}
     state.beside = [n for n in state.beside if n != method.name]
     beside = st.multiselect(

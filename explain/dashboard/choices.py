@@ -8,17 +8,15 @@ from typing import Any
 
 import streamlit as st
 
-from explain.catalog import MethodInfo, ParamInfo
+from explain.catalog import Forecast, MethodInfo, ParamInfo
 from explain.plugins import LONGEST
 from explain.render import html
 
 
-def pick(
-    known: Mapping[str, MethodInfo], seconds: Mapping[str, float | None], refused: Mapping[str, float]
-) -> MethodInfo:
+def pick(known: Mapping[str, MethodInfo], costs: Mapping[str, Forecast], refused: Mapping[str, float]) -> MethodInfo:
     """Draw the families and the methods of one; a family can be looked through without choosing.
 
-    `seconds` forecasts each method for the present text; None or missing: not known yet. Methods that are `refused`
+    `costs` forecasts each method for the present text; missing: not known yet. Methods that are `refused`
     on this model are grey, with what they miss.
     """
     state = st.session_state
@@ -32,7 +30,7 @@ def pick(
         names.index(state.method) if state.method in names else None,
         key=f"pick.{family}",
         format_func=lambda name: _title(known[name], refused),
-        captions=[_line(known[name], seconds.get(name), refused.get(name)) for name in names],
+        captions=[_line(known[name], costs.get(name, Forecast()), refused.get(name)) for name in names],
         on_change=_picked,
         args=(family,),
         label_visibility="collapsed",
@@ -54,15 +52,20 @@ def _title(method: MethodInfo, refused: Mapping[str, float]) -> str:
     return f":gray[{title}]" if method.name in refused else title
 
 
-def _line(method: MethodInfo, seconds: float | None, missed: float | None) -> str:
+def _line(method: MethodInfo, cost: Forecast, missed: float | None) -> str:
     gate = "" if missed is None else f" Refused on this model: its scores miss their own sum by {missed:.0%}."
-    if seconds == math.inf:
+    if cost.seconds == math.inf:
         return html.markdown(f"{method.summary}{gate} This text is too long for it.")
-    return html.markdown(f"{method.summary}{gate}{f' Takes {spoken(seconds)}.' if seconds else ''}")
+    return html.markdown(f"{method.summary}{gate}{f' Takes {spoken(cost)}.' if cost.seconds else ''}")
 
 
-def spoken(seconds: float) -> str:
-    """A forecast in words."""
+def spoken(cost: Forecast) -> str:
+    """A forecast in words: seconds, and memory where it is known."""
+    memory = "" if cost.memory is None else f" and {cost.memory / 1e6:,.0f} MB of memory"
+    return f"{_time(cost.seconds or 0)}{memory}"
+
+
+def _time(seconds: float) -> str:
     if seconds < 1:
         return "less than a second"
     if seconds < 90:

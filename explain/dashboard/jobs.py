@@ -12,7 +12,7 @@ from streamlit.runtime import exists, get_instance
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from explain import bundled, list_methods
-from explain.catalog import Request
+from explain.catalog import Forecast, Request
 from explain.dashboard import access
 from explain.errors import ExplainError
 from explain.service import Job, Question, service
@@ -76,8 +76,8 @@ def current(request: Request, model: str, *, again: bool) -> Job | ExplainError:
     return st.session_state.job  # type: ignore[no-any-return]
 
 
-def forecasts(request: Request, model: str) -> dict[str, float | None]:
-    """Seconds that each method would take for this text, without its checks; asked anew once the text changes.
+def forecasts(request: Request, model: str) -> dict[str, Forecast]:
+    """What each method would cost for this text, without its checks; asked anew once the text changes.
 
     Nothing is asked while a job runs: the answer would have to wait for the model.
     """
@@ -89,7 +89,7 @@ def forecasts(request: Request, model: str) -> dict[str, float | None]:
     names = [m.name for m in list_methods()]
     found = service().forecasts([replace(request, methods=(name,), checks=()) for name in names], model)
     answer = dict(zip(names, found, strict=True))
-    if any(answer.values()):
+    if any(each.seconds for each in found):
         st.session_state.forecasts = (key, answer)
     return answer
 

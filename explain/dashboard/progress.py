@@ -61,9 +61,10 @@ def progress(job: Job, drawn: Drawn) -> None:
 def _bar(job: Job) -> None:
     began = st.session_state.setdefault(f"began-{job.id}", time.monotonic())
     spent = time.monotonic() - began
-    share = min(0.95, spent / (job.forecast + 1)) if job.forecast else min(0.9, spent / 20)
+    seconds = job.forecast.seconds if job.forecast else None
+    share = min(0.95, spent / (seconds + 1)) if seconds else min(0.9, spent / 20)
     done = f" · {job.progress.done:,} passes" if job.progress.done else ""
-    about = f" · {choices.spoken(job.forecast)} in all" if job.forecast and 1 <= job.forecast < math.inf else ""
+    about = f" · {choices.spoken(job.forecast)} in all" if job.forecast and seconds and 1 <= seconds < math.inf else ""
     bar, settle, stop = st.columns([4, 1.4, 1], vertical_alignment="center")
     bar.progress(share, text=f"{job.progress.stage}{done}{about}")
     if _refining(job) and settle.button("Stop refining", width="stretch", key="settle", help=STOP):

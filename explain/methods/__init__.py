@@ -29,7 +29,8 @@ class Method:
 
     `why_not(info)` is None where the method applies, else the reason. `cost(units)` forecasts
     (forward passes, forward-and-backward passes) for a text of so many units. `gated(module)` says why the scores may
-    not add up on a model; None for methods that claim nothing, or see to their claim themselves.
+    not add up on a model; None for methods that claim nothing, or see to their claim themselves. `maps` says that it
+    holds the attention weights of every layer, and their slopes.
     """
 
     info: MethodInfo
@@ -38,6 +39,7 @@ class Method:
     why_not: Callable[[ModelInfo], str | None]
     cost: Callable[[int], tuple[int, int]]
     gated: Callable[[Any], str] | None = None
+    maps: bool = False
 
     def configured(self, values: Mapping[str, Any]) -> Any:
         """Its Params with the given values; raises MethodError."""
@@ -68,6 +70,7 @@ def method(
     limit: int | None = None,
     why_not: Callable[[ModelInfo], str | None] = lambda info: None,
     gated: Callable[[Any], str] | None = None,
+    maps: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a generator function as a method; its name is the method's, its docstring's first line the summary."""
 
@@ -87,7 +90,7 @@ def method(
             stochastic=stochastic,
             limit=limit,
         )
-        _registered[fn.__name__] = Method(info, params, fn, why_not, cost, gated)
+        _registered[fn.__name__] = Method(info, params, fn, why_not, cost, gated, maps)
         return fn
 
     return register

@@ -37,6 +37,7 @@ def _why_not(info: ModelInfo) -> str | None:
     signed=False,
     why_not=_why_not,
     cost=lambda units: (0, 2),
+    maps=True,
 )
 def attention_gradient(case: Case, params: Params) -> Steps[Attribution]:
     """Follows the attention that supports the decision through all layers, down to the words."""

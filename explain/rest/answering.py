@@ -21,8 +21,11 @@ TEXT = "A stirring, funny film."
 OPTIONS = {"methods": ["occlusion"], "target": "NEGATIVE", "checks": []}
 FORECAST = {
     "type": "object",
-    "required": ["seconds"],
-    "properties": {"seconds": {"type": "array", "items": {"type": ["number", "null"]}}},
+    "required": ["seconds", "memory"],
+    "properties": {
+        "seconds": {"type": "array", "items": {"type": ["number", "null"]}},
+        "memory": {"type": "array", "items": {"type": ["integer", "null"]}},
+    },
 }
 EXPLANATION, PREDICTION = wire.json_schema(Explanation), wire.json_schema(Prediction)
 
@@ -90,20 +93,22 @@ async def predict(request: Request) -> Response:
     examples={"one text": {"inputs": TEXT}, "several texts": {"inputs": [TEXT, "Never once funny."]}},
 )
 async def forecast(request: Request) -> Response:
-    """How many seconds each explanation would take on this machine; the body is that of an explanation.
+    """How many seconds and bytes each explanation would take on this machine; the body is that of an explanation.
 
-    null where that is not known now, because the model is not loaded yet or is busy, and where the method cannot take
-    a text so long.
+    Bytes are the most that is held at once, the model's weights included; a run that needs more than is free will be
+    refused (code `not_enough_memory`). null where that is not known now, because the model is not loaded yet or is
+    busy, and where the method cannot take a text so long.
     """
     here = face(request)
     ask = bodies.parsed(asks.Explain, await bodies.body(request, here.settings))
     model = here.served.find(ask.parameters.model)
     layers = await running.layers(here, model, ask.parameters.attention)
-    found = []
+    seconds, memory = [], []
     for question in asks.explanations(ask.inputs, ask.parameters, here.settings, layers):
-        (seconds,) = await asyncio.to_thread(here.engine().forecasts, [question], model.source)
-        found.append(seconds if seconds is None or math.isfinite(seconds) else None)
-    return answers.json({"seconds": found})
+        (found,) = await asyncio.to_thread(here.engine().forecasts, [question], model.source)
+        seconds.append(None if found.seconds == math.inf else found.seconds)
+        memory.append(found.memory)
+    return answers.json({"seconds": seconds, "memory": memory})
 
 
 async def several(request: Request, questions: Sequence[Question], model: Named) -> list[bytes]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from explain.catalog import Forecast
 from explain.catalog import Request as Explain
 from explain.keys import DOORS, Action, Holder, Keys, Role
 from explain.rest.board import Board
@@ -37,8 +38,8 @@ class Engine(Protocol):
     def info(self, model: str) -> Job:
         """Ask which network it is; raises BusyError."""
 
-    def forecasts(self, requests: Sequence[Explain], model: str) -> list[float | None]:
-        """Seconds that each of several explanations of one text would take; None where that is not known now."""
+    def forecasts(self, requests: Sequence[Explain], model: str) -> list[Forecast]:
+        """What each of several explanations of one text would cost; nothing of it where that is not known now."""
 
     def submit(
         self,

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from statistics import mean
 
-from explain.catalog import Claim, Progress, Request
+from explain.catalog import Claim, Forecast, Progress, Request
 from explain.errors import BusyError, Cancelled, ExplainError
 from explain.service.cache import Answers
 from explain.service.engine import Engine
@@ -78,12 +78,12 @@ class Service:
         """Load a model ahead of the first request."""
         return self.info(model)
 
-    def forecasts(self, requests: Sequence[Request], model: str) -> list[float | None]:
-        """Seconds that each of several requests about one text would take; None where that is not known now.
+    def forecasts(self, requests: Sequence[Request], model: str) -> list[Forecast]:
+        """What each of several requests about one text would cost; nothing of it where that is not known now.
 
         Nothing is known of a model that is not loaded, and nothing is asked of one that is busy.
         """
-        unknown: list[float | None] = [None] * len(requests)
+        unknown = [Forecast()] * len(requests)
         if self._engine.facts(model) is None or self.busy:
             return unknown
         try:
@@ -92,7 +92,7 @@ class Service:
             return unknown
         if not job.wait(SOON):
             job.cancel()
-        return list(job.seen.seconds) if isinstance(job.seen, Forecasts) else unknown
+        return list(job.seen.found) if isinstance(job.seen, Forecasts) else unknown
 
     def claims(self, model: str) -> dict[str, Claim]:
         """What was measured of methods' claims on a model so far, by method; never blocks."""

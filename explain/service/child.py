@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 
-from explain.catalog import PredictRequest, Request
+from explain.catalog import Forecast, PredictRequest, Request
 from explain.engine import Model
 from explain.generation import GenerateRequest
 from explain.heads import HeadRequest, HeadsRequest
@@ -22,13 +22,13 @@ def answer(
     model: Model,
     question: Asked,
     listen: Listener,
-    forecast: Callable[[float | None], None],
+    forecast: Callable[[Forecast], None],
     cancel: threading.Event,
     enough: threading.Event,
 ) -> Answer:
     """Answer a question about a loaded model.
 
-    `listen` hears of progress and partial results, `forecast` of the seconds that an explanation should take.
+    `listen` hears of progress and partial results, `forecast` of what an explanation should cost.
 
     Raises:
         ExplainError: as the methods of Model.

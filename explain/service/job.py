@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from explain.catalog import Claim, PredictRequest, Progress, Request
+from explain.catalog import Claim, Forecast, PredictRequest, Progress, Request
 from explain.errors import Cancelled, ExplainError
 from explain.generation import GenerateRequest, Generation
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
@@ -27,16 +27,16 @@ class InfoRequest(Record):
 
 @dataclass(frozen=True, eq=False)
 class ForecastRequest(Record):
-    """How long would each of these requests about one text take?"""
+    """What would each of these requests about one text cost?"""
 
     requests: tuple[Request, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Forecasts(Record):
-    """Seconds of each request; None where nothing was measured yet, infinite where it will be refused."""
+    """What each request will cost."""
 
-    seconds: tuple[float | None, ...]
+    found: tuple[Forecast, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,8 @@ Answer = Explanation | Seen
 class Job:
     """Read `state`, `progress`, `partial` and `seen` at any time; call `cancel`, `settle` and `wait` from any thread.
 
-    `seconds` bounds the work from the moment when the model is loaded; None: no bound. `forecast` is how many it should
-    take; None where that is not known.
+    `seconds` bounds the work from the moment when the model is loaded; None: no bound. `forecast` is what it should
+    cost; None before that is known.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Job:
         self.partial: Explanation | None = None
         self.seen: Seen | None = None
         self.error: ExplainError | None = None
-        self.forecast: float | None = None
+        self.forecast: Forecast | None = None
         self.stop, self.enough = threading.Event(), threading.Event()
         self._over, self._lock = threading.Event(), threading.Lock()
 

@@ -1,77 +1,53 @@
 """A batch of texts: texts a second, the model's share of it, and how near that comes to the machine's matrix products.
 
-    python -m tests.benchmarks.throughput path/to/train.tsv [--texts 1000] [--method integrated_gradients] [--grow 10]
+    python -m tests.benchmarks.throughput path/to/train.tsv [--texts 1000] [--captum 40] [--grow 10] [--save]
 
 Operations are counted by torch's own counter, once for each shape of a pass; the rate of a square matrix product is
-measured before and after in the same process. `--grow` runs a batch so many times as large too, in a process of its
-own, and prints both peaks of memory: they should not differ by more than the results themselves take.
+measured before and after in the same process. `--captum` explains so many of the same texts one at a time by Captum's
+integrated gradients, their steps doubled until the sum is within 1 %, in a process of its own with as many threads.
+`--grow` runs a batch so many times as large too, in a process of its own, and compares both peaks of memory: they
+should not differ by more than the results themselves take; none of them is kept. `--save` keeps the README's figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 import explain
 from explain.engine import Model
-from explain.model.rows import Row
+from tests.benchmarks.counted import watched
 from tests.benchmarks.methods import draw
+from tests.benchmarks.peers.__main__ import Task, run
 from tests.benchmarks.peers.limits import product
 
-
-class Watched:
-    """Seconds and operations of one of a model's two primitives, while it runs as always."""
-
-    def __init__(self, run: Callable[[list[Row]], Any]) -> None:
-        self.run, self.seconds, self.rows, self.padded, self.real = run, 0.0, 0, 0, 0
-        self._known: dict[tuple[int, int], int] = {}
-        self._times: dict[tuple[int, int], int] = defaultdict(int)
-
-    def __call__(self, rows: list[Row]) -> Any:
-        shape = len(rows), max(map(len, rows))
-        if shape not in self._known:
-            with FlopCounterMode(display=False) as counter:
-                self.run(rows)
-            self._known[shape] = counter.get_total_flops()
-        self._times[shape] += 1
-        self.rows, self.padded = self.rows + shape[0], self.padded + shape[0] * shape[1]
-        self.real += sum(map(len, rows))
-        began = time.perf_counter()
-        found = self.run(rows)
-        self.seconds += time.perf_counter() - began
-        return found
-
-    @property
-    def operations(self) -> int:
-        """Of all passes so far."""
-        return sum(self._known[shape] * times for shape, times in self._times.items())
+RESULTS = Path(__file__).parent / "results" / "throughput.json"
+WANTED, TIMES, FLAT = 0.9, 5.0, 1.1
+"""Of the matrix product's rate; times Captum's throughput; how much the peak of memory may grow."""
 
 
 def measure(model: Model, texts: Sequence[str], method: str) -> dict[str, Any]:
     """One batch, without checks, after a small one to warm up."""
     model.explain_batch(texts[:8], methods=[method], checks=())
     before = product(torch.float32), product(torch.bfloat16)
-    plain = Watched(model._values), Watched(model._gradients)
-    model._values, model._gradients = plain  # type: ignore[method-assign]
-    began = time.perf_counter()
-    found = model.explain_batch(texts, methods=[method], checks=())
-    first = time.perf_counter() - began  # counting included
-    began, spent = time.perf_counter(), [(each.seconds, each.operations) for each in plain]
-    model.explain_batch(texts, methods=[method], checks=())
-    whole = time.perf_counter() - began
-    inside = [(each.seconds - s, each.operations - o) for each, (s, o) in zip(plain, spent, strict=True)]
-    limit = [max(pair) for pair in zip(before, (product(torch.float32), product(torch.bfloat16)), strict=True)]
+    with watched(model) as plain:
+        began = time.perf_counter()
+        found = model.explain_batch(texts, methods=[method], checks=())
+        whole = time.perf_counter() - began - sum(each.counting for each in plain)
+    inside = [(each.seconds, each.operations) for each in plain]
+    rates = [max(pair) for pair in zip(before, (product(torch.float32), product(torch.bfloat16)), strict=True)]
     seconds, operations = (sum(pair) for pair in zip(*inside, strict=True))
     residuals = [r.attributions[0].relative_residual for r in found]
     known = [r for r in residuals if r is not None]
@@ -80,30 +56,78 @@ def measure(model: Model, texts: Sequence[str], method: str) -> dict[str, Any]:
         "method": method,
         "seconds": whole,
         "texts a second": len(texts) / whole,
-        "first run": first,
         "share in the model": seconds / whole,
         "GFLOP/s in the model": operations / seconds / 1e9,
-        "of float32 product": operations / seconds / limit[0],
-        "of bfloat16 product": operations / seconds / limit[1],
+        "of float32 product": operations / seconds / rates[0],
+        "of bfloat16 product": operations / seconds / rates[1],
         "padding": 1 - sum(w.real for w in plain) / max(1, sum(w.padded for w in plain)),
         "within 1 %": sum(r <= 0.01 for r in known) / len(known) if known else None,
         "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
-def peak(data: Path, count: int, method: str) -> float:
+def peak(data: Path, count: int, method: str, threads: int) -> float:
     """MB that a process needs for a batch of so many texts."""
     code = (
-        "import resource, sys, explain\nfrom pathlib import Path\nfrom tests.benchmarks.methods import draw\n"
+        "import resource, sys, torch, explain\nfrom pathlib import Path\nfrom tests.benchmarks.methods import draw\n"
+        "torch.set_num_threads(int(sys.argv[4]))\n"
         "texts = draw(Path(sys.argv[1]), int(sys.argv[2]))\nmodel = explain.load('sentiment')\n"
+        "assert len(texts) == int(sys.argv[2]), f'only {len(texts)} texts'\n"
         "for i in range(0, len(texts), 1000):\n"
         "    model.explain_batch(texts[i:i + 1000], methods=[sys.argv[3]], checks=())\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(data), str(count), method], capture_output=True, text=True, check=True
-    )
+    asked = [str(data), str(count), method, str(threads)]
+    done = subprocess.run([sys.executable, "-c", code, *asked], capture_output=True, text=True, check=True)
     return float(done.stdout)
+
+
+def captum(model: Model, texts: Sequence[str]) -> dict[str, Any]:
+    """Texts a second of Captum, one at a time, and how many of them are within 1 %."""
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "model"
+        model.module.save_pretrained(folder)
+        model.tokenizer.save_pretrained(folder)
+        task = Task(str(folder), list(texts), torch.get_num_threads(), {})
+        rows = list(run("captum_ig", Path(sys.executable), task.write(Path(home) / "task.json", "ig-doubled")))
+    return {
+        "texts": len(rows),
+        "texts a second": len(rows) / sum(row["seconds"] for row in rows),
+        "gradients a text": sum(row["passes"][1] for row in rows) / len(rows),
+        "within 1 %": sum(row["relative"] <= 0.01 for row in rows) / len(rows),
+    }
+
+
+def markdown() -> str:
+    """The README's block."""
+    found = json.loads(RESULTS.read_text("utf-8"))
+    ours, theirs, made, peaks = (found[name] for name in ("ours", "captum", "made", "peaks"))
+    times, share = ours["texts a second"] / theirs["texts a second"], ours["of float32 product"]
+
+    def kept(value: bool) -> str:
+        return "yes" if value else "no"
+
+    rows = [
+        f"| the model's part, of the float32 matrix product's rate | {share:.0%} | at least {WANTED:.0%} | "
+        f"{kept(share >= WANTED)} |",
+        f"| texts a second, times Captum's one at a time, doubled until within 1 % | {times:.1f} | at least {TIMES:g} "
+        f"| {kept(times >= TIMES)} |",
+        f"| peak of memory by {found['grown']}, {ours['texts'] * found['grow']:,} texts over {ours['texts']:,} "
+        f"| {peaks[1] / peaks[0]:.2f} | at most {FLAT:g} | {kept(peaks[1] <= FLAT * peaks[0])} |",
+    ]
+    return "\n".join(
+        [
+            f"{ours['texts']:,} sentences explained together by integrated gradients, {ours['within 1 %']:.0%} of them "
+            f"within 1 % ({made['machine']}): {ours['texts a second']:.1f} texts a second, "
+            f"{ours['share in the model']:.0%} of the time in the model at {ours['GFLOP/s in the model']:.0f} GFLOP/s, "
+            f"{ours['padding']:.1%} padding. Made by `python -m tests.benchmarks.throughput train.tsv --captum 40 "
+            "--grow 10 --save`.",
+            "",
+            "| what | found | wanted | reached |",
+            "|---|--:|--:|---|",
+            *rows,
+        ]
+    )
 
 
 def main() -> None:
@@ -112,13 +136,31 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="a header, then sentence and label, tab separated")
     parser.add_argument("--texts", type=int, default=1000)
     parser.add_argument("--method", default="integrated_gradients")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--captum", type=int, default=0)
     parser.add_argument("--grow", type=int, default=0)
+    parser.add_argument("--grown", default="saliency", help="the method of --grow: the cheapest that has slopes")
+    parser.add_argument("--save", action="store_true", help="keep the figures; needs --captum and --grow")
     options = parser.parse_args()
-    found = measure(explain.load("sentiment"), draw(options.data, options.texts), options.method)
-    print(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in found.items()}, indent=1))
+    if options.save and not (options.captum and options.grow):
+        parser.error("--save keeps what --captum and --grow found: give both.")
+    torch.set_num_threads(options.threads)
+    model, texts = explain.load("sentiment"), draw(options.data, options.texts)
+    found: dict[str, Any] = {"ours": measure(model, texts, options.method)}
+    if options.captum:
+        found["captum"] = captum(model, texts[: options.captum])
     if options.grow:
-        small, large = (peak(options.data, n, options.method) for n in (options.texts, options.texts * options.grow))
-        print(f"peak of {options.texts:,} texts {small:.0f} MB, of {options.texts * options.grow:,} {large:.0f} MB")
+        sizes = options.texts, options.texts * options.grow
+        found["grow"] = options.grow
+        found["grown"] = options.grown
+        found["peaks"] = [peak(options.data, n, options.grown, options.threads) for n in sizes]
+    found["made"] = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch threads: {options.threads}",
+        "weights_sha256": model.info.weights_sha256,
+    }
+    print(json.dumps(found, indent=1))
+    if options.save:
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ LAYERS = [
     ["attention", "checks", "training"],
     ["asking"],
     ["drive"],
-    ["gate", "probes", "looking", "continuing"],
+    ["costs", "gate", "probes", "looking", "continuing"],
     ["work"],
     ["questions"],
     ["engine"],

@@ -99,7 +99,8 @@ def test_families_can_be_looked_through_without_computing(app: AppTest) -> None:
     assert "Occlusion (leave one out)".replace("(", "\\(").replace(")", "\\)") in radio.options
     app.run()
     assert "occlusion" in app.session_state["forecasts"][1]
-    assert app.session_state["forecasts"][1]["occlusion"] > 0
+    assert app.session_state["forecasts"][1]["occlusion"].seconds > 0
+    assert any("MB of memory" in said for said in app.radio(key="pick.perturbation").proto.captions)
 
 
 def test_parts_of_the_text_can_be_scored_as_one(app: AppTest) -> None:

@@ -7,8 +7,10 @@ import hashlib
 import io
 import shutil
 import sqlite3
+import struct
 import threading
 import zipfile
+import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ import pytest
 import rfc8785
 import sqlalchemy as sa
 
+from explain import filing
 from explain.audit import bundle, checkpoints, database, envelope, ids, verify
 from explain.audit.keys import Keys
 from explain.audit.records import Header, Purpose, Who
@@ -93,6 +96,30 @@ def test_bytes_that_belong_to_no_file_are_found_in_a_bundle(store: Store) -> Non
             info.extra = b"\xfe\xca\x04\x00hide"
             opened.writestr(info, content)
     refused(extra.getvalue())
+
+
+def deflated(parts: dict[str, bytes], hidden: bytes) -> bytes:
+    """A zip file with bytes behind the end of the stream of one part, inside the size that it claims."""
+    out, directory = io.BytesIO(), b""
+    for name, content in parts.items():
+        stream = zlib.compressobj(9, zlib.DEFLATED, -15)
+        packed = stream.compress(content) + stream.flush() + (hidden if name == "openings.json" else b"")
+        info = zipfile.ZipInfo(name)
+        info.compress_type, info.CRC = zipfile.ZIP_DEFLATED, zlib.crc32(content)
+        info.compress_size, info.file_size, info.header_offset = len(packed), len(content), out.tell()
+        header = info.FileHeader(zip64=False)
+        out.write(header + packed)
+        place = struct.pack("<HHHLL", 0, 0, 0, info.external_attr, info.header_offset)
+        directory += b"PK\1\2" + bytes([20, 3]) + header[4:30] + place + name.encode()
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, len(parts), len(parts), len(directory), out.tell(), 0)
+    return out.getvalue() + directory + end
+
+
+def test_bytes_behind_the_end_of_a_stream_are_found(store: Store) -> None:
+    parts = unzipped(bundle.write(store))
+    both(deflated(parts, b""), None)
+    assert unzipped(deflated(parts, b"hidden")) == parts, "a reader of zip files sees nothing"
+    refused(deflated(parts, b"hidden"))
 
 
 def shifted(data: bytes, at: int, hidden: bytes) -> bytes:
@@ -186,6 +213,13 @@ def test_a_correction_names_what_it_corrects(store: Store, found: Explanation) -
     assert faults(store) == set()
     both(bundle.write(store), None)
     both(bundle.write(store, right.header.id), None)
+    said = [[s.words for s in filing.filing(store, e.header.id).said] for e in (wrong, right, store.read(1))]
+    assert said == [
+        ["record 4 stands in the place of this one"],
+        ["this record stands in the place of record 2"],
+        [],
+    ]
+    assert "record 4 stands in the place of this one" in filing.page(store, wrong.header.id)
     review = store.review(right.header.id, Who("bob"), agree=True)
     assert verify.record(store, right.header.id).faults == verify.record(store, review.header.id).faults == ()
     store.erase(wrong.header.id, Who("ada"), "asked")

@@ -220,7 +220,7 @@ def test_cost_is_what_is_spent(tiny: Model) -> None:
     # a first answer is given however small the budget
     assert found_in(tiny, LONG, budget=10).evaluations.forward <= interactions.cost(19, 10) == 512 + 2 * 19 + 2
     tiny.explain(TEXT, checks=())
-    plain, more = (tiny.forecast(Request((TEXT,), checks=(), interactions=i)) for i in (False, True))
+    plain, more = (tiny.forecast(Request((TEXT,), checks=(), interactions=i)).seconds for i in (False, True))
     assert plain is not None
     assert more is not None
     assert more > plain

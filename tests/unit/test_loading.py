@@ -723,6 +723,18 @@ def test_free_memory_is_known_or_nothing_is_refused(folder: Path, monkeypatch: p
     room.require([folder / WEIGHTS])
 
 
+def test_a_container_has_no_more_than_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 4000 kB\n")
+    monkeypatch.setattr(room, "SYSTEM", str(tmp_path / "meminfo"))
+    monkeypatch.setattr(room, "GROUP", str(tmp_path))
+    assert room.free() == 4000 * 1024, "no control group"
+    for name, said in (("max", "3000000\n"), ("current", "2500000\n"), ("stat", "anon 9\ninactive_file 100000\n")):
+        (tmp_path / f"memory.{name}").write_text(said)
+    assert room.free() == 600_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert room.free() == 4000 * 1024, "a group without a limit"
+
+
 def test_weights_that_change_while_they_are_loaded_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, digests = bert_folder(tmp_path / "a"), iter("ab")
     monkeypatch.setattr("explain.model.sources.Source.weights_sha256", lambda self: next(digests))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explain.catalog import Request
+from explain.catalog import Forecast, Request
 from explain.engine import Model
 from explain.records import Explanation
 from explain.service import messages
@@ -58,9 +58,10 @@ def test_records_can_be_pickled_and_copied(explanation: Explanation, through) ->
 
 
 def test_numbers_keep_their_bits() -> None:
-    found = messages.unpack(messages.pack(Forecasts((math.inf, -0.0, None, 0.1 + 0.2))))
-    assert found.seconds == (math.inf, 0.0, None, 0.1 + 0.2)
-    assert math.copysign(1, found.seconds[1]) == -1
+    found = messages.unpack(messages.pack(Forecasts(tuple(map(Forecast, (math.inf, -0.0, None, 0.1 + 0.2))))))
+    seconds = [each.seconds for each in found.found]
+    assert seconds == [math.inf, 0.0, None, 0.1 + 0.2]
+    assert math.copysign(1, seconds[1]) == -1
     for array in (np.array([-0.0, 1e-45], "f4"), np.zeros((0, 3), "i8"), np.array(True), np.arange(6).reshape(2, 3).T):
         again = messages.unpack(messages.pack(array))
         assert again.dtype == array.dtype
@@ -99,7 +100,7 @@ def test_noise_is_garbled_or_the_end(noise: bytes) -> None:
 
 @given(st.data())
 def test_a_changed_message_is_garbled_or_another_value(data: st.DataObject) -> None:
-    packed = bytearray(messages.pack(("done", "n", Forecasts((1.0, None)), np.arange(3))))
+    packed = bytearray(messages.pack(("done", "n", Forecasts((Forecast(1.0), Forecast())), np.arange(3))))
     packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(messages.Garbled):
         messages.unpack(bytes(packed))

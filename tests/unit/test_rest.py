@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 import explain
 from explain.engine import Model
 from explain.errors import OUTCOMES, ExplainError, InputError
+from explain.model.memory import weights
 from explain.rest.face import ROUTES, Route
 from explain.service import Service
 from tests import rest
@@ -91,12 +92,24 @@ def test_the_hubs_own_client_works_unchanged(tiny_folder: Path, tiny: Model) -> 
 def test_a_forecast_before_anything_is_asked(web: TestClient, tiny: Model) -> None:
     body = {"inputs": [TEXT, "a good film"], "parameters": {"methods": ["occlusion"], "checks": []}}
     assert web.post("/v1/explain", json=body).status_code == 200  # it is loaded, and has been timed
-    cheap = web.post("/v1/forecast", json=body).json()["seconds"]
+    cheap, memory = (web.post("/v1/forecast", json=body).json()[name] for name in ("seconds", "memory"))
     dear = web.post("/v1/forecast", json=body | {"parameters": {"methods": ["kernel_shap"], "checks": []}}).json()
     assert len(cheap) == 2
+    assert all(type(size) is int and size > weights(tiny.module) for size in memory)
     assert all(0 < few < many for few, many in zip(cheap, dear["seconds"], strict=True))
     long = {"inputs": " ".join(["good"] * 40), "parameters": {"methods": ["exact_shapley"]}}
-    assert web.post("/v1/forecast", json=long).json() == {"seconds": [None]}, "exact Shapley refuses so many words"
+    assert web.post("/v1/forecast", json=long).json() == {"seconds": [None], "memory": [None]}, (
+        "exact Shapley refuses so many words"
+    )
+
+
+def test_what_will_not_fit_into_memory_is_refused_before_it_starts(
+    web: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("explain.model.room.free", lambda: 1000)
+    answer = web.post("/v1/explain", json={"inputs": "never asked before", "parameters": {"checks": []}})
+    assert answer.status_code == 507
+    assert answer.json()["code"] == "not_enough_memory"
 
 
 def test_progress_tells_the_prediction_first(web: TestClient) -> None:
@@ -243,9 +256,9 @@ def test_the_client_gets_what_python_gets(tiny_folder: Path, tiny: Model) -> Non
         assert client.predict_batch(["a film", TEXT]) == [tiny.predict("a film"), tiny.predict(TEXT)]
         both = client.explain_batch(["a film", "a plot"], checks=[])
         assert [e.tokens.texts for e in both] == [("a film",), ("a plot",)]
-        (seconds,) = client.forecast([TEXT])
-        assert seconds is not None
-        assert seconds > 0
+        (forecast,) = client.forecast([TEXT])
+        assert (forecast.seconds or 0) > 0
+        assert (forecast.memory or 0) > weights(tiny.module)
         assert client.models()[0] == "tiny0"
         with pytest.raises(InputError) as error:
             client.explain("")

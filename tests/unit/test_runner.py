@@ -234,17 +234,17 @@ def test_tensors_reach_a_gpu_through_pinned_memory(fresh: Model, monkeypatch: py
 
 def test_the_forecast_grows_with_the_text_and_the_work(fresh: Model) -> None:
     short, long = (Request(texts=(text,), methods=("integrated_gradients",)) for text in ("dull", "dull, " * 20))
-    assert fresh.forecast(short) is None
+    assert fresh.forecast(short).seconds is None
     fresh.predict("dull")
     assert fresh.rates.backward is None
-    guess = fresh.forecast(short)
+    guess = fresh.forecast(short).seconds
     assert guess is not None
-    assert 0 < guess < fresh.forecast(long)  # type: ignore[operator]
+    assert 0 < guess < fresh.forecast(long).seconds  # type: ignore[operator]
     both = replace(short, methods=("integrated_gradients", "occlusion"))
-    assert guess < fresh.forecast(both)  # type: ignore[operator]
+    assert guess < fresh.forecast(both).seconds  # type: ignore[operator]
     fresh.gradients(rows_of(fresh))
     assert fresh.rates.backward is not None
-    assert fresh.forecast(short) < fresh.forecast(long)  # type: ignore[operator]
+    assert fresh.forecast(short).seconds < fresh.forecast(long).seconds  # type: ignore[operator]
     for backward, measured in ((False, (0.5, 0.4, 99.0)), (True, (2.0, 88.0, 1.0))):  # one pass had to wait
         fresh.rates.last[backward].clear()
         fresh.rates.last[backward].extend(measured)

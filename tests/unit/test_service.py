@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from explain.catalog import PredictRequest, Progress, Request
+from explain.catalog import Forecast, PredictRequest, Progress, Request
 from explain.engine import Model
 from explain.errors import BusyError
 from explain.records import Explanation
@@ -53,7 +53,8 @@ def test_answers_with_the_same_record_as_python(inline: Service, tiny_folder: Pa
     theirs = tiny.explain(TEXT)
     assert job.result.attributions == theirs.attributions
     assert job.result.checks == theirs.checks
-    assert job.forecast is None or job.forecast >= 0
+    assert job.forecast is not None
+    assert job.forecast.seconds is None or job.forecast.seconds >= 0
 
 
 def test_predicts_without_explaining(inline: Service, tiny_folder: Path, tiny: Model) -> None:
@@ -280,12 +281,12 @@ def test_what_a_person_ended_early_is_not_kept(inline: Service, tiny_folder: Pat
 
 def test_nothing_is_forecast_of_what_is_not_loaded_or_busy(inline: Service, tiny_folder: Path) -> None:
     request, name = Request(texts=(TEXT,)), str(tiny_folder)
-    assert inline.forecasts([request], name) == [None]
+    assert inline.forecasts([request], name) == [Forecast()]
     assert inline.submit(request, name).wait(60)
-    (seconds,) = inline.forecasts([request], name)
-    assert seconds is not None
-    assert seconds > 0
-    assert inline.forecasts([Request(texts=("",))], name) == [None]
+    (found,) = inline.forecasts([request], name)
+    assert (found.seconds or 0) > 0
+    assert (found.memory or 0) > 0
+    assert inline.forecasts([Request(texts=("",))], name) == [Forecast()]
 
 
 def test_says_which_methods_miss_their_claim(inline: Service, tiny_folder: Path, tiny: Model) -> None:

@@ -90,9 +90,9 @@ def test_the_worker_says_what_python_says(real: tuple[Service, Keeper], tiny_fol
 def test_facts_and_forecasts_come_from_the_worker(real: tuple[Service, Keeper], tiny_folder: Path) -> None:
     name = str(tiny_folder)
     assert real[0].submit(ABOUT, name).wait(100)
-    (seconds,) = real[0].forecasts([ABOUT], name)
-    assert seconds is not None
-    assert seconds > 0
+    (found,) = real[0].forecasts([ABOUT], name)
+    assert (found.seconds or 0) > 0
+    assert (found.memory or 0) > 0
     assert real[0].submit(Request((TEXT,), methods=("integrated_gradients", "deep_lift"), checks=()), name).wait(100)
     assert set(real[0].claims(name)) == {"deep_lift"}
 

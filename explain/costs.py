@@ -1,0 +1,101 @@
+"""What a request will cost on this machine: passes, seconds and memory, before it starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from explain.catalog import Request
+from explain.checks import chosen
+from explain.errors import ModelError
+from explain.interactions import cost as cost_of_pairs
+from explain.methods import find
+from explain.model import memory
+from explain.model.encoding import Encoding
+from explain.model.memory import Pass
+from explain.model.runner import Runner
+from explain.settings import settings
+
+MEGABYTE = 10**6
+
+
+def refused(request: Request, units: int) -> bool:
+    """Whether a method of the request does not take so many units."""
+    return any(units > (find(name).info.limit or units) for name in request.methods)
+
+
+def passes(request: Request, units: int) -> tuple[int, int]:
+    """(forward passes, forward-and-backward passes) for a text of so many units."""
+    methods = [find(name).cost(units) for name in request.methods]
+    checked = methods[: request.checked]
+    checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]
+    words = [(units + 1, 0)] if methods else []  # each word's measured effect
+    pairs = [(cost_of_pairs(units, request.budget), 0)] if request.interactions else []
+    forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, *pairs, strict=True))
+    return forward, backward
+
+
+def options(request: Request, encoding: Encoding) -> int:
+    """How many inputs one row of the request is asked with: one for each label of one's own, or continuation."""
+    return given.passes if (given := request.candidates) else len(encoding.options) or 1
+
+
+def beside(runner: Runner, request: Request, encoding: Encoding, units: int, texts: int = 1) -> int | None:
+    """Bytes that a request holds at its height beside the loaded weights; None where nothing was learned yet.
+
+    One batch of passes at the token budget, the dearest kind; slopes and attention weights that are kept until they
+    are used; a copy of the weights, where a check makes one. `texts` are refined together.
+    """
+    info, tokens = runner.info, len(encoding.tokens.ids)
+    forward, backward = passes(request, units)
+    most = 1 if runner.padding == "single" else max(1, runner.token_budget // tokens)
+    heights = []
+    for kind in kinds(request, backward):
+        found = memory.size(runner, kind)
+        if found is None:
+            return None
+        rows = texts * options(request, encoding) * (1 if kind.maps else backward if kind.backward else forward)
+        heights.append(found.of(max(1, min(most, rows)), tokens))
+    slopes = 4 * texts * backward * tokens * info.d_model
+    layers = len(request.attention or ()) + 2 * info.n_layers * any(find(name).maps for name in request.methods)
+    maps = 4 * texts * layers * info.n_heads * tokens**2
+    copies = memory.weights(runner.module) if any(c.copies for c in chosen(request.checks)) else 0
+    return max(heights) + slopes + maps + copies
+
+
+def kinds(request: Request, backward: int) -> Iterator[Pass]:
+    """The kinds of passes that a request makes."""
+    yield Pass()
+    if backward:
+        yield Pass(backward=True)
+    if request.attention:
+        yield Pass(maps=True)
+    if any(find(name).maps for name in request.methods):
+        yield Pass(backward=True, maps=True)
+
+
+def require(runner: Runner, requests: Sequence[Request], encodings: Sequence[Encoding]) -> None:
+    """Learn what passes of this model hold, and refuse what will not fit; requests that are answered together.
+
+    Raises:
+        ModelError: the longest needs more than the share of free memory that a run may take (code not_enough_memory).
+    """
+    request, encoding = max(zip(requests, encodings, strict=True), key=lambda pair: len(pair[1].tokens.ids))
+    units = int((~encoding.tokens.special).sum())  # at most as many as tokens
+    if refused(request, units):
+        return  # in words of its own
+    memory.learn(runner, list(kinds(request, passes(request, units)[1])))
+    needed, have = beside(runner, request, encoding, units, len(requests)), memory.free(runner)
+    if needed is None or have is None or needed <= (share := settings().memory_share) * have:
+        return
+    raise ModelError(
+        f"This needs about {spoken(needed)} of memory beside the model's weights, and it may take {share:.0%} of the "
+        f"{spoken(have)} that are free. Explain a shorter text, ask for fewer checks and no attention, or set "
+        "EXPLAIN_TOKEN_BUDGET lower, which makes smaller batches.",
+        code="not_enough_memory",
+    )
+
+
+def spoken(size: float) -> str:
+    """Bytes in words."""
+    return f"{size / 1000 / MEGABYTE:.1f} GB" if size >= 1000 * MEGABYTE else f"{math.ceil(size / MEGABYTE)} MB"
