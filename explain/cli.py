@@ -50,7 +50,7 @@ ABLATIONS = ("mean", "resample", "zero")
 @app.command()
 def run(
     text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)],
-    pair: Annotated[str | None, typer.Option(help="Second text, for models that compare two.")] = None,
+    pair: Annotated[str | None, typer.Option("--pair", "--context", help="Second text; a question's context.")] = None,
     model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder.")] = "sentiment",
     method: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Attribution method; repeat for more.")

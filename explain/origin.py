@@ -15,12 +15,13 @@ from explain.record import Record
 class ModelInfo(Record):
     """Which network answered, down to the bytes of its weights.
 
-    `revision` is the Hub commit, or the SHA-256 over a local folder's files. `problem` is the kind of head: single-
-    label, binary, multi-label, regression, next-token, masked-token or word-tags; `labels` are () where the outcomes
-    are a vocabulary. `kernel` is the attention implementation. `d_model` is the width of the embeddings that
-    attributions are taken with respect to. `card_sha256` is of the model card, None where there is none. `loading`
-    counts the weights that were missing in the checkpoint, came from an adapter, or fitted nowhere (missing, adapted,
-    unexpected). `normalizer` says how the tokenizer changes a text before it cuts it, None where it does not.
+    `revision` is the Hub commit, or the SHA-256 over a local folder's files. `problem` is the kind of head:
+    single-label, binary, multi-label, regression, next-token, masked-token, word-tags or answer-span; `labels` are ()
+    where the outcomes are a vocabulary or parts of the text. `kernel` is the attention implementation. `d_model` is the
+    width of the embeddings that attributions are taken with respect to. `card_sha256` is of the model card, None where
+    there is none. `loading` counts the weights that were missing in the checkpoint, came from an adapter, or fitted
+    nowhere (missing, adapted, unexpected). `normalizer` says how the tokenizer changes a text before it cuts it, None
+    where it does not.
     """
 
     id: str

@@ -52,6 +52,33 @@ class Tagging(Record):
     asked: int
 
 
+@dataclass(frozen=True, eq=False)
+class Answer(Record):
+    """A part of a context that may answer a question: its `words`, which are its characters from `start` to `end`.
+
+    `first` and `last` are the tokens that it begins and ends at, `prob` the product of the probabilities of both.
+    """
+
+    words: str
+    start: int
+    end: int
+    first: int
+    last: int
+    prob: float
+
+
+@dataclass(frozen=True, eq=False)
+class Answering(Record):
+    """The likeliest answers that a context holds, best first, one for each outcome of the prediction.
+
+    `nothing` is the probability that the context holds none: that both ends are at the first token. None where the
+    tokenizer has no token that models learn this at.
+    """
+
+    answers: tuple[Answer, ...]
+    nothing: float | None
+
+
 def kind(label: str) -> str:
     """What a tag says, without saying whether it begins (B-) or goes on (I-)."""
     return label[2:] if label.startswith(("B-", "I-")) else label
@@ -71,7 +98,7 @@ class Prediction(Record):
     `position` is the token position the prediction is made at, None for the whole text. Of a whole vocabulary only the
     best outcomes are kept: `indices` are theirs (None: all are kept, from 0 on), and `left_out` is how many are not;
     `decision` counts places among those kept. `tagging` holds the tags of all words, where each word has one; the rest
-    is then about the word that is asked about.
+    is then about the word that is asked about. `answering` holds the answers, where they are parts of the text.
     """
 
     labels: tuple[str, ...]
@@ -85,6 +112,7 @@ class Prediction(Record):
     indices: tuple[int, ...] | None = None
     left_out: int = 0
     tagging: Tagging | None = None
+    answering: Answering | None = None
 
     @property
     def top(self) -> int:
@@ -115,13 +143,13 @@ class Prediction(Record):
 
     @property
     def margin(self) -> float | None:
-        """Probability lead of the top label over the next, or distance from the nearest threshold; None: a number."""
+        """Probability lead of the top label over the next, or distance from the nearest threshold; None: neither."""
         if self.probs is None:
             return None
         if self.activation == "sigmoid":
             return float(np.abs(self.probs - 0.5).min() * 2)
         best = np.sort(self.probs)[::-1]
-        return float(best[0] - best[1])
+        return float(best[0] - best[1]) if len(best) > 1 else None
 
     def ranked(self, k: int | None = None) -> list[tuple[str, float]]:
         """The `k` best labels (None: all) with probability, or with the raw value for regression."""

@@ -59,6 +59,8 @@ class Target(Record):
     of what is contrasted with, and `name` says both. `position` is the token that the target is read at, None for the
     whole text; `positions` are all of them where there are several, and the value is their mean. `joined` are outcomes
     that count as one (B-PER and I-PER for PER), of which `index` is the likeliest; `joined_against` are the contrast's.
+    `span` says what of an answer is explained where answers are parts of the text: its start, its end, or both at once;
+    `positions` are then its first and last token, one of them, or the contrast's too, and there is no mean. Else None.
     """
 
     kind: Literal["log_odds", "logit", "margin", "probability", "contrast", "value"]
@@ -69,13 +71,14 @@ class Target(Record):
     position: int | None = None
     against: str | None = None
     positions: tuple[int, ...] = ()
+    span: Literal["start", "end", "both"] | None = None
     joined: tuple[int, ...] = ()
     joined_against: tuple[int, ...] = ()
 
     @property
     def has_probability(self) -> bool:
         """Whether a probability follows from the value: log-odds v mean 1 / (1 + e^−v), a mean of several does not."""
-        return self.kind == "log_odds" and len(self.positions) < 2
+        return self.kind == "log_odds" and (len(self.positions) < 2 or self.span is not None)
 
 
 @dataclass(frozen=True, eq=False)

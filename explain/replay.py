@@ -127,6 +127,7 @@ def inferred(then: Explanation) -> Request:
     labels = then.model.labels
     quantity: Any = target.kind if target.kind in ("log_odds", "logit", "margin", "probability") else "log_odds"
     wish: str | int | None = kind(labels[target.index or 0]) if target.joined else target.index
+    wish = target.span if target.span in ("start", "end") else wish  # of the model's own answer
     against: str | int | None = kind(labels[target.contrast or 0]) if target.joined_against else target.contrast
     followed = then.model.problem == CONTINUED
     if followed:  # what is held against what is said as texts

@@ -23,9 +23,9 @@ from typing_extensions import TypedDict
 from explain import canonical
 from explain.catalog import Request
 from explain.errors import InputError
-from explain.prediction import Tagging
+from explain.prediction import Prediction, Tagging
 from explain.record import Record
-from explain.records import Explanation, Interactions
+from explain.records import Explanation, Interactions, Tokens
 
 R = TypeVar("R", bound=Record)
 LARGEST = 256 * 2**20
@@ -97,6 +97,8 @@ def _fits(found: Explanation) -> None:
         raise ValueError("a decision or a segment that does not exist")
     if found.prediction.tagging is not None:
         _tags_fit(found.prediction.tagging, found.prediction.position, t)
+    if found.prediction.answering is not None:
+        _answers_fit(found.prediction, tokens)
     for a in found.attributions:
         u = len(a.scores)
         parallel: tuple[Any, ...] = (a.units, a.unit_segment, a.gross, a.numeric_error, a.error)
@@ -115,6 +117,18 @@ def _tags_fit(found: Tagging, position: int | None, tokens: int) -> None:
         raise ValueError("a tag that does not exist")
     if position != found.tags[found.asked].token or not all(0 <= e.first <= e.last < n for e in found.entities):
         raise ValueError("a prediction or an entity without a tag")
+
+
+def _answers_fit(prediction: Prediction, tokens: Tokens) -> None:
+    """Is there one answer for each outcome, in the context and at its tokens? Raises ValueError."""
+    found, mine = prediction.answering.answers if prediction.answering else (), tokens.segment == 1
+    if len(found) != len(prediction.labels) or len(tokens.texts) < 2:
+        raise ValueError("answers that are no outcomes")
+    for a in found:
+        if not 0 <= a.first <= a.last < len(mine) or not mine[[a.first, a.last]].all():
+            raise ValueError("an answer at tokens that are not the context's")
+        if tokens.texts[1][a.start : a.end] != a.words:
+            raise ValueError("an answer that does not stand in the context")
 
 
 def _pairs_fit(found: Interactions, texts: int) -> None:

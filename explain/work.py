@@ -139,7 +139,7 @@ class Work:
         model, tokenizer = self.model, self.model.tokenizer
         named = {"mask": tokenizer.mask_token_id, "pad": tokenizer.pad_token_id, "unk": tokenizer.unk_token_id}
         wish = request.target, request.contrast, request.quantity
-        target = model.task.target(prediction, model.labels, model.info.problem, *wish)
+        target = model.task.target(prediction, model.labels, model.info.problem, *wish, encoding)
         encoding = encoding.about(target.index)
         own = () if prediction.position is None else (prediction.position,)
         encoding = replace(encoding, places=target.positions or own)
@@ -187,8 +187,9 @@ class Work:
 
     def _retold(self, request: Request, texts: tuple[str, ...], ordinary: bool = False, **changes: Any) -> Case:
         """The same question about other texts; character spans of this text mean nothing there."""
-        if ordinary:  # this text's place is none of theirs
-            texts, changes = self.model.task.posed(texts, self.model.tokenizer), {"place": None, **changes}
+        if ordinary:  # this text's place is none of theirs, and what is asked of it may be a part of it
+            own = {"place": None, "target": None, "contrast": None}
+            texts, changes = self.model.task.posed(texts, self.model.tokenizer), {**own, **changes}
         other = replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
         encoding = self.model.encode(texts, truncate=other.truncate, place=other.place)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])

@@ -31,7 +31,7 @@ from explain import cli
 from explain.engine import Model, load
 from explain.service import Service, service
 from tests.engines import Inline
-from tests.tiny import bert_folder, inference_folder, llama_folder, tags_folder
+from tests.tiny import answers_folder, bert_folder, inference_folder, llama_folder, tags_folder
 
 MAIN = Path(__file__).resolve().parents[1] / "explain" / "dashboard" / "main.py"
 
@@ -102,6 +102,18 @@ def tagger_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tagger(tagger_folder: Path) -> Model:
     """The same, loaded."""
     return load(str(tagger_folder))
+
+
+@pytest.fixture(scope="session")
+def answerer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random 2-layer BERT that finds answers in a context, on disk."""
+    return answers_folder(tmp_path_factory.mktemp("answerer"))
+
+
+@pytest.fixture(scope="session")
+def answerer(answerer_folder: Path) -> Model:
+    """The same, loaded."""
+    return load(str(answerer_folder))
 
 
 @pytest.fixture(scope="session")

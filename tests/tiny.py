@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     BertConfig,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
     BertPreTrainedModel,
@@ -133,6 +134,11 @@ def tags_folder(folder: Path, tokenizer: PreTrainedTokenizerFast | None = None, 
     """Save a random 2-layer BERT that tags words."""
     labels = {"id2label": KINDS, "label2id": {name: i for i, name in KINDS.items()}}
     return bert_folder(folder, head=BertForTokenClassification, tokenizer=tokenizer, **{**labels, **config})  # type: ignore[arg-type]
+
+
+def answers_folder(folder: Path, tokenizer: PreTrainedTokenizerFast | None = None, **config: object) -> Path:
+    """Save a random 2-layer BERT that finds answers in a context."""
+    return bert_folder(folder, head=BertForQuestionAnswering, tokenizer=tokenizer, **config)  # type: ignore[arg-type]
 
 
 def inference_folder(folder: Path, labels: tuple[str, ...] = ("contradiction", "neutral", "entailment")) -> Path:

@@ -7,6 +7,7 @@ curved: the same sum through a steep sigmoid, so a fixed number of steps misses 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from explain.engine import Model
 from explain.methods import find
+from explain.model.rows import Row
 from explain.records import ModelInfo
 from explain.tasks import tasks
 from explain.tasks.sequence_classification import SequenceClassification
@@ -54,8 +56,8 @@ class Sum(nn.Module):
 class Shifted(SequenceClassification):
     """Reads the same head, with one function of the text added to every logit: no probability changes."""
 
-    def read(self, outputs: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        logits = super().read(outputs, rows, places)
+    def read(self, outputs: Any, rows: Sequence[Row]) -> torch.Tensor:
+        logits = super().read(outputs, rows)
         return logits + torch.sin(3 * logits.sum(1, keepdim=True))  # type: ignore[no-any-return]
 
 

@@ -47,7 +47,7 @@ def head_effects(case: Case, how: Ablation = "mean", layers: int | None = None) 
 def _stand_ins(case: Case, how: Ablation, layers: int) -> Float64[np.ndarray, "L K H e"]:
     """What is put in a head's place: K vectors (one, or one a draw) for every head of every layer."""
     texts = [] if how == "zero" else BACKGROUND.splitlines()
-    rows = [case.retold((text,), ordinary=True).row(case.target) for text in texts] or [case.row()]
+    rows = [case.retold((text,), ordinary=True).row() for text in texts] or [case.row()]
     found = []
     for layer in range(layers):
         heads = case.evaluate(Ask(rows, heads=layer)).heads

@@ -240,7 +240,8 @@ def _why(explanation: Explanation, asked: Request | None) -> str:
     if explanation.model.problem == "continuation":
         return "asked for by name"
     target, prediction = explanation.target, explanation.prediction
-    named = bool(target.joined) if asked is None else (asked.target, asked.contrast) != (None, None)
+    part = bool(target.joined) or target.span in ("start", "end")
+    named = part if asked is None else (asked.target, asked.contrast) != (None, None)
     if not named and target.kind == "value":
         return "the only value that this model gives"
     if not named and target.index in prediction.decided and target.contrast is None:

@@ -75,7 +75,8 @@ def learned(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
 
 def _spread(answers: list[Case]) -> float:
     """Largest standard deviation of an output over the sentences."""
-    outputs = np.array([case.prediction.logits for case in answers], dtype=float)  # (B, C)
+    fewest = min((len(case.prediction.logits) for case in answers), default=0)  # a short text has few answers
+    outputs = np.array([case.prediction.logits[:fewest] for case in answers], dtype=float)  # (B, C)
     if answers and answers[0].prediction.activation == "softmax":
         outputs -= outputs.mean(1, keepdims=True)
     return float(outputs.std(0).max()) if answers else 0.0

@@ -97,9 +97,9 @@ def _measured(case: Case, attribution: Attribution) -> dict[str, Any]:
     for seed in range(COPIES if plain else 0):
         copy = case.redrawn(seed)
         for known, was, text in zip(plain, ours, texts, strict=True):
-            tags = known.prediction.tagging  # a copy tags otherwise, and would choose another word
-            other = copy(text, **ROUGH, place=None if tags is None else tags.asked)
-            other = replace(other, target=known.target, enough=known.enough)
+            other = copy(text, **ROUGH)  # it decides otherwise, and would choose other words of the text
+            there = replace(other.encoding, places=known.encoding.places)
+            other = replace(other, target=known.target, encoding=there, enough=known.enough)
             pairs.append((was, _sizes(at_once(method.fn(other, params), other.evaluate))))
     correlations = [float(rank_correlation(a, b)) for a, b in pairs]
     rng = np.random.default_rng(0)

@@ -11,8 +11,9 @@ import streamlit as st
 from explain import bundled, list_checks, list_methods, spans
 from explain.catalog import Request, TargetKind
 from explain.dashboard import access, choices, jobs, link, privacy
+from explain.dashboard.answer import TASK as ANSWERS
 from explain.dashboard.continuation import followed
-from explain.dashboard.examples import EXAMPLES, LABELS, of
+from explain.dashboard.examples import CONTEXTS, EXAMPLES, LABELS, of
 from explain.dashboard.labels import own
 from explain.dashboard.link import DECIDED, GRANULARITIES, NOTHING, QUANTITIES
 from explain.errors import InputError
@@ -49,7 +50,7 @@ def ask(labels: tuple[str, ...], *, closed: bool = True) -> Asked:
         texts = texts[:1]
     with st.expander("Settings", key="settings", on_change="rerun"):
         request, fixed = _settings(texts, labels, model, about, closed=closed and bool(labels))
-    link.write(request, model, fixed_scale=fixed)
+    link.write(request, model, fixed_scale=fixed, quoted=jobs.task(model) == ANSWERS)
     return Asked(request, model, fixed, pressed)
 
 
@@ -63,11 +64,15 @@ def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...]
         pressed: was the button pressed?
     """
     state = st.session_state
-    fitting = of(str(state.model or settings().model), jobs.task(str(state.model or settings().model)))
+    known = jobs.task(str(state.model or settings().model))
+    fitting, asks = of(str(state.model or settings().model), known), known == ANSWERS
     if state.pop("refit", False):  # the model cannot be asked about a text that nobody wrote
         state.edits += 1
         _take(fitting[0])
-    st.text_area("Text", key="text", height=110, placeholder=f"Type or paste a sentence, then press {button}.")
+    what = ("Question", "question") if asks else ("Text", "sentence")
+    st.text_area(what[0], key="text", height=68 if asks else 110, placeholder=f"Type a {what[1]}, then press {button}.")
+    if asks:
+        st.text_area("Context", key="pair", height=110, help="The answer is a part of it.")
     if state.get("forgotten") and not state.text:
         st.caption("An address never holds a person's text: paste it again.")
     if state.example and state.text != EXAMPLES[state.example]:
@@ -95,7 +100,7 @@ def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...]
         pressed = st.button(
             button, type="primary", width="stretch", on_click=_close_settings, disabled=not access.may("explain")
         )
-    texts = privacy.reduced((state.text, state.pair) if pairs and state.get("pair") else (state.text,))
+    texts = privacy.reduced((state.text, state.pair) if (pairs or asks) and state.get("pair") else (state.text,))
     return texts, str(model or settings().model), pressed
 
 
@@ -106,7 +111,7 @@ def _settings(
     state = st.session_state
     known = {m.name: m for m in list_methods()}
     text = texts[0]
-    plain = Request((text,), truncate=True, granularity=state.granularity or "word", **about)
+    plain = Request(texts, truncate=True, granularity=state.granularity or "word", **about)
     costs = jobs.forecasts(plain, model)
     method = choices.pick(known, costs, jobs.refused(model))
     values = {name: privacy.value(given) for name, given in choices.parameters(method).items()}
@@ -135,7 +140,8 @@ def _settings(
         fixed = st.toggle(
             "Fixed colour scale (± 2 log-odds)", key="fixed", help="Fixed, so that small scores look small everywhere."
         )
-    st.text_area("Second text (for models that compare two)", key="pair", height=68)
+    if jobs.task(model) != ANSWERS:  # else it is the context, and stands above
+        st.text_area("Second text (for models that compare two)", key="pair", height=68)
     one, two = st.columns(2)
     with one:
         phrases = _marked(
@@ -210,7 +216,7 @@ def _use_example(edits: int) -> None:
 
 def _take(example: str) -> None:
     state = st.session_state
-    state.example, state.text, state.pair = example, EXAMPLES[example], ""
+    state.example, state.text, state.pair = example, EXAMPLES[example], CONTEXTS.get(example, "")
     state.labels, state.followed, state.instead = LABELS.get(example, ""), "", ""
 
 

@@ -12,7 +12,7 @@ from explain.generation import GenerateRequest, Generation
 from explain.plugins import LONGEST
 from explain.record import Record
 from explain.records import Explanation
-from explain.render import html, sentences
+from explain.render import html, written
 from explain.render.pieces import visible
 
 TASK = "text-generation"
@@ -58,9 +58,9 @@ def continuation(explanation: Explanation, model: str, *, running: bool) -> None
         args=(found, key),
         label_visibility="collapsed",
     )
-    st.caption(html.markdown(sentences.written(found)))
+    st.caption(html.markdown(written.summary(found)))
     with st.expander("Every token with its probability"):
-        st.html(html.table(("token", "written", "log p", "probability", "place"), sentences.written_rows(found)))
+        st.html(html.table(("token", "written", "log p", "probability", "place"), written.rows(found)))
 
 
 def _explain(found: Generation, key: str) -> None:

@@ -34,6 +34,11 @@ BY_TASK: dict[str, dict[str, str]] = {
         "Ambiguous": "Washington signed the law in Washington, and the Washington Post wrote about it.",
         "Grammar": "The old man the boats while the young watch the waves and wave.",
     },
+    "question-answering": {
+        "Where": "Where does the river end?",
+        "Who": "Who found the gold?",
+        "When": "When did the museum open?",
+    },
     "text-generation": {
         "Beginning": "Once upon a time there was a",
         "Name": 'The youngest brother was called Hans. "Tell me your name," said the king. "My name is',
@@ -47,6 +52,12 @@ LABELS = {
     "Feeling": "grateful; annoyed",
 }
 """What an example's text is held against, where a person's own labels are asked for."""
+CONTEXTS = {
+    "Where": "The river rises in the hills near Alba, flows past two old mills and ends in the lake of Corra.",
+    "Who": "Anna dug for three years without luck. Her brother Tom found the gold on his very first morning.",
+    "When": "The old station closed in 1968. It stood empty until 1991, when the museum opened in its hall.",
+}
+"""What an example's question is about."""
 EXAMPLES = {name: text for texts in BY_TASK.values() for name, text in texts.items()}
 FIRST = "Clear"
 

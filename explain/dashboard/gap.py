@@ -16,7 +16,7 @@ ABOUT = "The likeliest tokens of the whole vocabulary. Choose one to see what sp
 def gap(explanation: Explanation) -> None:
     """Offer the candidates for the mask, where the text has one."""
     place, prediction = explanation.target.position, explanation.prediction
-    if place is None or prediction.tagging is not None:
+    if place is None or prediction.tagging is not None or prediction.answering is not None:
         return
     st.html(html.heading("What may stand there", ABOUT))
     tokens = explanation.tokens

@@ -6,7 +6,7 @@ import streamlit as st
 
 from explain import list_methods
 from explain.catalog import ParamInfo, Request
-from explain.dashboard.examples import EXAMPLES, of
+from explain.dashboard.examples import CONTEXTS, EXAMPLES, of
 from explain.settings import settings
 
 DECIDED, NOTHING = "the model's decision", "nothing (log-odds)"
@@ -59,10 +59,11 @@ def view(example_of: str, **settings_: object) -> None:
         st.query_params.from_dict(found)
 
 
-def write(request: Request, model: str, *, fixed_scale: bool) -> None:
-    """Write everything but the text into the address."""
+def write(request: Request, model: str, *, fixed_scale: bool, quoted: bool = False) -> None:
+    """Write everything but the text into the address; `quoted`: what is explained is a part of the text too."""
     state = st.session_state
-    example = next((name for name, text in EXAMPLES.items() if text == request.texts[0]), None)
+    first, last = request.texts[0], request.texts[-1]
+    example = next((n for n, text in EXAMPLES.items() if text == first and CONTEXTS.get(n, last) == last), None)
     found = {"example": example} if example else {"text": "own"}
     defaults = {
         "model": (model, settings().model),
@@ -75,6 +76,8 @@ def write(request: Request, model: str, *, fixed_scale: bool) -> None:
         "scale": ("fixed" if fixed_scale else "free", "fixed"),
     }
     found |= {name: str(value) for name, (value, default) in defaults.items() if value != default}
+    if quoted and not example:
+        found = {name: value for name, value in found.items() if name not in ("target", "contrast")}
     private = {p.name for m in list_methods() for p in m.params if p.kind == "text"}  # a person's text is no address
     for values in request.params.values():
         found |= {f"p.{name}": str(value) for name, value in values.items() if name not in private}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from explain.errors import InputError
 from explain.model.rows import Row
@@ -22,8 +22,8 @@ class Encoding:
 
     `places` are the tokens that the answer is read at, where the text asks about some of its own; else (). `tagged`
     are the words that get an answer each, as (first token, first character, character after the last); else ().
-    `options` are the text with each hypothesis or continuation behind it, () where there are none; `tails` and `own` as
-    in Row.
+    `options` are the text with each hypothesis or continuation behind it, () where there are none; `tails`, `own` and
+    `rivals` as in Row.
     """
 
     tokens: Tokens
@@ -33,10 +33,12 @@ class Encoding:
     options: tuple[Encoding, ...] = ()
     tails: tuple[Mapping[str, Int64[np.ndarray, "K"]], ...] = ()
     own: int = 0
+    rivals: Bool[np.ndarray, "T"] | None = None
 
     def row(self, target: Target, **more: Any) -> Row:
         """The text as one pass through the model, with what else a Row may say."""
-        return Row(self.inputs, target, places=self.places, tails=self.tails, own=self.own, **more)
+        also = {"places": self.places, "tails": self.tails, "own": self.own, "rivals": self.rivals}
+        return Row(self.inputs, target, **{**also, **more})
 
     def units(self, granularity: Granularity, phrases: tuple[tuple[int, int, int], ...] = ()) -> Units:
         """What is scored of the text; see `explain.units.units_of`."""

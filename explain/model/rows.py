@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from explain.records import Target
 
@@ -22,7 +22,8 @@ class Row:
     is zero in the attention of the block that is asked about. `places` are the tokens that the answer is read at, ()
     for the last one; of several, the value is the mean. `ablation` names a head (layer, head) whose output is
     replaced by a vector (d,) at every token. `tails` are the inputs that may stand at the row's end, one for every
-    hypothesis or continuation that is asked about; `own` is the one that stands there.
+    hypothesis or continuation that is asked about; `own` is the one that stands there. `rivals` are the tokens
+    among which an answer is chosen, None where none is.
     """
 
     inputs: Mapping[str, Int64[np.ndarray, "K"]]
@@ -36,6 +37,7 @@ class Row:
     ablation: tuple[int, int, Float32[np.ndarray, "d"]] | None = None
     tails: tuple[Mapping[str, Int64[np.ndarray, "K"]], ...] = ()
     own: int = 0
+    rivals: Bool[np.ndarray, "T"] | None = None
 
     @property
     def ids(self) -> Int64[np.ndarray, "T"]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -28,7 +28,6 @@ from explain.model.substitution import lookup, substituted
 from explain.records import ModelInfo, Prediction, Target
 from explain.settings import settings
 from explain.tasks import Task
-from explain.tasks._continuation import Continuation
 
 NOTHING = Target(kind="value", index=None, name="", unit="")
 """Of rows that are only predicted."""
@@ -249,10 +248,7 @@ class Runner:
 
     def raw(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The head's raw output (M, …) for one chunk, in float32: at each place of each row, in order."""
-        if self.continuations:  # each row has one place
-            return _finite(cast(Continuation, self.task).followed(outputs, rows))
-        at = torch.tensor([(i, place) for i, row in enumerate(rows) for place in row.read], device=self.device)
-        return _finite(self.task.read(outputs, at[:, 0], at[:, 1]).float())
+        return _finite(self.task.read(outputs, rows).float())
 
     def valued(self, raw: Tensor, rows: list[Row]) -> Tensor:
         """The target's value (N,) for each row, from the head's raw output (M, …): the mean over the row's places."""

@@ -43,7 +43,7 @@ def lens(case: Case, entering: Float32[np.ndarray, "T D"], provenance: Provenanc
     kind: Literal["value", "logit"] = "value" if case.prediction.activation == "none" else "logit"
     raw = [
         replace(case.target, kind=kind, index=case.prediction.outcome(c), contrast=None, joined=())
-        for c in range(outcomes if outcomes <= OUTCOMES else 0)
+        for c in range(outcomes if outcomes <= OUTCOMES and case.target.span is None else 0)
     ]
     rows = [case.encoding.row(target, start=s, end=s, layer=last) for target in (case.target, *raw) for s in states]
     found = case.evaluate(Ask(rows, layer=last)).values.reshape(-1, len(states))  # (1 + C, L)

@@ -10,7 +10,7 @@ import numpy as np
 from explain.records import Attribution, Explanation
 from explain.render import palette
 from explain.render.pieces import pieces, visible
-from explain.render.sentences import percent
+from explain.render.sentences import part, percent
 from explain.words import Word
 
 
@@ -34,6 +34,7 @@ def payload(
     return {
         "segments": [
             {
+                "name": part(explanation, segment),
                 "direction": direction(text),
                 "pieces": [
                     {"unit": p.unit, "kind": p.kind, "parts": [{"t": t, "code": code} for t, code in p.parts]}

@@ -115,7 +115,8 @@ def _attribution(explanation: Explanation, index: int) -> str:
     limit, turn = palette.scale_limit(attribution), palette.direction(explanation, attribution)
     for segment, text in enumerate(explanation.tokens.texts):
         cells = "".join(_piece(p, attribution, limit, turn) for p in pieces(explanation.tokens, attribution, segment))
-        parts.append(f'<p class="wb-text" dir="{direction(text)}">{cells}</p>')
+        name = f"<b>{html.text(sentences.part(explanation, segment))}</b> " if len(explanation.tokens.texts) > 1 else ""
+        parts.append(f'<p class="wb-text" dir="{direction(text)}">{name}{cells}</p>')
     low, high = map(sentences.short, palette.sides(explanation, attribution))
     left, right = ("+", "−") if turn < 0 else ("−", "+")  # colours belong to classes, numbers to the explained one
     ends = (palette.ORANGE if attribution.signed else "#ffffff", palette.BLUE)

@@ -12,7 +12,6 @@ import numpy as np
 
 from explain.catalog import Claim
 from explain.checks.completeness import FAIL
-from explain.generation import Generation
 from explain.methods import methods
 from explain.reading import Standouts, either_or, standouts
 from explain.records import Attribution, Check, Explanation, Prediction, Question, Status, Target
@@ -29,7 +28,6 @@ _TITLES: dict[Question, str] = {
 CANDIDATES = 2
 """Other tokens that are named beside the most likely one."""
 _COUNT = {2: "those two words", 3: "those three words"}
-_KEPT = " (the word with the tag is replaced, since its place must stay)"
 _LIMITS = (
     "They do not say what happens if a word is deleted (see ‘without it’), nor that the decision is right.",
     "They do not add up to the decision, and they do not say that it is right.",
@@ -90,6 +88,8 @@ def decided(prediction: Prediction, problem: str) -> str:
             return f"The model finds {listed(shares)}."
         nearest = f"{short(prediction.labels[prediction.top])} with {percent(float(prediction.probs.max()))}"
         return f"The model finds none of its {len(prediction.labels)} labels; the nearest is {nearest}."
+    if prediction.answering is not None:
+        return _answered(prediction)
     if prediction.left_out:
         rest = [f"{short(name)} ({percent(share)})" for name, share in prediction.ranked(1 + CANDIDATES)[1:]]
         where = "token at the mask" if problem == "masked-token" else "next token"
@@ -100,23 +100,11 @@ def decided(prediction: Prediction, problem: str) -> str:
     return f"The model reads this as {listed(shares)}."
 
 
-def written(found: Generation) -> str:
-    """How a continuation came about, and how likely it was."""
-    how = "the most likely one each time" if found.settings["seed"] is None else "drawn by their probabilities"
-    end = {"end": "the model ended the text", "room": "there is no room for more", "length": "enough were asked for"}
-    return (
-        f"{len(found.ids)} tokens, {how}; {end[found.stopped]}. Log-probability of all of them: "
-        f"{signed(found.log_prob)}. Explain one as the next token of the text before it."
-    )
-
-
-def written_rows(found: Generation) -> list[tuple[str, ...]]:
-    """Each token that was written: its number, itself, its log-probability, probability, and place among all."""
-    rows = zip(found.pieces, found.log_probs.tolist(), found.ranks.tolist(), strict=True)
-    return [
-        (str(i), repr(piece), signed(log_p, 3), percent(math.exp(log_p)), str(rank))
-        for i, (piece, log_p, rank) in enumerate(rows)
-    ]
+def _answered(prediction: Prediction) -> str:
+    assert prediction.answering is not None
+    best, nothing = prediction.answering.answers[0], prediction.answering.nothing
+    none = "" if nothing is None else f"; {percent(nothing)} that the context holds no answer"
+    return f"The model answers “{short(best.words)}” ({percent(best.prob)}{none})."
 
 
 def reasons(explanation: Explanation, index: int = 0) -> str | None:
@@ -177,7 +165,7 @@ def _meaning(explanation: Explanation, index: int) -> str:
         return f"Each score is estimated from {source}: the word's part in {scalar}, near this text. {_LIMITS[1]}"
     if attribution.value_baseline is None:
         how = "deleted" if attribution.baseline == "remove" else f"replaced by [{(attribution.baseline or '').upper()}]"
-        kept = _KEPT if attribution.baseline == "remove" and explanation.prediction.tagging is not None else ""
+        kept = _kept(explanation.prediction) if attribution.baseline == "remove" else ""
         return f"Each score is measured: how far {scalar} falls when that word is {how}{kept}. {_LIMITS[1]}"
     change = attribution.value_input - attribution.value_baseline
     there = _there(explanation, attribution)
@@ -190,6 +178,19 @@ def _meaning(explanation: Explanation, index: int) -> str:
         f"Compared with {_baseline(attribution)}{there}, these scores {kind} the change of {signed(change)} "
         f"{target.unit}. {_LIMITS[0]}"
     )
+
+
+def _kept(prediction: Prediction) -> str:
+    if prediction.tagging is not None:
+        return " (the word with the tag is replaced, since its place must stay)"
+    return "" if prediction.answering is None else " (the answer's ends are replaced, since their places must stay)"
+
+
+def part(explanation: Explanation, segment: int) -> str:
+    """What one of several texts is called."""
+    if explanation.prediction.answering is not None:
+        return ("Question", "Context")[segment]
+    return f"Text {segment + 1}"
 
 
 def sum_up(explanation: Explanation, index: int = 0) -> str:
@@ -268,8 +269,11 @@ def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
 
 def _at(explanation: Explanation) -> str:
     """The token that the answer is read at, where the text asks about one of its places."""
-    place = explanation.target.position
-    return "" if place is None else f", at token {place} ({explanation.tokens.strings[place]})"
+    target, strings = explanation.target, explanation.tokens.strings
+    places = dict.fromkeys(target.positions if target.span else () if target.position is None else (target.position,))
+    if not places:
+        return ""
+    return f", at token{'s' if len(places) > 1 else ''} {listed([f'{place} ({strings[place]})' for place in places])}"
 
 
 def _among(explanation: Explanation) -> list[tuple[str, str]]:

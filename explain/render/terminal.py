@@ -14,7 +14,7 @@ from explain.heads import HeadMap, HeadsReport
 from explain.records import Explanation, Interactions, Status
 from explain.render import heads as drawing
 from explain.render import pairs as pairing
-from explain.render import palette, sentences, tags
+from explain.render import palette, sentences, tags, written
 from explain.render.pieces import pieces, visible
 from explain.words import Word
 
@@ -67,7 +67,8 @@ def words(found: Explanation, index: int = 0, segment: int = 0) -> Text:
     attribution = found.attributions[index]
     factor = palette.direction(found, attribution) / palette.scale_limit(attribution)
     failed = any(c.status == "fail" and c.attribution == index for c in found.checks)
-    line = Text()
+    several = len(found.tokens.texts) > 1
+    line = Text(f"{sentences.part(found, segment)}: " if several else "", style="dim")
     for piece in pieces(found.tokens, attribution, segment):
         shown = "".join(part for part, _ in piece.parts)
         if piece.unit is None:
@@ -170,10 +171,10 @@ def generation(found: Generation) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("token", "written", "log p", "probability", "place"):
         table.add_column(name, justify="left" if name == "written" else "right", no_wrap=name != "written")
-    for row in sentences.written_rows(found):
+    for row in written.rows(found):
         table.add_row(*(Text(visible(cell)) for cell in row))
     text = Text.assemble((visible(found.prompt), "dim"), visible(found.text[len(found.prompt) :]))
-    return Group(text, Text(), table, Text(sentences.written(found), style="dim"))
+    return Group(text, Text(), table, Text(written.summary(found), style="dim"))
 
 
 def heads(report: HeadsReport) -> RenderableType:

@@ -41,8 +41,15 @@ class Pair(Strict):
     text_pair: str
 
 
-One = str | Pair
-Several = Annotated[tuple[str | Pair | tuple[str, str], ...], Field(min_length=1, max_length=1_000)]
+class Question(Strict):
+    """A question and the context that it is about, as the Hub sends them."""
+
+    question: str
+    context: str
+
+
+One = str | Pair | Question
+Several = Annotated[tuple[One | tuple[str, str], ...], Field(min_length=1, max_length=1_000)]
 
 
 class PredictParameters(Strict):
@@ -79,7 +86,7 @@ class ExplainParameters(PredictParameters):
 
 
 class HubParameters(PredictParameters):
-    """What the Hub's clients send for text classification, with candidate labels or without; token classification."""
+    """What the Hub's clients send: for text, zero-shot and token classification, and for question answering."""
 
     top_k: Annotated[int, Field(ge=1, le=100_000)] | None = None
     function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
@@ -101,7 +108,7 @@ class Explain(Strict):
 
 
 class Hub(Strict):
-    """The body of the Hub's text classification, of its zero-shot classification, and of token classification."""
+    """The body of the Hub's text, zero-shot and token classification, and of its question answering."""
 
     inputs: One | Several
     parameters: HubParameters = HubParameters()
@@ -125,7 +132,7 @@ class Work(Strict):
     """Work for later: the body of an explanation, or of a prediction with the task 'predict'."""
 
     task: Literal["explain", "predict"] = "explain"
-    inputs: One | Annotated[tuple[str | Pair | tuple[str, str], ...], Field(min_length=1, max_length=100_000)]
+    inputs: One | Annotated[tuple[One | tuple[str, str], ...], Field(min_length=1, max_length=100_000)]
     parameters: ExplainParameters = ExplainParameters()
 
 
@@ -138,13 +145,18 @@ def texts_of(inputs: Any, limits: Settings) -> list[tuple[str, ...]]:
             "another one.",
             code="too_many",
         )
-    found = [
-        (one.text, one.text_pair) if isinstance(one, Pair) else (one,) if isinstance(one, str) else one
-        for one in several
-    ]
+    found = [_texts(one) for one in several]
     for texts in found:
         check_texts(texts)
     return found
+
+
+def _texts(one: str | Pair | Question | tuple[str, str]) -> tuple[str, ...]:
+    if isinstance(one, Pair):
+        return one.text, one.text_pair
+    if isinstance(one, Question):
+        return one.question, one.context
+    return (one,) if isinstance(one, str) else one
 
 
 def explanations(inputs: Any, parameters: ExplainParameters, limits: Settings, layers: int = 0) -> list[Request]:

@@ -39,10 +39,27 @@ ENTITIES = {
         },
     },
 }
+ANSWER = {
+    "type": "object",
+    "required": ["answer", "score", "start", "end"],
+    "properties": {
+        "answer": {"type": "string"},
+        "score": {"type": "number"},
+        "start": {"type": "integer"},
+        "end": {"type": "integer"},
+    },
+}
+
+
+def _each(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+ANSWERS = {"anyOf": [ANSWER, _each(ANSWER)]}
 
 
 def _list(name: str, items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "required": [name], "properties": {name: {"type": "array", "items": items}}}
+    return {"type": "object", "required": [name], "properties": {name: _each(items)}}
 
 
 @route("GET", "/v1/models", "see lists", answers=_list("models", {"type": "string"}))
@@ -102,7 +119,7 @@ async def explain(request: Request) -> Response:
     "explain",
     tag="Hub",
     takes=asks.Hub,
-    answers={"anyOf": [SCORES, ENTITIES, {"type": "array", "items": ENTITIES}]},
+    answers={"anyOf": [SCORES, ENTITIES, _each(ENTITIES), ANSWERS, _each(ANSWERS)]},
     examples={"as the Hub's clients": {"inputs": TEXT, "parameters": {"top_k": 1}}},
 )
 async def classify(request: Request) -> Response:
@@ -110,6 +127,7 @@ async def classify(request: Request) -> Response:
 
     Token classification too: the entities of a text, or a list of them for a list, joined by the strategy 'first'.
     With `candidate_labels` it is the Hub's zero-shot classification, whose answer to one text is no list of lists.
+    Question answering: the likeliest answer in a context, or a list of the `top_k` likeliest.
 
     `huggingface_hub.InferenceClient(model="http://localhost:8600/v1/models/sentiment")` asks here.
     """
@@ -119,6 +137,9 @@ async def classify(request: Request) -> Response:
     _agrees(ask.parameters.model, model)
     questions = asks.predictions(ask.inputs, ask.parameters, here.settings)
     found = [json.loads(one) for one in await several(request, questions, model)]
+    if found[0]["answering"] is not None:
+        answered = [_answers(one, ask.parameters) for one in found]
+        return answers.json(answered if isinstance(ask.inputs, tuple) else answered[0])
     if found[0]["tagging"] is None:
         scores = [_scores(one, ask.parameters) for one in found]
         alone = ask.parameters.candidate_labels is not None and not isinstance(ask.inputs, tuple)
@@ -134,6 +155,16 @@ def _entities(prediction: dict[str, Any], wish: asks.HubParameters) -> list[dict
         {"entity_group": e["label"], "score": e["prob"], "word": e["words"], "start": e["start"], "end": e["end"]}
         for e in prediction["tagging"]["entities"]
     ]
+
+
+def _answers(prediction: dict[str, Any], wish: asks.HubParameters) -> Any:
+    if wish.aggregation_strategy is not None or wish.function_to_apply not in (None, prediction["activation"]):
+        raise InputError("This model finds answers: tags and other functions are not for it.", code="bad_task")
+    found = [
+        {"answer": a["words"], "score": a["prob"], "start": a["start"], "end": a["end"]}
+        for a in prediction["answering"]["answers"]
+    ]
+    return found[0] if wish.top_k in (None, 1) else found[: wish.top_k]
 
 
 def _scores(prediction: dict[str, Any], wish: asks.HubParameters) -> list[dict[str, Any]]:

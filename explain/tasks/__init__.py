@@ -6,7 +6,7 @@ One file a task; each defines `TASK`, found without a list. Methods know only th
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from jaxtyping import Float32
 
 from explain.catalog import TargetKind
 from explain.model.encoding import Encoding
+from explain.model.rows import Row
 from explain.records import Prediction, Target
 
 
@@ -62,12 +63,8 @@ class Task(Protocol):
         InputError where there is no such place.
         """
 
-    def read(self, outputs: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """The head's raw output (M, …) from the module's output object.
-
-        `rows` and `places` (M,) are where answers are read, row by row: at the last token of each row where a text is
-        not asked about places of its own.
-        """
+    def read(self, outputs: Any, rows: Sequence[Row]) -> torch.Tensor:
+        """The head's raw output (M, …) from the module's output object, at each place (`Row.read`) of each row."""
 
     def prediction(
         self, raw: Float32[np.ndarray, "..."], labels: tuple[str, ...], problem: str, encoding: Encoding
@@ -86,6 +83,7 @@ class Task(Protocol):
         wish: str | int | None,
         contrast: str | int | None,
         quantity: TargetKind,
+        encoding: Encoding,
     ) -> Target:
         """The scalar that a person asked for; raises InputError when it is none of `labels`, which are all outcomes.
 

@@ -42,8 +42,8 @@ class Continuation(NextToken):
     def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
         return self.texts
 
-    def followed(self, outputs: Any, rows: Sequence[Row]) -> torch.Tensor:
-        """The raw output of rows, each of which ends with its continuation."""
+    def read(self, outputs: Any, rows: Sequence[Row]) -> torch.Tensor:
+        """Of rows, each of which ends with its continuation."""
         logits = outputs.logits  # (N, T, V)
         if logits.ndim != 3:
             raise ModelError("This model does not answer with a logit for every token and place.", code="no_logits")
@@ -74,6 +74,7 @@ class Continuation(NextToken):
         wish: str | int | None,
         contrast: str | int | None,
         quantity: TargetKind,
+        encoding: Encoding,
     ) -> Target:
         if wish is not None or quantity != "log_odds":
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Float, Float64
 
 from explain.catalog import TargetKind
 from explain.errors import InputError, ModelError
+from explain.model.rows import Row
 from explain.records import Target
 
 UNITS = {"log_odds": "log-odds", "logit": "logit", "margin": "logit difference", "probability": "probability"}
@@ -22,12 +24,13 @@ def softmax(logits: Float[np.ndarray, "... C"]) -> Float64[np.ndarray, "... C"]:
     return raised / raised.sum(-1, keepdims=True)
 
 
-def at(outputs: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """The logits (M, C) at places (M,) of rows (M,); raises ModelError where tokens have none."""
+def at(outputs: Any, rows: Sequence[Row]) -> torch.Tensor:
+    """The logits (M, C) at each place of each row; raises ModelError where tokens have none."""
     logits: torch.Tensor = outputs.logits  # (N, T, C)
-    if logits.ndim != 3 or logits.shape[1] <= int(places.max()):
+    if logits.ndim != 3 or logits.shape[1] <= max(max(row.read) for row in rows):
         raise ModelError("This model does not answer with logits for every token.", code="no_logits")
-    return logits[rows, places]
+    which = torch.tensor([(i, place) for i, row in enumerate(rows) for place in row.read], device=logits.device)
+    return logits[which[:, 0], which[:, 1]]
 
 
 def target(index: int, name: str, against: tuple[int, str] | None, quantity: TargetKind) -> Target:

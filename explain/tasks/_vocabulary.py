@@ -6,7 +6,7 @@ is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from jaxtyping import Float32
 from explain.catalog import TargetKind
 from explain.errors import InputError
 from explain.model.encoding import Encoding
+from explain.model.rows import Row
 from explain.records import Prediction, Target
 from explain.tasks import _exclusive
 
@@ -106,8 +107,8 @@ class OpenVocabulary:
     def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
         return names(tokenizer)
 
-    def read(self, outputs: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        return _exclusive.at(outputs, rows, places)
+    def read(self, outputs: Any, rows: Sequence[Row]) -> torch.Tensor:
+        return _exclusive.at(outputs, rows)
 
     def prediction(
         self, raw: Float32[np.ndarray, "1 V"], labels: tuple[str, ...], problem: str, encoding: Encoding
@@ -134,6 +135,7 @@ class OpenVocabulary:
         wish: str | int | None,
         contrast: str | int | None,
         quantity: TargetKind,
+        encoding: Encoding,
     ) -> Target:
         index = prediction.outcome(prediction.top) if wish is None else find(labels, wish)
         name = labels[index] if index < len(labels) else f"#{index}"

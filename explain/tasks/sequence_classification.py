@@ -6,7 +6,7 @@ several labels at once (a sigmoid each), and regression (the number itself).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 from explain.catalog import TargetKind
 from explain.errors import InputError
 from explain.model.encoding import Encoding, whole
+from explain.model.rows import Row
 from explain.records import Prediction, Target
 from explain.tasks import _exclusive, _labels
 
@@ -74,7 +75,7 @@ class SequenceClassification:
     def asked(self, encoding: Encoding, tokenizer: Any, place: int | None) -> Encoding:
         return whole(encoding, place)
 
-    def read(self, outputs: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    def read(self, outputs: Any, rows: Sequence[Row]) -> torch.Tensor:
         return outputs.logits  # type: ignore[no-any-return]  # (N, C)
 
     def prediction(
@@ -110,6 +111,7 @@ class SequenceClassification:
         wish: str | int | None,
         contrast: str | int | None,
         quantity: TargetKind,
+        encoding: Encoding,
     ) -> Target:
         default = 0 if problem == REGRESSION else prediction.top  # several numbers have no largest that means something
         index = default if wish is None else _labels.find(labels, wish)

@@ -9,7 +9,7 @@ so where words are taken out of the text for good, these leave a token behind th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from explain.bounds import require_whole
 from explain.catalog import TargetKind
 from explain.errors import InputError, ModelError
 from explain.model.encoding import Encoding
+from explain.model.rows import Row
 from explain.prediction import Entity, Prediction, Tag, Tagging, kind, kinds
 from explain.records import Target
 from explain.tasks import _exclusive, _labels
@@ -71,8 +72,8 @@ class TokenClassification:
             require_whole("place", place, 0, len(words) - 1)
         return replace(encoding, tagged=words, places=() if place is None else (words[place][0],))
 
-    def read(self, outputs: Any, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        return _exclusive.at(outputs, rows, places)
+    def read(self, outputs: Any, rows: Sequence[Row]) -> torch.Tensor:
+        return _exclusive.at(outputs, rows)
 
     def prediction(
         self, raw: Float32[np.ndarray, "W C"], labels: tuple[str, ...], problem: str, encoding: Encoding
@@ -110,6 +111,7 @@ class TokenClassification:
         wish: str | int | None,
         contrast: str | int | None,
         quantity: TargetKind,
+        encoding: Encoding,
     ) -> Target:
         name, mine = _meant(labels, prediction.top if wish is None else wish)
         title, others = ("", ()) if contrast is None else _meant(labels, contrast)

@@ -20,11 +20,11 @@ REQUIRED = 0.8
 SAMPLE = 8
 
 
-def build(auto_class: Any, model_type: str, folder: Path) -> None:
+def build(auto_class: Any, model_type: str, folder: Path, labels: int = 3) -> None:
     """A tiny random model and its tokenizer in a folder; raises what transformers raises where it cannot be made."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        model = auto_class.from_config(config(model_type), dtype=torch.float32)
+        model = auto_class.from_config(config(model_type, labels), dtype=torch.float32)
         for parameter in model.parameters():
             if parameter.ndim >= 2:
                 parameter.normal_(std=0.15)
@@ -44,6 +44,7 @@ def count(
     known: Mapping[str, str],
     auto_class: Any,
     explained: Callable[[str, Path], object],
+    labels: int = 3,
 ) -> int:
     """Print each failure with its reason, and how many work of those that can be built; 1 where they are too few."""
     logging.set_verbosity_error()
@@ -52,7 +53,7 @@ def count(
     for model_type in sorted(mapping):
         with tempfile.TemporaryDirectory() as folder:
             try:
-                build(auto_class, model_type, Path(folder))
+                build(auto_class, model_type, Path(folder), labels)
                 built += 1
                 reason = failure(explained, model_type, Path(folder))
             except Exception as error:

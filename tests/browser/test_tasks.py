@@ -57,3 +57,26 @@ def test_what_may_stand_at_a_mask(page: Page, address: str, filler_folder: Path)
     second = (candidates.nth(1).text_content() or "").split(" · ")[0]
     candidates.nth(1).click()
     expect(page.locator(".wb-how")).to_contain_text(f"log-odds of {second}, at token")
+
+
+def test_an_answer_in_its_context(page: Page, address: str, answerer_folder: Path) -> None:
+    open_model(page, address, answerer_folder)
+    assert page.get_by_label("Question", exact=True).input_value() == "Where does the river end?"
+    context = page.get_by_label("Context", exact=True).input_value()
+    view, verdict = page.locator(".wb-tagged"), page.locator(".wb-verdict h2")
+    bare = view.evaluate("n => { n = n.cloneNode(true); n.querySelectorAll('small').forEach(s => s.remove()); "
+                         "return n.textContent }")  # fmt: skip
+    assert bare == context
+    answer = view.locator(".wb-tag-asked").text_content() or ""
+    expect(verdict).to_contain_text(f"The model answers “{answer}”")
+    words = page.locator(".words")
+    expect(words.nth(0)).to_contain_text("Question")
+    expect(words.nth(1)).to_contain_text("Context")
+
+    others = page.get_by_role("radiogroup", name="Answers").get_by_role("radio")
+    second = (others.nth(1).text_content() or "").split(" · ")[0]
+    others.nth(1).click()
+    expect(page.locator(".wb-how")).to_contain_text(f"log-odds of “{second}”, at token")
+    settle(page)
+    expect(view.locator(".wb-tag-asked")).to_have_text(second)
+    expect(verdict).to_contain_text(f"The model answers “{answer}”")

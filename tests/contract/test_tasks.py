@@ -13,8 +13,9 @@ from explain.methods import find, methods
 from explain.tasks import tasks
 from tests.contract.test_methods import close, traces
 
-FAMILIES: dict[str, tuple[str, tuple[str, str]]] = {
+FAMILIES: dict[str, tuple[str, tuple[Any, Any]]] = {
     "fill-mask": ("filler", ("the film is [MASK] and slow", "[MASK] movie")),
+    "question-answering": ("answerer", (("the film ?", "a slow plot and a witty ending"), ("a movie", "never dull !"))),
     "text-classification": ("tiny", ("the film is good and slow", "movie")),
     "text-generation": ("teller", ("Once upon a time", "The king said")),
     "token-classification": ("tagger", ("the film is charmingly slow", "movie !")),
@@ -32,13 +33,13 @@ def chooser(inferrer: Model) -> Model:
 
 
 @pytest.fixture
-def family(request: pytest.FixtureRequest) -> tuple[Model, tuple[str, str]]:
+def family(request: pytest.FixtureRequest) -> tuple[Model, tuple[Any, Any]]:
     """The tiny model of a task, and its texts."""
     fixture, texts = FAMILIES[request.param]
     return request.getfixturevalue(fixture), texts
 
 
-def explained(model: Model, name: str, texts: tuple[str, ...], **options: Any) -> list[Any]:
+def explained(model: Model, name: str, texts: tuple[Any, ...], **options: Any) -> list[Any]:
     if model.candidates is not None:  # methods that look inside the model are about one hypothesis at a time
         options = {"quantity": "logit", **options}
     return model.explain_batch(texts, methods=[name], checks=(), forced=True, budget=256, **options)
@@ -50,7 +51,7 @@ def test_no_task_is_left_out() -> None:
 
 @pytest.mark.parametrize("family", sorted(FAMILIES), indirect=True)
 @pytest.mark.parametrize("name", NAMES)
-def test_every_method_explains_every_task(name: str, family: tuple[Model, tuple[str, str]]) -> None:
+def test_every_method_explains_every_task(name: str, family: tuple[Model, tuple[Any, Any]]) -> None:
     model, texts = family
     assert find(name).why_not(model.info) is None
     before = traces(model)

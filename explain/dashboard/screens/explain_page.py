@@ -7,6 +7,8 @@ import time
 import streamlit as st
 
 from explain.dashboard import evidence, jobs, panels, trust
+from explain.dashboard.answer import TASK as ANSWERS
+from explain.dashboard.answer import answer
 from explain.dashboard.ask import Asked, ask
 from explain.dashboard.continuation import continuation
 from explain.dashboard.examples import of
@@ -19,6 +21,9 @@ from explain.prediction import kinds
 from explain.render import html
 from explain.service import Job, service
 
+FITTING = {"no_mask": "fill-mask", "no_context": ANSWERS}
+"""Tasks that a model refuses a text for that does not suit them."""
+
 
 def outcome(asked: Asked, job: Job) -> None:
     """Everything below the inputs; while the job runs, what is known so far."""
@@ -26,8 +31,8 @@ def outcome(asked: Asked, job: Job) -> None:
         st.rerun()
     running = not job.over
     if job.error is not None:
-        if job.error.code == "no_mask":
-            _fit(asked.model, "fill-mask")
+        if job.error.code in FITTING:
+            _fit(asked.model, FITTING[job.error.code])
         panels.problem(job.error, asked.model, asked.request.methods[0])
         return
     explanation = job.partial
@@ -38,6 +43,7 @@ def outcome(asked: Asked, job: Job) -> None:
             _fit(asked.model, explanation.model.task)
         panels.decision(explanation)
         tags(explanation)
+        answer(explanation)
         gap(explanation)
         if explanation.attributions:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)

@@ -18,9 +18,9 @@ function describe(word, data) {
 function text(data, select) {
   const nodes = [];
   // The direction is given: dir="auto" would not look into the <bdi> of a word.
-  const paragraphs = data.segments.map(({ direction, pieces }, number) => {
+  const paragraphs = data.segments.map(({ name, direction, pieces }) => {
     const paragraph = el("p", { class: "words", dir: direction });
-    if (data.segments.length > 1) paragraph.append(el("span", { class: "part" }, `Text ${number + 1}`));
+    if (data.segments.length > 1) paragraph.append(el("span", { class: "part" }, name));
     for (const piece of pieces) {
       const inner = piece.parts.map((part) => (part.code ? el("code", { class: "code" }, part.t) : part.t));
       if (piece.kind !== "word") {
