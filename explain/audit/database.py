@@ -190,8 +190,7 @@ def _pragmas(connection: Any, _record: Any) -> None:
 def _pragmas_to_read(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("query_only=ON", "trusted_schema=OFF"):
-        cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute("PRAGMA trusted_schema=OFF")
     cursor.close()
 
 

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +84,23 @@ def substituted(module: nn.Module, ids: Tensor, embeds: Tensor) -> Iterator[Subs
         yield seen
 
 
+_known: WeakKeyDictionary[nn.Module, list[tuple[Any, list[nn.Module]]]] = WeakKeyDictionary()
+"""By model: each weight, and the modules that look up in it."""
+
+
 def _tables(module: nn.Module) -> list[list[nn.Module]]:
+    """What `_searched` finds, remembered while the model names the same table and each has the same weight.
+
+    Asking every module of a model, twice in each pass with gradients, took a noticeable part of a batch's time.
+    """
+    known = _known.get(module, [])
+    same = all(table.weight is weight for weight, group in known for table in group)
+    if not known or not same or _named_table(module) not in (None, known[0][1][0]):
+        known = _known[module] = [(group[0].weight, group) for group in _searched(module)]
+    return [group for _, group in known]
+
+
+def _searched(module: nn.Module) -> list[list[nn.Module]]:
     """Modules that look tokens up, in groups that share one weight; the whole model's input embeddings first."""
     size = getattr(getattr(module, "config", None), "vocab_size", None)
     named = [_named_table(part) for part in module.modules()]

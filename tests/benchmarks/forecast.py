@@ -102,6 +102,18 @@ def pooled(found: dict[str, Any], what: str) -> list[float]:
     return [ratio for each in found["kinds"].values() for ratio in each[what]]
 
 
+def markdown() -> str:
+    """The README's block."""
+    found = json.loads(RESULTS.read_text("utf-8"))
+    shares = {what: good(pooled(found, what)) for what in ("seconds", "memory")}
+    runs, longest = len(pooled(found, "memory")), max(found["longer"], default=0)
+    return (
+        f"Within a factor of {FACTOR:g} were {shares['seconds']:.0%} of the forecasts of seconds and "
+        f"{shares['memory']:.0%} of those of memory ({SHARE:.0%} wanted), in {runs:,} runs of {len(found['kinds'])} "
+        f"kinds: {found['texts']} sentences, and texts of up to {longest:,} words ({found['machine']})."
+    )
+
+
 def longer(texts: Sequence[str], words: int) -> str:
     """The sentences in a row, as many words of them."""
     return " ".join(" ".join(texts).split()[:words])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.request
 from pathlib import Path
+
+import pytest
 
 import explain
 from explain.checks import checkers
@@ -14,7 +17,7 @@ from explain.service import Service
 from explain.service.models import Models
 from explain.tasks import tasks
 from tests import rest
-from tests.benchmarks import comparison
+from tests.benchmarks import comparison, curves, forecast, throughput
 from tests.benchmarks.peers import table as peers
 from tests.engines import Inline
 
@@ -55,6 +58,9 @@ BLOCKS = {
     "checks": check_table,
     "peers": peers.markdown,
 }
+MEASURED = {"scaling": curves, "throughput": throughput, "forecast": forecast}
+"""Blocks that stand empty until a benchmark has kept its figures."""
+BLOCKS |= {name: module.markdown if module.RESULTS.exists() else str for name, module in MEASURED.items()}
 
 
 def with_tables(text: str) -> str:
@@ -69,6 +75,15 @@ def with_tables(text: str) -> str:
 def test_tables_are_current() -> None:
     text = README.read_text("utf-8")
     assert text == with_tables(text), "run: python -m tests.unit.test_docs"
+
+
+@pytest.mark.parametrize("theme", curves.THEMES)
+def test_pictures_are_drawn_from_the_figures_that_were_kept(theme: str) -> None:
+    if not curves.RESULTS.exists():
+        assert not curves.place(theme).exists(), "a picture of what nobody measured"
+        return
+    found = json.loads(curves.RESULTS.read_text("utf-8"))
+    assert curves.place(theme).read_text("utf-8") == curves.drawn(found, theme), "run: python -m tests.unit.test_docs"
 
 
 def test_python_example_runs(sentiment: Model, capsys) -> None:  # type: ignore[no-untyped-def]
@@ -118,3 +133,5 @@ def test_files_that_the_readme_names_exist() -> None:
 
 if __name__ == "__main__":
     README.write_text(with_tables(README.read_text("utf-8")), "utf-8")
+    if curves.RESULTS.exists():
+        curves.keep(json.loads(curves.RESULTS.read_text("utf-8")))

@@ -122,6 +122,20 @@ def test_bytes_behind_the_end_of_a_stream_are_found(store: Store) -> None:
     refused(deflated(parts, b"hidden"))
 
 
+def test_a_part_says_what_the_directory_says(store: Store) -> None:
+    """Every bit of a header between the files, and a checksum that is wrong in both places."""
+    data = bundle.write(store)
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        info = sorted(opened.infolist(), key=lambda i: i.header_offset)[1]
+    for at in range(info.header_offset, info.header_offset + len(info.FileHeader(zip64=False))):
+        changed = bytearray(data)
+        changed[at] ^= 1
+        refused(bytes(changed))
+    crc = struct.pack("<L", info.CRC)
+    assert data.count(crc) == 2
+    refused(data.replace(crc, bytes([crc[0] ^ 1, *crc[1:]])))
+
+
 def shifted(data: bytes, at: int, hidden: bytes) -> bytes:
     """A zip file with bytes hidden at a place, whose directory is right about everything behind them."""
     moved, out = io.BytesIO(), len(hidden)
@@ -171,6 +185,9 @@ def test_verifying_leaves_a_foreign_store_as_it_is(store: Store, run) -> None:  
     after = {p: p.read_bytes() if p.is_file() else None for p in store.home.rglob("*")}
     assert {p: d for p, d in after.items() if p.suffix not in (".db-wal", ".db-shm")} == before
     assert store.home.stat().st_mode & 0o777 == 0o755
+    with pytest.raises(AuditError, match="store"):
+        _ = Store(store.home.parent / "nowhere", only_read=True).id
+    assert not (store.home.parent / "nowhere").exists()
     foreign = Store(store.home, only_read=True)
     with pytest.raises(AuditError):
         foreign.hold(store.read(1).header.id, Who("eve"), "a lawsuit")
@@ -244,6 +261,25 @@ def test_a_correction_of_something_else_is_found(store: Store, found: Explanatio
     rewrite(store, 4, edit)
     assert faults(store) == {("V1", "its subject does not name its files, or the record that it is about")}
     both(bundle.write(store), "subject", "V1")
+
+
+def test_what_a_correction_names_is_an_id(store: Store, found: Explanation) -> None:
+    first = store.read(1).header.id
+    store.file(found, corrects=first)
+
+    def edit(statement):  # type: ignore[no-untyped-def]
+        statement["predicate"]["detail"]["corrects"] = "x"
+        next(s for s in statement["subject"] if s["name"] == first)["name"] = "x"
+
+    parts = unzipped(bundle.write(store))
+    rewrite(store, 4, edit)
+    assert {level for level, _ in faults(store)} == {"V1"}
+    with sqlite3.connect(store.home / "evidence.db") as connection:
+        (parts["envelopes/000000000004.json"],) = connection.execute(
+            "SELECT bytes FROM envelopes WHERE sequence = 4"
+        ).fetchone()
+    data = zipped(parts)
+    assert bundle.verify(data).exit_code == verifier.verify(data)[0] == 3
 
 
 @pytest.mark.parametrize("kind", ["correction", "batch summary"])
@@ -331,6 +367,14 @@ def test_an_id_comes_after_the_one_before_it_whatever_the_clock_says(monkeypatch
         last = new
     monkeypatch.setattr(ids.time, "time_ns", lambda: 1_600_000_000_000_000_000)
     assert ids.new(last) > last, "the clock was set back"
+
+
+def test_records_of_one_moment_follow_their_numbers(
+    store: Store, found: Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ids.time, "time_ns", lambda: 1_600_000_000_000_000_000)  # and the clock was set back
+    made = [store.read(3).header.id, *(store.file(found).header.id for _ in range(6))]
+    assert made == sorted(made)
 
 
 def test_time_is_taken_when_the_lock_is_held(store: Store, found: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:

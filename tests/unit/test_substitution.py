@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from explain.errors import ModelError
+from explain.model import substitution
 from explain.model.rows import Row
 from explain.model.substitution import embedding_modules, lookup, substituted
 from explain.records import Target
@@ -63,6 +64,24 @@ def with_other_vectors(model: Any, ids: Tensor) -> Any:
         for weight in weights(other):
             weight[words] += 0.1 * torch.randn(len(words), weight.shape[1], generator=generator)
     return other
+
+
+def test_tables_are_searched_for_once_and_again_when_they_were_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, searched = architectures.build("bart").requires_grad_(False), []
+    found = substitution._searched
+    monkeypatch.setattr(substitution, "_searched", lambda module: searched.append(module) or found(module))
+    ids = torch.tensor([[architectures.CLS, 7, architectures.SEP]])
+    before = lookup(model, ids)
+    assert torch.equal(lookup(model, ids), before)
+    assert embedding_modules(model)[0] is model.get_input_embeddings()
+    assert len(searched) == 1
+    table = model.get_input_embeddings()
+    table.weight = nn.Parameter(table.weight * 2, requires_grad=False)  # the others keep the old one
+    assert torch.allclose(lookup(model, ids)[..., : before.shape[-1]], before * 2)
+    assert len(searched) == 2
+    model.set_input_embeddings(nn.Embedding(*table.weight.shape, _weight=torch.ones_like(table.weight)))
+    assert embedding_modules(model)[0] is model.get_input_embeddings()
+    assert len(searched) == 3
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
