@@ -324,3 +324,33 @@ def test_a_key_that_is_not_believed_signs_nothing(store: Store, tmp_path: Path) 
     assert faults(store)
     data["checkpoints/000000000004.json"] = path.read_bytes()
     both(zipped(data), "not believed", "V2")
+
+
+def test_what_is_missing_is_named(store: Store) -> None:
+    """Each by itself: a file, a key, an envelope, also where one record alone is looked at."""
+    record, place = store.read(1).header.id, store.place(store.read(1).header.id) / RECORD
+    sealed = place.read_bytes()
+    place.unlink()
+    assert faults(store) == {("V1", "the file is missing")}
+    key = sealing.content_key(store.key(record))
+    place.write_bytes(sealing.encrypt(key, sealing.decrypt(key, sealed, f"{record}/{RECORD}"), f"{record}/{RECORD}"))
+    assert faults(store) == {("V1", "the file was changed")}, "the same text, encrypted anew"
+    place.write_bytes(sealed)
+    sql(store, "UPDATE entries SET label = 'x' WHERE sequence = 4")
+    assert {f.where for f in verify.store(store).faults} == {"record 4, list, label"}
+    sql(store, "UPDATE entries SET label = NULL WHERE sequence = 4")
+    sql(store, "DELETE FROM keys WHERE id = ?", record)
+    assert faults(store) == {("V1", "its key is missing, and no erasure says so")}
+    sql(store, "DELETE FROM envelopes WHERE sequence = 4")
+    assert ("V2", "its envelope is missing") in faults(store)
+    assert ("V1", "its envelope is missing") in {(f.level, f.what) for f in verify.record(store, record).faults}
+
+
+def test_other_bytes_of_the_same_envelope_are_found(store: Store) -> None:
+    parts = unzipped(bundle.write(store))
+    name = "envelopes/000000000004.json"
+    loose = json.dumps(json.loads(parts[name]), sort_keys=True).encode()
+    sql(store, "UPDATE envelopes SET bytes = ? WHERE sequence = 4", loose)
+    assert any("one form" in what for _, what in faults(store))
+    data = zipped({**parts, name: loose})
+    assert bundle.verify(data).exit_code == verifier.verify(data)[0] == 3
