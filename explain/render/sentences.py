@@ -188,9 +188,7 @@ def _kept(prediction: Prediction) -> str:
 
 def part(explanation: Explanation, segment: int) -> str:
     """What one of several texts is called."""
-    if explanation.prediction.answering is not None:
-        return ("Question", "Context")[segment]
-    return f"Text {segment + 1}"
+    return ("Question", "Context")[segment] if explanation.prediction.answering is not None else f"Text {segment + 1}"
 
 
 def sum_up(explanation: Explanation, index: int = 0) -> str:
