@@ -40,7 +40,8 @@ Contents = Mapping[str, bytes]
 @dataclass(frozen=True)
 class New:
     """What is to be appended. `contents` are its files, not yet encrypted, or what makes them of the record's id and
-    key, which it gets with its place in the chain; `renderer` drew those that are pictures or pages.
+    key, which it gets with its place in the chain; or before, where they are `slow` to make: nobody else may wait for a
+    drawing. `renderer` drew those that are pictures or pages.
     """
 
     kind: Kind
@@ -50,17 +51,20 @@ class New:
     explanation: Explanation | None = None
     about: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    slow: bool = False
     renderer: str = ""
 
 
 def append(store: Store, new: New) -> Entry:
-    """File a record; what comes back is on the disk. Its id and time are taken in its turn, so that both follow its
-    number.
+    """File a record; what comes back is on the disk. Its time is taken in its turn, so that it follows its number, and
+    so is its id, unless its contents are slow to make.
 
     Raises:
         AuditError: it could not be written, or the event is not possible; nothing was changed.
     """
     draft, key, made = _draft(store, new), sealing.fresh(), list[str]()
+    early = ids.new() if new.slow else ""
+    contents = _contents(new, early, key) if early else {}
     with _tidy(store, made), database.writing(store.engine) as connection:
         if new.about is not None:
             _require_possible(connection, new.about, new.kind)
@@ -68,9 +72,9 @@ def append(store: Store, new: New) -> Entry:
         number, previous, last = (head.sequence + 1, head.digest, head.id) if head is not None else (1, NOTHING, "")
         _require_alike(connection, number - 1, signed=store.signed)
         finish_change(store, connection)
-        record = ids.new(last)
+        record = early or ids.new(last)
         made.append(record)
-        contents = new.contents(record, key) if callable(new.contents) else new.contents
+        contents = contents if early else _contents(new, record, key)
         sealed, listed = _sealed(record, key, contents, new.renderer or f"whyboard {versions()['whyboard']}")
         header = dataclasses.replace(
             draft, id=record, sequence=number, previous=previous, recorded=_now(), files=listed
@@ -126,6 +130,10 @@ def _draft(store: Store, new: New) -> Header:
         detail=new.detail,
         clock=clock.state(),
     )
+
+
+def _contents(new: New, record: str, key: bytes) -> Contents:
+    return new.contents(record, key) if callable(new.contents) else new.contents
 
 
 def _now() -> str:

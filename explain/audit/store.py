@@ -151,7 +151,7 @@ class Store:
 
         detail = {} if beside is None else {"beside": beside.answer.schema}
         detail |= {} if corrects is None else {"corrects": corrects}
-        return append(self, New(kind, who, purpose, contents, explanation, detail=detail))
+        return append(self, New(kind, who, purpose, contents, explanation, detail=detail, slow=pictures is not None))
 
     def summarise(self, items: Sequence[str], who: Who, purpose: Purpose | None = None, *, failed: int = 0) -> Entry:
         """File what a batch came to: which records it filed, bound by their envelopes, and how many texts `failed`.
