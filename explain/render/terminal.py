@@ -70,7 +70,7 @@ def words(found: Explanation, index: int = 0, segment: int = 0) -> Text:
     several = len(found.tokens.texts) > 1
     line = Text(f"{sentences.part(found, segment)}: " if several else "", style="dim")
     for piece in pieces(found.tokens, attribution, segment):
-        shown = "".join(part for part, _ in piece.parts)
+        shown = "".join(f"[{part}]" if code else part for part, code in piece.parts)
         if piece.unit is None:
             line.append(shown, style={"unread": "strike dim", "asked": "reverse"}.get(piece.kind, ""))
             continue

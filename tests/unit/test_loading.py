@@ -322,7 +322,7 @@ REFUSED: dict[str, tuple[Fault, str, str]] = {
         f"architectures {named}": (
             config(architectures=named),
             "no_trained_head",
-            "no trained head for: fill-mask, text-generation, text-class",
+            "no trained head for: fill-mask, text-generation, question-answering, text-class",
         )
         for named in (["BertForPreTraining"], None, "BertForSequenceClassification", 1, [])
     },

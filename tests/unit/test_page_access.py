@@ -51,7 +51,7 @@ BUTTONS: dict[tuple[str, str], tuple[Action | Literal["free"], tuple[str, ...]]]
     ("dossier", "'Bundle (zip)'"): ("export evidence", ("Bundle (zip)",)),
     ("dossier", "'File the review'"): ("review evidence", ("File the review",)),
     ("dossier", "'Change'"): ("keep evidence", ("Change",)),
-    ("dossier", "'Release the legal hold' if entry.state.held else 'Put a legal hold on it'"): (
+    ("dossier", "'Release the legal hold' if on else 'Put a legal hold on it'"): (
         "keep evidence",
         ("Release the legal hold", "Put a legal hold on it"),
     ),
@@ -59,6 +59,8 @@ BUTTONS: dict[tuple[str, str], tuple[Action | Literal["free"], tuple[str, ...]]]
     ("evidence_page", "'Verify everything'"): ("verify evidence", ("Verify everything",)),
     ("evidence_page", "'Write a checkpoint'"): ("verify evidence", ("Write a checkpoint",)),
     ("evidence_page", "'Erase what is over'"): ("keep evidence", ("Erase what is over",)),
+    ("evidence_page", "f'Erase {len(over):,} for good'"): ("keep evidence", ("Erase 1 for good",)),
+    ("evidence_page", "'Keep them'"): (FREE, ("Keep them",)),
     ("signing", "'Sign in'"): (FREE, ("Sign in",)),
     ("signing", "'Sign out'"): (FREE, ("Sign out",)),
 }
@@ -68,6 +70,8 @@ RIGHTS: dict[str, set[Action]] = {
     "file": {"file evidence"},
     "add": {"review evidence", "keep evidence"},
     "review": {"review evidence"},
+    "hold": {"keep evidence"},
+    "summarise": set(),
     "erase": {"erase evidence"},
     "expire": {"keep evidence"},
     "checkpoint": {"verify evidence"},

@@ -59,7 +59,7 @@ def test_control_characters_and_markup_do_nothing(tiny: Model) -> None:
     assert "\x1b[31m" not in text
     assert "\u202e" not in text
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    assert "[bold]movie[/bold] U+001B[31m</script> U+202E done" in plain
+    assert "[bold]movie[/bold] [U+001B][31m</script> [U+202E] done" in plain
 
 
 def test_a_cut_text_shows_what_was_not_read(tiny: Model) -> None:

@@ -7,6 +7,7 @@ answered, byte for byte, as if nothing had happened.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,9 +150,10 @@ def test_what_can_be_read_is_explained_at_every_door(door: Any, name: str) -> No
     assert explain.read(seen.record.to_json()) == seen.record
     assert not any(unseen(shown) for shown in seen.shown), "a character acts without being seen"
     if door.name == "page":
-        assert "".join(part for _, part in seen.pieces) == visible(text)
+        bare = re.sub(r"\[(U\+[0-9A-F]{4,6}|[0-9]+ marks)\]", r"\1", visible(text))  # the page sets codes off by style
+        assert "".join(part for _, part in seen.pieces) == bare
     elif door.name == "command line":
-        assert " ".join(visible(text).split()) in " ".join(seen.shown[0].split())
+        assert "".join(visible(text).split()) in "".join(seen.shown[0].split()), "lines break where the terminal ends"
 
 
 def test_lone_surrogates_are_refused(door: Any) -> None:

@@ -212,7 +212,8 @@ def test_markup_is_literal_in_words_figures_and_terminal(explained: list[Explana
     for found in explained:
         literal = visible(found.tokens.texts[0])
         view = reasons.payload(found)
-        assert "".join(part["t"] for p in view["segments"][0]["pieces"] for part in p["parts"]) == literal
+        parts = [part for p in view["segments"][0]["pieces"] for part in p["parts"]]
+        assert "".join(f"[{part['t']}]" if part["code"] else part["t"] for part in parts) == literal
         figure = figures.waterfall(found)
         assert figure is not None
         for (name, _), label in zip(figures.steps(found), figure.layout.yaxis.ticktext, strict=True):
