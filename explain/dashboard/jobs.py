@@ -94,6 +94,11 @@ def forecasts(request: Request, model: str) -> dict[str, Forecast]:
     return answer
 
 
+def waiting() -> int:
+    """How many jobs of all sessions wait for their turn."""
+    return service().waiting
+
+
 def refused(model: str) -> dict[str, float]:
     """Methods known to be refused on this model, with the share of the change that they miss."""
     return service().refused(model)

@@ -19,7 +19,7 @@ from explain.dashboard.tags import tags
 from explain.errors import ExplainError
 from explain.prediction import kinds
 from explain.render import html
-from explain.service import Job, service
+from explain.service import Job
 
 FITTING = {"no_mask": "fill-mask", "no_context": ANSWERS}
 """Tasks that a model refuses a text for that does not suit them."""
@@ -97,7 +97,7 @@ else:
         st.fragment(outcome)(asked, found)
     if running:
         with place.container():
-            others = service().waiting
+            others = jobs.waiting()
             drawn = Drawn(shown, began, time.monotonic() - began, others)
             st.fragment(progress, run_every=pace(others))(found, drawn)
     else:
