@@ -70,6 +70,9 @@ def test_an_answer_in_its_context(page: Page, address: str, answerer_folder: Pat
     assert bare == context
     answer = view.locator(".wb-tag-asked").text_content() or ""
     expect(verdict).to_contain_text(f"The model answers “{answer}”")
+    tracks = page.locator(".wb-track").evaluate_all("all => all.map(n => n.getBoundingClientRect())")
+    assert len(tracks) > 4
+    assert len({(box["left"], box["width"]) for box in tracks}) == 1, "bars that can be compared"
     words = page.locator(".words")
     expect(words.nth(0)).to_contain_text("Question")
     expect(words.nth(1)).to_contain_text("Context")
@@ -77,7 +80,7 @@ def test_an_answer_in_its_context(page: Page, address: str, answerer_folder: Pat
     others = page.get_by_role("radiogroup", name="Answers").get_by_role("radio")
     second = (others.nth(1).text_content() or "").split(" · ")[0]
     others.nth(1).click()
-    expect(page.locator(".wb-how")).to_contain_text(f"log-odds of “{second}”, at token")
+    expect(page.locator(".wb-how").first).to_contain_text(f"log-odds of “{second}”, at token")
     settle(page)
     expect(view.locator(".wb-tag-asked")).to_have_text(second)
     expect(verdict).to_contain_text(f"The model answers “{answer}”")
