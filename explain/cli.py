@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 import explain
-from explain import evidence_commands, operations, proof_commands
+from explain import evidence_commands, operations, proof_commands, writing_commands
 from explain.arguments import parameters
 from explain.errors import ExplainError, InputError, outcome
 from explain.profiling import profiled
@@ -38,6 +38,7 @@ app = typer.Typer(
 evidence_commands.register(app)
 proof_commands.register(app)
 operations.register(app)
+writing_commands.register(app)
 _out, _err = Console(), Console(stderr=True)
 LONGEST = 16 * 2**20
 """Bytes that are read from standard input; more is refused by length anyway."""
@@ -50,7 +51,7 @@ ABLATIONS = ("mean", "resample", "zero")
 @app.command()
 def run(
     text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)],
-    pair: Annotated[str | None, typer.Option("--pair", "--context", help="Second text; a question's context.")] = None,
+    pair: Annotated[str | None, typer.Option("--pair", "--context", help="Second text; text written so far.")] = None,
     model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder.")] = "sentiment",
     method: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Attribution method; repeat for more.")
@@ -60,7 +61,7 @@ def run(
     ] = None,
     target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
     contrast: Annotated[str | None, typer.Option(help="Explain the target rather than this label.")] = None,
-    place: Annotated[int | None, typer.Option(min=0, help="Which mask or tagged word, from 0 on.")] = None,
+    place: Annotated[int | None, typer.Option(min=0, help="Which mask, tagged word or written token.")] = None,
     label: Annotated[
         list[str] | None, typer.Option(help="Label of your own to choose among (zero-shot); repeat for more.")
     ] = None,
@@ -142,7 +143,7 @@ def run(
 @app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="What stands before, or - to read it.", show_default=False)],
-    model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder of a causal model.")] = "tales",
+    model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder of a model that writes.")] = "tales",
     tokens: Annotated[int, typer.Option(min=1, max=1000, help="Tokens to write at most.")] = 40,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**53 - 1, help="Draw with this seed; else the likeliest each time.")
@@ -150,7 +151,7 @@ def generate(
     temperature: Annotated[float, typer.Option(min=0.01, max=100, help="Divides the logits before drawing.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
 ) -> None:
-    """Go on with a text, token by token, each with its log-probability."""
+    """Go on with a text, or translate or summarise it: token by token, each with its log-probability."""
     whole = _standard_input() if prompt == "-" else prompt
     with _err.status("Writing…"):
         found = explain.load(model).generate(whole, tokens=tokens, seed=seed, temperature=temperature)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from explain.bounds import BOUNDS, require_whole
 from explain.errors import InputError
 from explain.generation import GenerateRequest, Generation
-from explain.model.rows import Row
 from explain.model.runner import NOTHING, Meter, Runner
 from explain.records import Provenance
 
@@ -29,9 +29,9 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         InputError: the model's task has no next token, a setting is out of bounds, or there is no room for a token.
     """
     _require(runner, request)
-    inputs = runner.encode((request.prompt,)).inputs
-    ids = inputs["input_ids"]
-    start, limit = len(ids), runner.info.max_tokens
+    encoding = runner.encode((request.prompt,), truncate=request.truncate and bool(runner.begin))
+    ids = encoding.inputs["input_ids"]
+    start, limit = len(ids), runner.info.max_tokens + encoding.source  # a decoder has room of its own
     if start >= limit:
         raise InputError(f"The prompt fills the {limit:,} tokens that this model reads. Shorten it.", code="too_long")
     rng = None if request.seed is None else np.random.default_rng(request.seed)
@@ -42,7 +42,8 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         if len(ids) >= limit:
             stopped = "room"
             break
-        logits = runner.outputs([Row(_grown(inputs, ids), NOTHING)], meter)[0][0].astype(np.float64)  # (V,)
+        row = replace(encoding.row(NOTHING), inputs=_grown(encoding.inputs, ids))
+        logits = runner.outputs([row], meter)[0][0].astype(np.float64)  # (V,)
         logp = logits - logits.max() - math.log(np.exp(logits - logits.max()).sum())
         index = int(logits.argmax()) if rng is None else _drawn(logits / request.temperature, rng)
         if index in ends:
@@ -51,7 +52,8 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         found.append((float(logp[index]), int((logits > logits[index]).sum()) + 1))
         ids = np.append(ids, index)
     written = ids[start:]
-    pieces, readable = _pieces(runner, request.prompt, ids, start)
+    made = _apart if encoding.source else _pieces
+    pieces, readable = made(runner, request.prompt, ids, start)
     return Generation(
         model=runner.info,
         prompt=request.prompt,
@@ -63,6 +65,7 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         settings={"tokens": request.tokens, "seed": request.seed, "temperature": request.temperature},
         stopped=stopped,  # type: ignore[arg-type]
         provenance=provenance,
+        apart=encoding.source > 0,
     )
 
 
@@ -70,7 +73,7 @@ def _require(runner: Runner, request: GenerateRequest) -> None:
     if not runner.task.goes_on:
         raise InputError(
             f"This model does {runner.info.task}, so it cannot go on with a text. Use a causal language model such as "
-            "the bundled 'tales'.",
+            "the bundled 'tales', or one that translates or summarises.",
             code="bad_task",
         )
     require_whole("tokens", request.tokens, 1, MOST)
@@ -106,4 +109,21 @@ def _pieces(runner: Runner, prompt: str, ids: np.ndarray, start: int) -> tuple[t
         before = whole
         again = read(prompt + whole[len(texts[0]) :])["input_ids"]
         readable.append(list(again) == ids[:count].tolist())
+    return tuple(pieces), readable
+
+
+def _apart(runner: Runner, prompt: str, ids: np.ndarray, start: int) -> tuple[tuple[str, ...], list[bool]]:
+    """`_pieces` of a text of its own. Control tokens are written out: they are what the decoder read."""
+    ends = range(start, len(ids) + 1)
+    texts = [runner.tokenizer.decode(ids[start:n], clean_up_tokenization_spaces=False) for n in ends]
+    pieces, readable, before = [], [], ""
+    for count, text in enumerate(texts[1:], start=start + 1):
+        whole = text if text.startswith(before) and not text.endswith("\ufffd") else before
+        pieces.append(whole[len(before) :])
+        before = whole
+        try:
+            again = runner.encode((prompt, whole), truncate=True).tokens.ids.tolist() if whole else []
+        except InputError:
+            again = []
+        readable.append(again == ids[:count].tolist())
     return tuple(pieces), readable

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any, cast
 
 from explain import costs
+from explain.alignment import Alignment, AlignRequest
 from explain.asking import spread
 from explain.candidates import folded
 from explain.catalog import Forecast, MethodInfo, Request, TargetKind
@@ -22,7 +23,7 @@ from explain.model.encoding import Encoding
 from explain.model.loading import load_runner
 from explain.model.memory import weights
 from explain.model.runner import Runner
-from explain.questions import go_on, look, walk
+from explain.questions import align, go_on, look, walk
 from explain.records import Explanation, Granularity
 from explain.road import Road, RoadRequest
 from explain.settings import settings
@@ -68,14 +69,15 @@ class Model(Runner):
         """Explain one decision.
 
         Args:
-            text: the text, or two for a sentence pair.
+            text: the text, or two: a sentence pair, a question and its context, or a text and what is written about it.
             methods: names of attribution methods (`explain.list_methods()`).
             params: parameters: `{"baseline": "pad"}` for all methods, or `{"method": {...}}` for one.
             target: label or class index to explain; None for the model's own top label. Where words have tags, PER
                 stands for B-PER and I-PER together, over all words of the entity.
             contrast: explain 'why the target and not this label?'.
-            place: which mask of several, or which word where each has a tag, from 0 on; None: the first mask, or the
-                first word of the first entity (without any, the word that comes closest to being in one).
+            place: which mask of several, which word where each has a tag, or which token of what is written, from 0 on;
+                None: the first mask, the first word of the first entity (without any, the word that comes closest to
+                being in one), or what is written next.
             candidate_labels: labels of your own to choose among (zero-shot, by a model of inference); one string may
                 hold several between commas.
             multi_label: judge each of them by itself.
@@ -288,33 +290,35 @@ class Model(Runner):
         texts = (text,) if isinstance(text, str) else tuple(text)  # a pair is refused in words
         return cast(Patch, self.walk(PatchRequest(Request(texts, **about), other)))
 
-    def generate(
-        self, prompt: str, *, tokens: int = 40, seed: int | None = None, temperature: float = 1.0
-    ) -> Generation:
-        """Go on with a text, token by token.
+    def generate(self, prompt: str, **settings: Any) -> Generation:
+        """Go on with a text, or translate or summarise it, token by token.
 
         Args:
-            prompt: what stands before.
-            tokens: how many to write at most; the model may end the text before.
-            seed: draw the tokens with this seed; None: take the most likely one each time.
-            temperature: divides the logits before a token is drawn.
+            prompt: what stands before, or what is written about.
+            settings: `tokens` (40): how many to write at most; the model may end the text before. `seed` (None): draw
+                the tokens with it; None: take the most likely one each time. `temperature` (1.0) divides the logits
+                before a token is drawn. `truncate` (False): cut a text that is too long, where what is written does
+                not follow it.
 
-        Explain token i with `explain(found.prefix(i), target=int(found.ids[i]))` where `found.readable` says so.
+        Explain token i with `explain(**found.question(i))`.
 
         Raises:
-            InputError: the model has no next token, or a setting is out of bounds.
+            InputError: the model writes nothing, or a setting is out of bounds.
         """
-        return self.write(GenerateRequest(prompt, tokens, seed, temperature))
+        return self.write(GenerateRequest(prompt, **settings))
 
     def write(
-        self,
-        question: GenerateRequest,
-        *,
-        progress: Listener | None = None,
-        cancel: threading.Event | None = None,
+        self, question: GenerateRequest, *, progress: Listener | None = None, cancel: threading.Event | None = None
     ) -> Generation:
         """Go on with a text; `generate` in the form that other faces use."""
         return go_on(Work(self, [], progress, cancel), question)
+
+    def align(self, text: str, written: str, *, truncate: bool = False, **driven: Any) -> Alignment:
+        """What each token of `written` hangs on, in both texts: measured, one pass for each word.
+
+        Raises InputError where the model writes nothing about a text.
+        """
+        return align(Work(self, [], **driven), AlignRequest((text, written), truncate))
 
     def forecast(self, request: Request) -> Forecast:  # type: ignore[override]
         """Seconds and memory that a request will take on this machine."""

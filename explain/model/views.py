@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from explain.candidates import Candidates, require, sides
 from explain.errors import InputError
@@ -52,7 +52,7 @@ def following(runner: R, continuation: str, contrast: object) -> R:
     Raises:
         InputError: the model has no next token, or what was given is no text.
     """
-    if not runner.task.goes_on:
+    if not runner.task.goes_on or runner.begin:
         raise InputError(
             f"This model does {runner.info.task}, so it cannot say how likely a continuation is. Use a causal language "
             "model such as the bundled 'tales'.",
@@ -62,7 +62,7 @@ def following(runner: R, continuation: str, contrast: object) -> R:
     if not all(isinstance(text, str) for text in texts):
         raise InputError("Expected continuation, and contrast beside it, as texts.", code="bad_continuation")
     ends: tuple[str, ...] = tuple(map(str, texts))
-    return _view(runner, ends, cast(Task, Continuation(ends)), CONTINUED, continuations=ends)
+    return _view(runner, ends, Continuation(ends), CONTINUED, continuations=ends)
 
 
 def _view(runner: R, key: Hashable, task: Task, problem: str, **own: Any) -> R:

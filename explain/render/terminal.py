@@ -173,7 +173,8 @@ def generation(found: Generation) -> RenderableType:
         table.add_column(name, justify="left" if name == "written" else "right", no_wrap=name != "written")
     for row in written.rows(found):
         table.add_row(*(Text(visible(cell)) for cell in row))
-    text = Text.assemble((visible(found.prompt), "dim"), visible(found.text[len(found.prompt) :]))
+    own = f"\n{visible(found.text)}" if found.apart else visible(found.text[len(found.prompt) :])
+    text = Text.assemble((visible(found.prompt), "dim"), own)
     return Group(text, Text(), table, Text(written.summary(found), style="dim"))
 
 

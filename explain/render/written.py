@@ -12,9 +12,12 @@ def summary(found: Generation) -> str:
     """How a continuation came about, and how likely it was."""
     how = "the most likely one each time" if found.settings["seed"] is None else "drawn by their probabilities"
     end = {"end": "the model ended the text", "room": "there is no room for more", "length": "enough were asked for"}
+    asked = "the next token of the text before it"
+    if found.apart:
+        asked = "what is written next, by its place (from 0 on) in all that is written"
     return (
         f"{len(found.ids)} tokens, {how}; {end[found.stopped]}. Log-probability of all of them: "
-        f"{signed(found.log_prob)}. Explain one as the next token of the text before it."
+        f"{signed(found.log_prob)}. Explain one as {asked}."
     )
 
 
