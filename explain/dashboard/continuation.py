@@ -72,13 +72,13 @@ def _tokens(question: GenerateRequest, model: str) -> Generation | None:
         return None
     # What stands before a token must be read as the model wrote it, or the explanation would be of other tokens.
     options = [i for i in range(len(found.pieces)) if found.question(i) is not None]
-    key = f"written {found.digest[:12]}"
+    key, names = f"written {found.digest[:12]}", written.numbered([visible(piece) for piece in found.pieces])
     st.pills(
         "Tokens that the model would write",
         options,
         default=_chosen(found, options),
         key=key,
-        format_func=lambda i: html.markdown(visible(found.pieces[i]).strip() or "␣"),
+        format_func=lambda i: html.markdown(names[i]),  # which must differ: by it the browser says what was chosen
         on_change=_explain,
         args=(found, key),
         label_visibility="collapsed",

@@ -6,6 +6,7 @@ import numpy as np
 
 from explain.alignment import Alignment
 from explain.render.sentences import signed
+from explain.render.written import numbered
 
 MOST = 3
 """Words that a row of the table names."""
@@ -13,12 +14,12 @@ MOST = 3
 
 def words(found: Alignment) -> list[str]:
     """The words of the text itself; a number tells equal ones apart."""
-    return _numbered([word for word, s in zip(found.words, found.unit_segment.tolist(), strict=True) if s == 0])
+    return numbered([word for word, s in zip(found.words, found.unit_segment.tolist(), strict=True) if s == 0])
 
 
 def tokens(found: Alignment) -> list[str]:
     """The written tokens; a number tells equal ones apart."""
-    return _numbered([piece.strip() or "␣" for piece in found.pieces])
+    return numbered(found.pieces)
 
 
 def summary(found: Alignment) -> str:
@@ -58,7 +59,3 @@ def rows(found: Alignment) -> list[tuple[str, str, str, str]]:
 
 def _best(effects: np.ndarray) -> list[int]:
     return [u for u in np.argsort(-effects, kind="stable")[:MOST].tolist() if effects[u] > 0]
-
-
-def _numbered(names: list[str]) -> list[str]:
-    return [n if names.count(n) == 1 else f"{n} ({names[: i + 1].count(n)})" for i, n in enumerate(names)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from explain.generation import Generation
 from explain.render.sentences import percent, signed
@@ -19,6 +20,12 @@ def summary(found: Generation) -> str:
         f"{len(found.ids)} tokens, {how}; {end[found.stopped]}. Log-probability of all of them: "
         f"{signed(found.log_prob)}. Explain one as {asked}."
     )
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Tokens or words as names that differ: a number tells equal ones apart. White space is written as a sign."""
+    bare = [name.strip() or "␣" for name in names]
+    return [n if bare.count(n) == 1 else f"{n} ({bare[: i + 1].count(n)})" for i, n in enumerate(bare)]
 
 
 def rows(found: Generation) -> list[tuple[str, ...]]:
