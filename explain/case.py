@@ -227,7 +227,7 @@ class Case:
                 rivals = rivals[stays]
             inputs = {name: array[stays] for name, array in inputs.items()}
             places, source = tuple(int(stays[:place].sum()) for place in places), int(stays[:source].sum())
-        changed = {"inputs": inputs, "places": places, "rivals": rivals, "source": source}
+        changed: dict[str, Any] = {"inputs": inputs, "places": places, "rivals": rivals, "source": source}
         return replace(self.encoding.row(target or self.target), **changed)
 
     def stands_in(self, how: str) -> str:

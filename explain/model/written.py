@@ -101,7 +101,7 @@ def bare(inputs: Mapping[str, Int64[np.ndarray, "T"]], begin: tuple[int, ...], t
 
 def inputs(runner: Runner, rows: Sequence[Row]) -> dict[str, Tensor]:
     """The module's inputs for rows that two stacks read: ids and masks of both."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for prefix, parts in (("", [r.ids[: r.source] for r in rows]), ("decoder_", [r.ids[r.source :] for r in rows])):
         ids = runner.padded("input_ids", parts)  # (N, S) and (N, P)
         lengths = torch.tensor([len(part) for part in parts], device=runner.device)
