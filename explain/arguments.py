@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
-from explain.errors import MethodError
+from explain.errors import InputError, MethodError
+
+LONGEST = 16 * 2**20
+"""Bytes that are read from standard input; more is refused by length anyway."""
+
+
+def standard_input() -> str:
+    """What stands on standard input, without its last line's end; raises InputError where it is not UTF-8."""
+    try:
+        return sys.stdin.buffer.read(LONGEST).decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"Standard input is not UTF-8 (byte {error.start}). Convert it first.") from None
 
 
 def parameters(given: list[str]) -> dict[str, Any]:

@@ -14,26 +14,25 @@ from explain.asking import spread
 from explain.candidates import folded
 from explain.catalog import Forecast, MethodInfo, Request, TargetKind
 from explain.errors import InputError
-from explain.generation import GenerateRequest, Generation
 from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Direct, DirectRequest, Inside, InsideRequest, Lens, LensRequest, Patch, PatchRequest
 from explain.methods import methods
 from explain.model.encoding import Encoding
 from explain.model.loading import load_runner
 from explain.model.memory import weights
-from explain.model.runner import Runner
-from explain.questions import go_on, look, walk
+from explain.questions import look, walk
 from explain.records import Explanation, Granularity
 from explain.road import Road, RoadRequest
 from explain.settings import settings
 from explain.spans import Span, found
 from explain.work import Listener, Work
+from explain.writing import Writing
 
 GROUP = 64
 """Texts that are refined together; more would only hold more gradients in memory."""
 
 
-class Model(Runner):
+class Model(Writing):
     """A loaded model that explains itself: what `explain.load` returns."""
 
     def explain(
@@ -287,34 +286,6 @@ class Model(Runner):
         """
         texts = (text,) if isinstance(text, str) else tuple(text)  # a pair is refused in words
         return cast(Patch, self.walk(PatchRequest(Request(texts, **about), other)))
-
-    def generate(
-        self, prompt: str, *, tokens: int = 40, seed: int | None = None, temperature: float = 1.0
-    ) -> Generation:
-        """Go on with a text, token by token.
-
-        Args:
-            prompt: what stands before.
-            tokens: how many to write at most; the model may end the text before.
-            seed: draw the tokens with this seed; None: take the most likely one each time.
-            temperature: divides the logits before a token is drawn.
-
-        Explain token i with `explain(found.prefix(i), target=int(found.ids[i]))` where `found.readable` says so.
-
-        Raises:
-            InputError: the model has no next token, or a setting is out of bounds.
-        """
-        return self.write(GenerateRequest(prompt, tokens, seed, temperature))
-
-    def write(
-        self,
-        question: GenerateRequest,
-        *,
-        progress: Listener | None = None,
-        cancel: threading.Event | None = None,
-    ) -> Generation:
-        """Go on with a text; `generate` in the form that other faces use."""
-        return go_on(Work(self, [], progress, cancel), question)
 
     def forecast(self, request: Request) -> Forecast:  # type: ignore[override]
         """Seconds and memory that a request will take on this machine."""

@@ -64,6 +64,11 @@ class Generation(Record):
         return self.prompt + "".join(self.pieces[:count])
 
     @property
+    def explainable(self) -> tuple[int, ...]:
+        """Tokens, from 0 on, before which stands a text that is read as the model wrote it."""
+        return tuple(i for i in range(len(self.ids)) if i == 0 or self.readable[i - 1])
+
+    @property
     def log_prob(self) -> float:
         """Log-probability of the whole continuation, given the prompt."""
         return float(self.log_probs.astype(np.float64).sum())

@@ -46,12 +46,10 @@ def continuation(explanation: Explanation, model: str, *, running: bool) -> None
     found: Record | None = panels.answered(GenerateRequest(text, TOKENS), model, "Writing…")
     if not isinstance(found, Generation):
         return
-    # What stands before a token must be read as the model wrote it, or the explanation would be of other tokens.
-    options = [i for i in range(len(found.pieces)) if i == 0 or found.readable[i - 1]]
     key = f"written {found.digest[:12]}"
     st.pills(
         "Tokens that the model would write",
-        options,
+        found.explainable,
         key=key,
         format_func=lambda i: html.markdown(visible(found.pieces[i]).strip() or "␣"),
         on_change=_explain,

@@ -218,7 +218,7 @@ class Runner:
             embeds.requires_grad_(True)
             values = self.score(self.call(rows, embeds), rows)  # (N,)
             (slopes,) = torch.autograd.grad(values.sum(), embeds)
-        return values.detach().cpu().numpy(), _finite(slopes).float().cpu().numpy()
+        return values.detach().cpu().numpy(), finite(slopes).float().cpu().numpy()
 
     def call(self, rows: list[Row], embeds: Tensor | None = None, **options: Any) -> Any:
         """The module's outputs for one chunk; `embeds` (N, T, D) stand in for what the table would return."""
@@ -248,7 +248,7 @@ class Runner:
 
     def raw(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The head's raw output (M, …) for one chunk, in float32: at each place of each row, in order."""
-        return _finite(self.task.read(outputs, rows).float())
+        return finite(self.task.read(outputs, rows).float())
 
     def valued(self, raw: Tensor, rows: list[Row]) -> Tensor:
         """The target's value (N,) for each row, from the head's raw output (M, …): the mean over the row's places."""
@@ -326,7 +326,8 @@ class Runner:
         return "single"
 
 
-def _finite(tensor: Tensor) -> Tensor:
+def finite(tensor: Tensor) -> Tensor:
+    """The tensor; raises ModelError (code non_finite) where it is not finite throughout."""
     if not bool(torch.isfinite(tensor).all()):
         raise ModelError(
             "The model answered with NaN or infinity. Its weights are damaged, or its precision is too low for this "

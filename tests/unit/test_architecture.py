@@ -33,6 +33,7 @@ LAYERS = [
     ["costs", "gate", "probes", "looking", "continuing"],
     ["work"],
     ["questions"],
+    ["writing"],
     ["engine"],
     ["selftest"],
     ["service"],
@@ -46,7 +47,7 @@ LAYERS = [
     ["dashboard", "rest"],
     ["arguments"],
     ["evidence_tools"],
-    ["operations", "evidence_commands", "proof_commands"],
+    ["operations", "evidence_commands", "proof_commands", "writing_commands"],
     ["cli"],
     ["__main__"],
 ]
