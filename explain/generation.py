@@ -21,7 +21,8 @@ from explain.records import ModelInfo, Provenance
 class GenerateRequest(Record):
     """How should this text go on? At most `tokens` more; the most likely one each time, or drawn with `seed`.
 
-    `temperature` divides the logits before a token is drawn. The `truncate`d end of a prompt that is too long is not
+    `temperature` divides the logits before a token is drawn. `num_beams` beginnings are kept at a time in a beam search
+    (`explain.beams`); 1: none. The `truncate`d end of a prompt that is too long is not
     read, so that the text would go on elsewhere: such a prompt is refused.
     """
 
@@ -29,6 +30,7 @@ class GenerateRequest(Record):
     tokens: int = 40
     seed: int | None = None
     temperature: float = 1.0
+    num_beams: int = 1
 
 
 @dataclass(frozen=True, eq=False)

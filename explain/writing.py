@@ -35,7 +35,7 @@ class Writing(Runner):
         """Answer requests."""
 
     def generate(
-        self, prompt: str, *, tokens: int = 40, seed: int | None = None, temperature: float = 1.0
+        self, prompt: str, *, tokens: int = 40, seed: int | None = None, temperature: float = 1.0, num_beams: int = 1
     ) -> Generation:
         """Go on with a text, token by token.
 
@@ -44,11 +44,12 @@ class Writing(Runner):
             tokens: how many to write at most; the model may end the text before.
             seed: draw the tokens with this seed; None: take the most likely one each time.
             temperature: divides the logits before a token is drawn.
+            num_beams: beginnings kept at a time in a beam search for the likeliest text; 1: none.
 
         Raises:
             InputError: the model has no next token, or a setting is out of bounds.
         """
-        return self.write(GenerateRequest(prompt, tokens, seed, temperature))
+        return self.write(GenerateRequest(prompt, tokens, seed, temperature, num_beams))
 
     def write(
         self,

@@ -29,6 +29,7 @@ def generate(
         int | None, typer.Option(min=0, max=2**53 - 1, help="Draw with this seed; else the likeliest each time.")
     ] = None,
     temperature: Annotated[float, typer.Option(min=0.01, max=100, help="Divides the logits before drawing.")] = 1.0,
+    beams: Annotated[int, typer.Option(min=1, max=32, help="Beginnings kept at a time in a beam search.")] = 1,
     explaining: Annotated[
         bool, typer.Option("--explain", help="Explain each token too, and check that its scores add up.")
     ] = False,
@@ -43,7 +44,7 @@ def generate(
     whole = standard_input() if prompt == "-" else prompt
     with _err.status("Writing…") as status:
         loaded = explain.load(model)
-        found = loaded.generate(whole, tokens=tokens, seed=seed, temperature=temperature)
+        found = loaded.generate(whole, tokens=tokens, seed=seed, temperature=temperature, num_beams=beams)
         reasons = (
             loaded.explain_generation(
                 found, methods=(method,), progress=lambda now, _: status.update(f"{now.stage}… {now.done or ''}")

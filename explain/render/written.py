@@ -15,7 +15,9 @@ STRONGEST = 3
 
 def summary(found: Generation) -> str:
     """How a continuation came about, and how likely it was."""
+    beams = found.settings.get("num_beams", 1)  # not in what a former version wrote
     how = "the most likely one each time" if found.settings["seed"] is None else "drawn by their probabilities"
+    how = how if beams == 1 else f"the likeliest text of a search with {beams} beams"
     end = {"end": "the model ended the text", "room": "there is no room for more", "length": "enough were asked for"}
     return (
         f"{len(found.ids)} tokens, {how}; {end[found.stopped]}. Log-probability of all of them: "

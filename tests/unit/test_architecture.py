@@ -25,7 +25,7 @@ LAYERS = [
     ["case"],
     ["tasks"],
     ["model"],
-    ["coalitions"],
+    ["coalitions", "beams"],
     ["methods", "effects", "interactions"],
     ["attention", "checks", "training"],
     ["asking"],
