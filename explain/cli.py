@@ -21,7 +21,7 @@ from rich.text import Text
 
 import explain
 from explain import evidence_commands, operations, proof_commands, writing_commands
-from explain.arguments import parameters, standard_input
+from explain.arguments import parameters, standard_input, what_is_asked
 from explain.errors import ExplainError, InputError, outcome
 from explain.profiling import profiled
 from explain.records import Explanation
@@ -48,8 +48,13 @@ ABLATIONS = ("mean", "resample", "zero")
 
 @app.command()
 def run(
-    text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)],
+    text: Annotated[
+        str | None, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)
+    ] = None,
     pair: Annotated[str | None, typer.Option("--pair", "--context", help="Second text; a question's context.")] = None,
+    messages: Annotated[
+        Path | None, typer.Option(help="A conversation instead: JSON file of [{role, content}, …], or - to read it.")
+    ] = None,
     model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder.")] = "sentiment",
     method: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Attribution method; repeat for more.")
@@ -97,7 +102,7 @@ def run(
     ] = None,
 ) -> None:
     """Explain one decision."""
-    first = standard_input() if text == "-" else text
+    asked = what_is_asked(text, pair, messages)
     names = tuple(method or ["integrated_gradients"])
     wanted: dict[str, Any] = {
         "methods": names,
@@ -125,7 +130,7 @@ def run(
     with watched as spent, _err.status("Loading the model…") as status:
         loaded = explain.load(model, revision=revision, device=device, dtype=dtype, task=task)
         result: Explanation = loaded.explain(
-            first if pair is None else (first, pair),
+            asked,
             attention=_layers(attention, loaded.info.n_layers),
             progress=lambda now, _: status.update(f"{now.stage}… {now.done or ''}"),
             **wanted,

@@ -16,6 +16,7 @@ from explain.catalog import Forecast, MethodInfo, Request, TargetKind
 from explain.errors import InputError
 from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Direct, DirectRequest, Inside, InsideRequest, Lens, LensRequest, Patch, PatchRequest
+from explain.messages import Text, parted
 from explain.methods import methods
 from explain.model.encoding import Encoding
 from explain.model.loading import load_runner
@@ -37,7 +38,7 @@ class Model(Writing):
 
     def explain(
         self,
-        text: str | tuple[str, str],
+        text: Text,
         *,
         methods: Sequence[str] = ("integrated_gradients",),
         params: Mapping[str, Any] | None = None,
@@ -67,7 +68,8 @@ class Model(Writing):
         """Explain one decision.
 
         Args:
-            text: the text, or two for a sentence pair.
+            text: the text, two for a sentence pair, or a conversation as [{"role": …, "content": …}, …], which the
+                model's chat template puts together; its messages are texts of their own.
             methods: names of attribution methods (`explain.list_methods()`).
             params: parameters: `{"baseline": "pad"}` for all methods, or `{"method": {...}}` for one.
             target: label or class index to explain; None for the model's own top label. Where words have tags, PER
@@ -102,7 +104,7 @@ class Model(Writing):
             MethodError: unknown method, parameter or check.
             ModelError: the model cannot be run on this text.
         """
-        texts = (text,) if isinstance(text, str) else tuple(text)
+        texts, _ = parted(text)
         return self.explain_batch(
             [text],
             methods=methods,
@@ -133,7 +135,7 @@ class Model(Writing):
 
     def explain_batch(
         self,
-        texts: Sequence[str | tuple[str, str]],
+        texts: Sequence[Text],
         *,
         methods: Sequence[str] = ("integrated_gradients",),
         params: Mapping[str, Any] | None = None,
@@ -152,14 +154,15 @@ class Model(Writing):
         layers = tuple(range(self.info.n_layers)) if attention is True else tuple(attention or ()) or None
         requests = [
             Request(
-                texts=(text,) if isinstance(text, str) else tuple(text),
+                texts=parts,
+                roles=roles,
                 methods=tuple(methods),
                 params=spread(params or {}, methods),
                 attention=layers,
                 checks=None if checks is None else tuple(checks),
                 **rest,
             )
-            for text in texts
+            for parts, roles in map(parted, texts)
         ]
         return self.answer(requests, progress=progress, cancel=cancel, enough=enough)
 
@@ -309,7 +312,7 @@ class Model(Writing):
 
 def _question(request: Request) -> tuple[Any, ...]:
     """What texts must share to be refined together."""
-    return request.candidates, request.continuation, request.continuation and request.contrast
+    return request.candidates, request.roles, request.continuation, request.continuation and request.contrast
 
 
 def load(name: str = "sentiment", **options: Any) -> Model:

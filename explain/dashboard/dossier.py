@@ -15,7 +15,7 @@ from explain.audit.verdict import Verdict, words
 from explain.dashboard import access, evidence, frames
 from explain.errors import ExplainError
 from explain.keys import Action
-from explain.render import html, sentences
+from explain.render import comparing, html, sentences
 from explain.render.report import Said, report, state
 from explain.settings import settings
 
@@ -168,7 +168,7 @@ def _compare(entry: Entry) -> None:
         names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
         rows += [(name, mine.get(name, "–"), theirs.get(name, "–")) for name in names]
         st.html(html.table(("", f"record {entry.header.sequence}", f"record {int(other)}"), rows))
-        if why := sentences.apart(left, right):
+        if why := comparing.apart(left, right):
             st.caption(html.markdown(why))
             return
         pairs = list(zip(left.words(), right.words(), strict=True))

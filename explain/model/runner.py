@@ -18,7 +18,8 @@ from torch import Tensor
 from explain.candidates import Candidates, candidates
 from explain.catalog import Claim, Request
 from explain.errors import ExplainError, InputError, ModelError
-from explain.model import continuations, ends, hypotheses, views
+from explain.messages import Text, parted
+from explain.model import chat, continuations, ends, hypotheses, views
 from explain.model.chunks import Padding, chunks, halving, is_out_of_memory
 from explain.model.encoding import Encoding, encode
 from explain.model.meter import Meter as Meter  # what callers of a runner give it
@@ -39,7 +40,7 @@ class Runner:
     `module` and `tokenizer` are the objects underneath, read-only by convention. Parameters are frozen; nothing is left
     behind on the module after a call, also after an error. `kept` holds facts that do not depend on a text.
     `candidates` are labels that it is asked to choose among, None for outcomes of its own; `continuations` are texts
-    whose likelihood it is asked for, () for none (see `asked`).
+    whose likelihood it is asked for, `roles` those of the messages of a conversation, () for none (see `asked`).
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Runner:
         self.info = info
         self.candidates: Candidates | None = None
         self.continuations: tuple[str, ...] = ()
+        self.roles: tuple[str, ...] = ()
         self.autocast = autocast
         self.token_budget = token_budget or settings().token_budget
         self.lock = threading.RLock()
@@ -76,6 +78,9 @@ class Runner:
                 found = hypotheses.encode(self.tokenizer, texts, self.candidates, limit, truncate)
             elif self.continuations:
                 found = continuations.encode(self.tokenizer, texts, self.continuations, limit)
+            elif self.roles:  # other texts that a check asks about are a message each
+                roles = self.roles if len(texts) == len(self.roles) else ("user",)
+                found = chat.encode(self.tokenizer, texts[: len(roles)], roles, limit)
             else:
                 found = encode(self.tokenizer, texts, limit, truncate, pairs=self.task.pairs)
         return self.task.asked(found, self.tokenizer, place)
@@ -106,20 +111,24 @@ class Runner:
         return views.among(self, asked)
 
     def asked(self, request: Request) -> Self:
-        """The model under the question of a request: as it is, `among` labels, or about a continuation."""
-        if request.continuation is None:
-            return self.among(request.candidates)
-        if request.candidates is not None:
-            raise InputError("Ask about labels or about a continuation, not about both.", code="bad_continuation")
-        return views.following(self, request.continuation, request.contrast)
+        """The model under the question of a request: `among` labels, about a continuation or a conversation, or plain.
 
-    def predict(self, text: str | tuple[str, str], **about: Any) -> Prediction:
+        Raises:
+            InputError: the model cannot be asked so, or a request asks for several of them.
+        """
+        if (request.candidates is not None) + (request.continuation is not None) + bool(request.roles) > 1:
+            raise InputError("Ask about labels, a continuation or messages, not about several.", code="bad_question")
+        if request.continuation is not None:
+            return views.following(self, request.continuation, request.contrast)
+        return views.talking(self.among(request.candidates), request.roles)
+
+    def predict(self, text: Text, **about: Any) -> Prediction:
         """What the model decides about one text or pair; arguments as `predict_batch`."""
         return self.predict_batch([text], **about)[0]
 
     def predict_batch(
         self,
-        texts: Sequence[str | tuple[str, str]],
+        texts: Sequence[Text],
         *,
         truncate: bool = False,
         place: int | None = None,
@@ -127,8 +136,9 @@ class Runner:
         **labels: Any,
     ) -> list[Prediction]:
         """What the model decides about many texts, in order; `place` and candidate labels as in `Model.explain`."""
-        model, whole = self.among(candidates(**labels)), [(t,) if isinstance(t, str) else t for t in texts]
-        return model.decide([model.encode(t, truncate=truncate, place=place) for t in whole], meter)
+        model, whole = self.among(candidates(**labels)), [parted(text) for text in texts]
+        views_ = [(views.talking(model, roles), parts) for parts, roles in whole]
+        return model.decide([v.encode(parts, truncate=truncate, place=place) for v, parts in views_], meter)
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""

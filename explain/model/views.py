@@ -1,4 +1,4 @@
-"""The same model under another question: asked about labels of a person's own, or about a whole continuation.
+"""The same model under another question: about labels of a person's own, a whole continuation, or a conversation.
 
 A view shares the network, its lock and its tokenizer. What checks find out about a model depends on the question, so it
 is remembered by the view.
@@ -63,6 +63,23 @@ def following(runner: R, continuation: str, contrast: object) -> R:
         raise InputError("Expected continuation, and contrast beside it, as texts.", code="bad_continuation")
     ends: tuple[str, ...] = tuple(map(str, texts))
     return _view(runner, ends, cast(Task, Continuation(ends)), CONTINUED, continuations=ends)
+
+
+def talking(runner: R, roles: tuple[str, ...]) -> R:
+    """The model, asked about a conversation whose messages are of these roles; itself where there are none.
+
+    Raises:
+        InputError: the model has no next token.
+    """
+    if not roles:
+        return runner
+    if not runner.task.goes_on:
+        raise InputError(
+            f"This model does {runner.info.task} and reads no conversations. Use a causal language model with a chat "
+            "template, or give one text.",
+            code="bad_task",
+        )
+    return _view(runner, ("roles", *roles), runner.task, runner.info.problem, roles=roles)
 
 
 def _view(runner: R, key: Hashable, task: Task, problem: str, **own: Any) -> R:

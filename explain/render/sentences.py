@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from explain.catalog import Claim
 from explain.checks.completeness import FAIL
 from explain.methods import methods
@@ -27,6 +25,8 @@ _TITLES: dict[Question, str] = {
 }
 CANDIDATES = 2
 """Other tokens that are named beside the most likely one."""
+TEMPLATE = 4_000
+"""Characters that are shown of a conversation as its template writes it."""
 _COUNT = {2: "those two words", 3: "those three words"}
 _LIMITS = (
     "They do not say what happens if a word is deleted (see ‘without it’), nor that the decision is right.",
@@ -188,6 +188,8 @@ def _kept(prediction: Prediction) -> str:
 
 def part(explanation: Explanation, segment: int) -> str:
     """What one of several texts is called."""
+    if explanation.tokens.roles:
+        return f"Message {segment + 1}, {explanation.tokens.roles[segment]}"
     return ("Question", "Context")[segment] if explanation.prediction.answering is not None else f"Text {segment + 1}"
 
 
@@ -217,25 +219,6 @@ def questions(explanation: Explanation, index: int = 0) -> list[tuple[str, Statu
         status: Status = min((c.status for c in checks), key=SEVERITY.index, default="not checked")
         found.append((title, status, sorted(checks, key=lambda c: SEVERITY.index(c.status))))
     return sorted(found, key=lambda entry: SEVERITY.index(entry[1]))
-
-
-def apart(one: Explanation, two: Explanation) -> str | None:
-    """Why the scores of two explanations cannot be subtracted, in a sentence; None where they can."""
-    if one.tokens.texts != two.tokens.texts or not one.attributions or not two.attributions:
-        return "The texts are not the same, so their words are not set side by side."
-    a, b = one.attributions[0], two.attributions[0]
-    if not (np.array_equal(a.units, b.units) and np.array_equal(a.unit_segment, b.unit_segment)):
-        return "The words are cut in another way, so they are not set side by side."
-    if (a.target.name, a.target.unit) != (b.target.name, b.target.unit):
-        return (
-            f"One explains {a.target.unit} of {outcome(a.target)}, the other {b.target.unit} of {outcome(b.target)}, "
-            "so their scores are not subtracted."
-        )
-    if (a.target.position, a.target.positions) != (b.target.position, b.target.positions):
-        return "They explain the answer at different places of the text, so their scores are not subtracted."
-    if (a.method, a.baseline) != (b.method, b.baseline):
-        return "They were scored by different methods or against different baselines, so scores are not subtracted."
-    return None
 
 
 def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
@@ -275,8 +258,10 @@ def _at(explanation: Explanation) -> str:
 
 
 def _among(explanation: Explanation) -> list[tuple[str, str]]:
-    """The labels that were given to choose among, and how each was asked about."""
-    asked = explanation.candidates
+    """The labels that were given to choose among, and how each was asked about; a conversation in its template."""
+    asked, whole = explanation.candidates, explanation.tokens.rendered
+    if whole is not None:
+        return [("Read as", whole if len(whole) <= TEMPLATE else f"{whole[:TEMPLATE]}…")]
     if asked is None:
         return []
     how = "each by itself: entailment against contradiction" if asked.apart else "one of them: by their entailment"

@@ -6,16 +6,18 @@ which Python takes them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from explain import asking
 from explain.bounds import BOUNDS
 from explain.candidates import LONGEST, MOST, candidates
 from explain.catalog import PredictRequest, Request, TargetKind
 from explain.errors import InputError
-from explain.model.encoding import check_texts
+from explain.messages import MOST as MESSAGES
+from explain.messages import require
+from explain.model.encoding import check_characters, check_texts
 from explain.records import Granularity
 from explain.settings import Settings
 
@@ -48,7 +50,20 @@ class Question(Strict):
     context: str
 
 
-One = str | Pair | Question
+class Message(Strict):
+    """One message of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[str, Field(min_length=1)]
+
+
+class Chat(Strict):
+    """A conversation, as the Hub's and OpenAI's clients send it."""
+
+    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=MESSAGES)]
+
+
+One = str | Pair | Question | Chat
 Several = Annotated[tuple[One | tuple[str, str], ...], Field(min_length=1, max_length=1_000)]
 
 
@@ -93,17 +108,33 @@ class HubParameters(PredictParameters):
     aggregation_strategy: Literal["first"] | None = None
 
 
-class Predict(Strict):
-    """What does the model decide about a text, a pair, or several of them?"""
+class About(Strict):
+    """What is asked about: `inputs`, or one conversation as `messages`, in the form of the Hub's chat clients."""
 
-    inputs: One | Several
+    inputs: One | Several | None = None
+    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=MESSAGES)] | None = None
+
+    @model_validator(mode="after")
+    def one_of_them(self) -> Self:
+        if (self.inputs is None) == (self.messages is None):
+            raise ValueError("expected either inputs or messages")
+        return self
+
+    @property
+    def subject(self) -> Any:
+        """The inputs, or the conversation as one of them."""
+        return self.inputs if self.messages is None else Chat(messages=self.messages)
+
+
+class Predict(About):
+    """What does the model decide about a text, a pair, a conversation, or several of them?"""
+
     parameters: PredictParameters = PredictParameters()
 
 
-class Explain(Strict):
-    """Why does the model decide so about a text, a pair, or several of them?"""
+class Explain(About):
+    """Why does the model decide so about a text, a pair, a conversation, or several of them?"""
 
-    inputs: One | Several
     parameters: ExplainParameters = ExplainParameters()
 
 
@@ -136,8 +167,11 @@ class Work(Strict):
     parameters: ExplainParameters = ExplainParameters()
 
 
-def texts_of(inputs: Any, limits: Settings) -> list[tuple[str, ...]]:
-    """One text or pair for every input; raises InputError for too many, and for what no tokenizer should see."""
+def texts_of(inputs: Any, limits: Settings) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The texts of every input and who wrote each, () where it is no conversation.
+
+    Raises InputError for too many inputs, and for what no tokenizer should see.
+    """
     several = inputs if isinstance(inputs, tuple) else (inputs,)
     if len(several) > limits.max_inputs:
         raise InputError(
@@ -146,12 +180,22 @@ def texts_of(inputs: Any, limits: Settings) -> list[tuple[str, ...]]:
             code="too_many",
         )
     found = [_texts(one) for one in several]
-    for texts in found:
-        check_texts(texts)
+    for texts, roles in found:
+        if roles:
+            require(texts, roles)
+            check_characters(texts)
+        else:
+            check_texts(texts)
     return found
 
 
-def _texts(one: str | Pair | Question | tuple[str, str]) -> tuple[str, ...]:
+def _texts(one: One | tuple[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if isinstance(one, Chat):
+        return tuple(m.content for m in one.messages), tuple(m.role for m in one.messages)
+    return _pair(one), ()
+
+
+def _pair(one: str | Pair | Question | tuple[str, str]) -> tuple[str, ...]:
     if isinstance(one, Pair):
         return one.text, one.text_pair
     if isinstance(one, Question):
@@ -169,11 +213,11 @@ def explanations(inputs: Any, parameters: ExplainParameters, limits: Settings, l
             raise InputError(f"{name} may be at most {most:,} in a request to this service.", code=f"bad_{name}")
     wanted = {name: getattr(parameters, name) for name in type(parameters).model_fields if name != "model"}
     wanted["attention"] = tuple(range(layers)) if parameters.attention is True else parameters.attention or None
-    return [asking.request(texts, **wanted) for texts in texts_of(inputs, limits)]
+    return [asking.request(texts, roles=roles, **wanted) for texts, roles in texts_of(inputs, limits)]
 
 
 def predictions(inputs: Any, parameters: PredictParameters, limits: Settings) -> list[PredictRequest]:
     """A question for every input, without why; raises InputError."""
     asked = candidates(parameters.candidate_labels, parameters.multi_label, parameters.hypothesis_template)
     about = parameters.truncate, parameters.place, asked
-    return [PredictRequest(texts, *about) for texts in texts_of(inputs, limits)]
+    return [PredictRequest(texts, *about, roles) for texts, roles in texts_of(inputs, limits)]

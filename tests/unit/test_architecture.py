@@ -15,7 +15,7 @@ PACKAGE = ROOT / "explain"
 LAYERS = [
     ["canonical", "errors"],
     ["record"],
-    ["words", "prediction", "candidates"],
+    ["words", "prediction", "candidates", "messages"],
     ["origin"],
     ["records"],
     ["catalog"],
