@@ -36,7 +36,7 @@ def everything(read, start: np.ndarray) -> dict[tuple[tuple[int, ...], bool], fl
         for ids in itertools.product(range(WORDS), repeat=length):
             if END in ids[:-1] or (length < STEPS and END not in ids[-1:]):
                 continue
-            steps = [float(read([np.append(start, ids[:k])])[0][ids[k]]) for k in range(length)]
+            steps = [float(read([np.append(start, ids[:k]).astype(int)])[0][ids[k]]) for k in range(length)]
             over = END in ids[-1:]
             found[ids[:-1] if over else ids, over] = sum(steps)
     return found

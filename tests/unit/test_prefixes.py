@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from explain.continuing import _pieces
 from explain.engine import Model, load
 from explain.errors import Cancelled, InputError
 from explain.generation import Generation
@@ -22,6 +23,7 @@ from explain.model.meter import Meter
 from explain.model.rows import Row
 from explain.records import Target
 from tests.rows import left, same
+from tests.tiny import STORIES
 
 PROMPT = "Once upon a time there was a"
 LOGIT = Target("logit", 3, "", "")
@@ -29,7 +31,13 @@ LOGIT = Target("logit", 3, "", "")
 
 @pytest.fixture(scope="module")
 def written(teller: Model) -> Generation:
-    return teller.generate(PROMPT, tokens=14, seed=5)
+    """As if the model had written a story that it was tokenized for; what it would write is seldom read the same."""
+    whole = np.array(teller.tokenizer(STORIES[0])["input_ids"])
+    start = len(teller.tokenizer(PROMPT)["input_ids"])
+    pieces, readable = _pieces(teller, PROMPT, whole, start)
+    found, count = teller.generate(PROMPT, tokens=1), len(whole) - start
+    numbers = {"log_probs": np.zeros(count, np.float32), "ranks": np.ones(count, np.int32)}
+    return replace(found, ids=whole[start:], pieces=pieces, readable=np.array(readable), **numbers)
 
 
 @pytest.fixture
@@ -51,12 +59,12 @@ def growing(model: Model, seed: int = 0) -> list[Row]:
     ids = random.integers(1, 300, 18)
     start, end = (random.normal(0, 0.4, (18, model.info.d_model)).astype(np.float32) for _ in range(2))
     rows = []
-    for n in (5, 9, 16, 17, 18, 18):
+    for n in (9, 15, 16, 17, 18, 18):
         inputs, target = {"input_ids": ids[:n]}, replace(LOGIT, index=int(random.integers(0, 300)))
         rows.append(Row(inputs, target))
         for alpha in (0.2, 0.7, 1.0):
             rows.append(Row(inputs, target, start=start[:n].copy(), end=end[:n], alpha=alpha))
-        rows.append(Row(inputs, target, start=end[:n], end=start[:n], alpha=0.7))
+        rows.append(Row(inputs, target, start=end[:n], end=start[:n], alpha=0.6))
         rows.append(Row(inputs, target, start=start[:n], end=end[:n], alpha=0.2, places=(n - 2,)))
     rows.append(Row({"input_ids": ids[::-1].copy()}, LOGIT))
     return [rows[i] for i in random.permutation(len(rows))]
@@ -70,7 +78,7 @@ def test_each_row_gets_the_numbers_that_it_gets_alone(teller: Model, read: list[
     found = prefixes.gradients(teller, rows, Meter())
     assert same(found, expected)
     assert np.allclose(prefixes.values(teller, rows, Meter()), expected[0], atol=1e-5)
-    assert sum(read) < 1.5 * apart, "two kinds of passes that are shared cost less than two that are not"
+    assert sum(read) < apart, "both kinds of shared passes together, and the trial before them"
     assert teller.kept[prefixes.KNOWN] == 18
 
 
@@ -121,7 +129,7 @@ def test_a_generation_is_explained_as_each_token_alone(teller: Model, written: G
         assert alone.effects is not None
         assert np.allclose(one.effects.without, alone.effects.without, atol=1e-5)
         assert [c.name for c in one.checks] == ["completeness"]
-    assert shared < 0.5 * sum(read)
+    assert shared < 0.7 * sum(read)
 
 
 def test_only_some_tokens_and_other_checks(teller: Model, written: Generation) -> None:
