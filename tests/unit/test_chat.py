@@ -18,7 +18,7 @@ from explain.engine import Model, load
 from explain.errors import InputError, ModelError
 from explain.messages import MOST, parted, whole
 from explain.model import chat, templating
-from explain.render import sentences
+from explain.render import computed, sentences
 from tests import rest
 from tests.conftest import undated
 from tests.tiny import llama_folder, story_tokenizer
@@ -113,7 +113,7 @@ def test_a_conversation_is_explained(talker: Model) -> None:
     assert "".join(w.text for w in found.words() if w.segment == 1).replace(" ", "") == "u:lookforthewolf"
     assert {"completeness", "comprehensiveness"} <= {c.name for c in found.checks}
     assert sentences.part(found, 2) == "Message 3, assistant"
-    assert dict(sentences.how(found))["Read as"] == found.tokens.rendered
+    assert dict(computed.how(found))["Read as"] == found.tokens.rendered
     again = explain.read(found.to_json())
     assert again.digest == found.digest
     assert again.tokens.roles == ROLES

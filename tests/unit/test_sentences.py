@@ -10,7 +10,7 @@ import pytest
 from explain.engine import Model
 from explain.reading import standouts
 from explain.records import Attribution, Check, Effects, Explanation, Prediction
-from explain.render import comparing, sentences
+from explain.render import computed, sentences
 
 TEXT = "a good movie, but never very funny"
 
@@ -160,7 +160,7 @@ def test_the_worst_question_leads(result: Explanation) -> None:
 
 
 def test_how_names_everything_needed_to_repeat_it(result: Explanation) -> None:
-    rows = dict(sentences.how(result))
+    rows = dict(computed.how(result))
     attribution: Attribution = result.attributions[0]
     assert result.model.revision[:12] in rows["Model"]
     assert result.model.weights_sha256[:16] in rows["Weights"]
@@ -173,9 +173,9 @@ def test_how_names_everything_needed_to_repeat_it(result: Explanation) -> None:
 
 def test_only_what_compares_is_subtracted(result: Explanation) -> None:
     first = result.attributions[0]
-    assert comparing.apart(result, result) is None
+    assert sentences.apart(result, result) is None
     other = replace(result.model, weights_sha256="0" * 64)
-    assert comparing.apart(result, replace(result, model=other)) is None, "two versions of a model compare"
+    assert sentences.apart(result, replace(result, model=other)) is None, "two versions of a model compare"
     for changed, why in [
         (replace(first, target=replace(first.target, name="NEGATIVE")), "One explains"),
         (replace(first, target=replace(first.target, unit="probability")), "One explains"),
@@ -186,7 +186,7 @@ def test_only_what_compares_is_subtracted(result: Explanation) -> None:
         (replace(first, baseline="pad"), "baselines"),
         (result.attributions[1], "different methods"),
     ]:
-        assert why in str(comparing.apart(result, replace(result, attributions=(changed,))))
+        assert why in str(sentences.apart(result, replace(result, attributions=(changed,))))
     tokens = replace(result.tokens, texts=("another",))
-    assert "texts" in str(comparing.apart(result, replace(result, tokens=tokens)))
-    assert "texts" in str(comparing.apart(result, replace(result, attributions=())))
+    assert "texts" in str(sentences.apart(result, replace(result, tokens=tokens)))
+    assert "texts" in str(sentences.apart(result, replace(result, attributions=())))
