@@ -35,7 +35,7 @@ class Refused(TemplateError):
 class _Generation(Extension):
     """`{% generation %}` marks what the assistant wrote, for training; here it is only what stands inside."""
 
-    tags = frozenset({"generation"})
+    tags = {"generation"}  # noqa: RUF012  a set, as Jinja declares it
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno

@@ -170,7 +170,12 @@ def generation(found: Generation, reasons: Sequence[Explanation] | None = None) 
     """The text, each token that was written with its probability and its place among all, and what explains it."""
     text = Text.assemble((visible(found.prompt), "dim"), visible(found.text[len(found.prompt) :]))
     names = ("token", "written", "log p", "probability", "place")
-    parts = [text, Text(), _listed(names, written.rows(found)), Text(written.summary(found), style="dim")]
+    parts: list[RenderableType] = [
+        text,
+        Text(),
+        _listed(names, written.rows(found)),
+        Text(written.summary(found), style="dim"),
+    ]
     if reasons is not None:
         table = _listed(("token", "written", "largest scores", "missed"), written.reasons(found, reasons))
         parts += [Text(), table, Text(written.checked(found, reasons), style="dim")]

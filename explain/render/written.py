@@ -36,7 +36,7 @@ def rows(found: Generation) -> list[tuple[str, ...]]:
 
 def reasons(found: Generation, each: Sequence[Explanation]) -> list[tuple[str, ...]]:
     """Each explained token: its number, itself, the words with the largest scores, and what the scores miss."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for i, one in zip(found.explainable, each, strict=True):
         attribution = one.attributions[0]
         words = sorted(one.words(), key=lambda w: -abs(w.score))[:STRONGEST]
