@@ -81,8 +81,8 @@ class Request(Record):
     """One question: which text, which decision, which methods. The same for every face.
 
     `target` is a label, a class index, or None for what the model decided; `contrast` asks 'why the
-    target and not this?'. `place` chooses among several masks, or among words with a tag each, from 0 on; None: the
-    first mask, or the word that the prediction is about by itself.
+    target and not this?'. `place` chooses among several masks, words with a tag each, or tokens of what is written,
+    from 0 on; None: the first mask, the word that the prediction is about by itself, or what is written next.
     `candidates` are labels of a person's own to choose among, None for the model's outcomes. `continuation` is what may
     follow the text: its log-probability is explained, less that of `contrast`, which is a continuation too then.
     `roles` say who wrote each of the texts where they are the messages of a conversation, () where they are none.

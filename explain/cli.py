@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 import explain
-from explain import evidence_commands, generation_commands, operations, proof_commands
+from explain import evidence_commands, generation_commands, operations, proof_commands, writing_commands
 from explain.arguments import parameters, standard_input, what_is_asked
 from explain.errors import ExplainError, InputError, outcome
 from explain.profiling import profiled
@@ -39,6 +39,7 @@ evidence_commands.register(app)
 proof_commands.register(app)
 operations.register(app)
 generation_commands.register(app)
+writing_commands.register(app)
 _out, _err = Console(), Console(stderr=True)
 VERDICT = 200
 """Random orders from which on the removal checks give a verdict."""
@@ -51,7 +52,7 @@ def run(
     text: Annotated[
         str | None, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)
     ] = None,
-    pair: Annotated[str | None, typer.Option("--pair", "--context", help="Second text; a question's context.")] = None,
+    pair: Annotated[str | None, typer.Option("--pair", "--context", help="Second text; text written so far.")] = None,
     messages: Annotated[
         Path | None, typer.Option(help="A conversation instead: JSON file of [{role, content}, …], or - to read it.")
     ] = None,
@@ -64,7 +65,7 @@ def run(
     ] = None,
     target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
     contrast: Annotated[str | None, typer.Option(help="Explain the target rather than this label.")] = None,
-    place: Annotated[int | None, typer.Option(min=0, help="Which mask or tagged word, from 0 on.")] = None,
+    place: Annotated[int | None, typer.Option(min=0, help="Which mask, tagged word or written token.")] = None,
     label: Annotated[
         list[str] | None, typer.Option(help="Label of your own to choose among (zero-shot); repeat for more.")
     ] = None,

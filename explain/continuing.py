@@ -16,7 +16,6 @@ from explain.beams import Beam, search
 from explain.bounds import BOUNDS, require_whole
 from explain.errors import InputError
 from explain.generation import GenerateRequest, Generation
-from explain.model.rows import Row
 from explain.model.runner import NOTHING, Meter, Runner
 from explain.records import Provenance
 
@@ -33,16 +32,17 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         InputError: the model's task has no next token, a setting is out of bounds, or there is no room for a token.
     """
     _require(runner, request)
-    inputs = runner.encode((request.prompt,)).inputs
-    ids = inputs["input_ids"]
-    start, limit = len(ids), runner.info.max_tokens
+    encoding = runner.encode((request.prompt,), truncate=request.truncate and bool(runner.begin))
+    ids = encoding.inputs["input_ids"]
+    start, limit = len(ids), runner.info.max_tokens + encoding.source  # a decoder has room of its own
     if start >= limit:
         raise InputError(f"The prompt fills the {limit:,} tokens that this model reads. Shorten it.", code="too_long")
     ends = {runner.tokenizer.eos_token_id} - {None}
     most = min(request.tokens, limit - start)
 
     def read(texts: Sequence[np.ndarray]) -> Float64[np.ndarray, "B V"]:
-        outputs = runner.outputs([Row(_grown(inputs, text), NOTHING) for text in texts], meter)
+        rows = [replace(encoding.row(NOTHING), inputs=_grown(encoding.inputs, text)) for text in texts]
+        outputs = runner.outputs(rows, meter)
         logits = np.concatenate(outputs).astype(np.float64)  # (B, V)
         top = logits.max(1, keepdims=True)
         return logits - top - np.log(np.exp(logits - top).sum(1, keepdims=True))
@@ -54,7 +54,8 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
     ids, found = np.append(ids, np.array(beam.ids, dtype=np.int64)), beam.found
     stopped = "end" if beam.ended else "room" if len(beam.ids) < request.tokens else "length"
     written = ids[start:]
-    pieces, readable = _pieces(runner, request.prompt, ids, start)
+    made = _apart if encoding.source else _pieces
+    pieces, readable = made(runner, request.prompt, ids, start)
     return Generation(
         model=runner.info,
         prompt=request.prompt,
@@ -71,6 +72,7 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         },
         stopped=stopped,  # type: ignore[arg-type]
         provenance=provenance,
+        apart=encoding.source > 0,
     )
 
 
@@ -98,7 +100,7 @@ def _require(runner: Runner, request: GenerateRequest) -> None:
     if not runner.task.goes_on:
         raise InputError(
             f"This model does {runner.info.task}, so it cannot go on with a text. Use a causal language model such as "
-            "the bundled 'tales'.",
+            "the bundled 'tales', or one that translates or summarises.",
             code="bad_task",
         )
     require_whole("tokens", request.tokens, 1, MOST)
@@ -137,4 +139,21 @@ def _pieces(runner: Runner, prompt: str, ids: np.ndarray, start: int) -> tuple[t
         before = whole
         again = read(prompt + whole[len(texts[0]) :])["input_ids"]
         readable.append(list(again) == ids[:count].tolist())
+    return tuple(pieces), readable
+
+
+def _apart(runner: Runner, prompt: str, ids: np.ndarray, start: int) -> tuple[tuple[str, ...], list[bool]]:
+    """`_pieces` of a text of its own. Control tokens are written out: they are what the decoder read."""
+    ends = range(start, len(ids) + 1)
+    texts = [runner.tokenizer.decode(ids[start:n], clean_up_tokenization_spaces=False) for n in ends]
+    pieces, readable, before = [], [], ""
+    for count, text in enumerate(texts[1:], start=start + 1):
+        whole = text if text.startswith(before) and not text.endswith("\ufffd") else before
+        pieces.append(whole[len(before) :])
+        before = whole
+        try:
+            again = runner.encode((prompt, whole), truncate=True).tokens.ids.tolist() if whole else []
+        except InputError:
+            again = []
+        readable.append(again == ids[:count].tolist())
     return tuple(pieces), readable

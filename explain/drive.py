@@ -14,6 +14,7 @@ from explain.model.heads import ablated, observe, surveyed
 from explain.model.inside import look
 from explain.model.rescale import multipliers
 from explain.model.runner import Meter, Runner
+from explain.model.written import require_one_stack
 from explain.records import Attribution, Evaluations
 
 T = TypeVar("T")
@@ -63,6 +64,8 @@ def drive(
 
 def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     """Evaluate the rows of one Ask."""
+    if ask.survey or ask.attention or {ask.heads, ask.layer} != {None} or any(r.ablation for r in ask.rows):
+        require_one_stack(ask.rows)
     if ask.rescaled:
         return Answer(*multipliers(runner, ask.rows, meter))
     if ask.survey is not None:

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any, cast
 
 from explain import costs
+from explain.alignment import Alignment, AlignRequest
 from explain.asking import spread
 from explain.candidates import folded
 from explain.catalog import Forecast, MethodInfo, Request, TargetKind
@@ -21,7 +22,7 @@ from explain.methods import methods
 from explain.model.encoding import Encoding
 from explain.model.loading import load_runner
 from explain.model.memory import weights
-from explain.questions import look, walk
+from explain.questions import align, look, walk
 from explain.records import Explanation, Granularity
 from explain.road import Road, RoadRequest
 from explain.settings import settings
@@ -68,15 +69,17 @@ class Model(Writing):
         """Explain one decision.
 
         Args:
-            text: the text, two for a sentence pair, or a conversation as [{"role": …, "content": …}, …], which the
-                model's chat template puts together; its messages are texts of their own.
+            text: the text, or two: a sentence pair, a question and its context, or a text and what is written about it;
+                or a conversation as [{"role": …, "content": …}, …], which the model's chat template puts together: its
+                messages are texts of their own.
             methods: names of attribution methods (`explain.list_methods()`).
             params: parameters: `{"baseline": "pad"}` for all methods, or `{"method": {...}}` for one.
             target: label or class index to explain; None for the model's own top label. Where words have tags, PER
                 stands for B-PER and I-PER together, over all words of the entity.
             contrast: explain 'why the target and not this label?'.
-            place: which mask of several, or which word where each has a tag, from 0 on; None: the first mask, or the
-                first word of the first entity (without any, the word that comes closest to being in one).
+            place: which mask of several, which word where each has a tag, or which token of what is written, from 0 on;
+                None: the first mask, the first word of the first entity (without any, the word that comes closest to
+                being in one), or what is written next.
             candidate_labels: labels of your own to choose among (zero-shot, by a model of inference); one string may
                 hold several between commas.
             multi_label: judge each of them by itself.
@@ -289,6 +292,13 @@ class Model(Writing):
         """
         texts = (text,) if isinstance(text, str) else tuple(text)  # a pair is refused in words
         return cast(Patch, self.walk(PatchRequest(Request(texts, **about), other)))
+
+    def align(self, text: str, written: str, *, truncate: bool = False, **driven: Any) -> Alignment:
+        """What each token of `written` hangs on, in both texts: measured, one pass for each word.
+
+        Raises InputError where the model writes nothing about a text.
+        """
+        return align(Work(self, [], **driven), AlignRequest((text, written), truncate))
 
     def forecast(self, request: Request) -> Forecast:  # type: ignore[override]
         """Seconds and memory that a request will take on this machine."""

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def generate(
     prompt: Annotated[str, typer.Argument(help="What stands before, or - to read it.", show_default=False)],
-    model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder of a causal model.")] = "tales",
+    model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder of a model that writes.")] = "tales",
     tokens: Annotated[int, typer.Option(min=1, max=1000, help="Tokens to write at most.")] = 40,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**53 - 1, help="Draw with this seed; else the likeliest each time.")
@@ -40,7 +40,7 @@ def generate(
         bool, typer.Option("--json", help="Print the record, with --explain a list of one explanation a token.")
     ] = False,
 ) -> None:
-    """Go on with a text, token by token, each with its log-probability, and with --explain its reasons."""
+    """Go on with a text, or translate or summarise it: token by token, each with its log-probability, or reasons."""
     whole = standard_input() if prompt == "-" else prompt
     with _err.status("Writing…") as status:
         loaded = explain.load(model)

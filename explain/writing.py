@@ -11,6 +11,7 @@ from explain import asking
 from explain.catalog import Request
 from explain.errors import InputError
 from explain.generation import GenerateRequest, Generation
+from explain.messages import parted
 from explain.model.runner import Runner
 from explain.questions import go_on
 from explain.records import Explanation
@@ -34,22 +35,21 @@ class Writing(Runner):
     ) -> list[Explanation]:
         """Answer requests."""
 
-    def generate(
-        self, prompt: str, *, tokens: int = 40, seed: int | None = None, temperature: float = 1.0, num_beams: int = 1
-    ) -> Generation:
-        """Go on with a text, token by token.
+    def generate(self, prompt: str, **settings: Any) -> Generation:
+        """Go on with a text, or translate or summarise it, token by token.
 
         Args:
-            prompt: what stands before.
-            tokens: how many to write at most; the model may end the text before.
-            seed: draw the tokens with this seed; None: take the most likely one each time.
-            temperature: divides the logits before a token is drawn.
-            num_beams: beginnings kept at a time in a beam search for the likeliest text; 1: none.
+            prompt: what stands before, or what is written about.
+            settings: `tokens` (40): how many to write at most; the model may end the text before. `seed` (None): draw
+                the tokens with it; None: take the most likely one each time. `temperature` (1.0) divides the logits
+                before a token is drawn. `num_beams` (1): beginnings kept at a time in a beam search for the likeliest
+                text; 1: none. `truncate` (False): cut a text that is too long, where what is written does not follow
+                it.
 
         Raises:
-            InputError: the model has no next token, or a setting is out of bounds.
+            InputError: the model writes nothing, or a setting is out of bounds.
         """
-        return self.write(GenerateRequest(prompt, tokens, seed, temperature, num_beams))
+        return self.write(GenerateRequest(prompt, **settings))
 
     def write(
         self,
@@ -72,10 +72,10 @@ class Writing(Runner):
         enough: threading.Event | None = None,
         **about: Any,
     ) -> list[Explanation]:
-        """Why was each token written? Each is explained as the next token of the text before it.
+        """Why was each token written? Each is explained as what is written next.
 
-        The numbers are those of `explain(found.prefix(i), target=int(found.ids[i]), checks=checks)`, up to float32's
-        rounding, but what the texts have in common is computed once where the model only looks back.
+        The numbers are those of `explain(**found.question(i), checks=checks)`, up to float32's rounding, but what the
+        texts have in common is computed once where the model only looks back.
 
         Args:
             found: what this model wrote.
@@ -104,5 +104,6 @@ class Writing(Runner):
                 )
         chosen = able if places is None else places
         about = {**about, "checks": None if checks is None else tuple(checks)}
-        asked = [asking.request((found.prefix(i),), target=int(found.ids[i]), **about) for i in chosen]
+        questions = [found.question(i) or {} for i in chosen]
+        asked = [asking.request(parted(q.pop("text"))[0], **q, **about) for q in questions]
         return self.answer(asked, progress=progress, cancel=cancel, enough=enough)

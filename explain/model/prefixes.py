@@ -115,7 +115,7 @@ def _chains(runner: Runner, rows: Sequence[Row], near: float) -> list[list[int]]
 def _plain(row: Row) -> bool:
     """Whether a row is read at one place, and nothing but its vectors is changed in the model."""
     changed = (row.layer, row.muted, row.ablation, row.rivals)
-    return len(row.read) == 1 and not row.tails and all(part is None for part in changed)
+    return len(row.read) == 1 and not row.tails and not row.source and all(part is None for part in changed)
 
 
 def _looks_back(runner: Runner, row: Row) -> bool:

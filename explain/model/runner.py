@@ -19,9 +19,9 @@ from explain.candidates import Candidates, candidates
 from explain.catalog import Claim, Request
 from explain.errors import ExplainError, InputError, ModelError
 from explain.messages import Text, parted
-from explain.model import chat, continuations, ends, hypotheses, views
+from explain.model import ends, views, written
 from explain.model.chunks import Padding, chunks, halving, is_out_of_memory
-from explain.model.encoding import Encoding, encode
+from explain.model.encoding import Encoding
 from explain.model.meter import Meter as Meter  # what callers of a runner give it
 from explain.model.rates import Rates
 from explain.model.rows import Row
@@ -41,6 +41,7 @@ class Runner:
     behind on the module after a call, also after an error. `kept` holds facts that do not depend on a text.
     `candidates` are labels that it is asked to choose among, None for outcomes of its own; `continuations` are texts
     whose likelihood it is asked for, `roles` those of the messages of a conversation, () for none (see `asked`).
+    `begin` are the ids that its decoder begins with, where that reads a text of its own; else ().
     """
 
     def __init__(
@@ -67,23 +68,14 @@ class Runner:
         self.kept: dict[Hashable, Any] = {}
         self.claims: dict[tuple[str, Any], Claim] = {}  # of methods, as measured on this model
         self.device = next(module.parameters()).device
+        self.begin = task.begin(module)
         self.padding: Padding = "pad"
         self.padding = self._probe_padding()
 
     def encode(self, texts: tuple[str, ...], *, truncate: bool = False, place: int | None = None) -> Encoding:
         """Tokenize one text or a pair; raises InputError as `explain.model.encoding.encode` and `Task.asked`."""
         with self.lock:  # truncation is state of the tokenizer
-            limit = self.info.max_tokens
-            if self.candidates is not None:
-                found = hypotheses.encode(self.tokenizer, texts, self.candidates, limit, truncate)
-            elif self.continuations:
-                found = continuations.encode(self.tokenizer, texts, self.continuations, limit)
-            elif self.roles:  # other texts that a check asks about are a message each
-                roles = self.roles if len(texts) == len(self.roles) else ("user",)
-                found = chat.encode(self.tokenizer, texts[: len(roles)], roles, limit)
-            else:
-                found = encode(self.tokenizer, texts, limit, truncate, pairs=self.task.pairs)
-        return self.task.asked(found, self.tokenizer, place)
+            return views.encoded(self, texts, truncate, place)
 
     def embed(self, ids: Int64[np.ndarray, "T"]) -> Float32[np.ndarray, "T D"]:
         """The vectors that the model looks up for `ids`."""
@@ -232,17 +224,15 @@ class Runner:
 
     def call(self, rows: list[Row], embeds: Tensor | None = None, **options: Any) -> Any:
         """The module's outputs for one chunk; `embeds` (N, T, D) stand in for what the table would return."""
-        inputs = {name: self._padded(name, [row.inputs[name] for row in rows]) for name in rows[0].inputs}
-        lengths = torch.tensor([len(row) for row in rows], device=self.device)
-        width = inputs["input_ids"].shape[1]
-        inputs["attention_mask"] = (torch.arange(width, device=self.device) < lengths[:, None]).long()  # (N, T)
+        inputs = self._inputs(rows)
         casting = (
             contextlib.nullcontext() if self.autocast is None else torch.autocast(self.device.type, dtype=self.autocast)
         )
         with casting:
             if embeds is None:
                 return self.module(**inputs, **options)
-            with substituted(self.module, inputs["input_ids"], embeds) as seen:
+            own, other = written.apart(rows, embeds, inputs)
+            with substituted(self.module, inputs["input_ids"], own, other) as seen:
                 outputs = self.module(**inputs, **options)
         if not seen.used:
             raise ModelError(
@@ -251,6 +241,14 @@ class Runner:
                 code="no_embeddings",
             )
         return outputs
+
+    def _inputs(self, rows: list[Row]) -> dict[str, Tensor]:
+        if rows[0].source:
+            return written.inputs(self, rows)
+        found = {name: self.padded(name, [row.inputs[name] for row in rows]) for name in rows[0].inputs}
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
+        width = found["input_ids"].shape[1]
+        return found | {"attention_mask": (torch.arange(width, device=self.device) < lengths[:, None]).long()}  # (N, T)
 
     def score(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The target's value for each row of one chunk: (N,), differentiable."""
@@ -277,14 +275,15 @@ class Runner:
 
     def embeddings(self, rows: list[Row]) -> Tensor:
         """Embeddings of every row (N, T, D), padding and rows without a path looked up."""
-        embeds = lookup(self.module, self._padded("input_ids", [row.ids for row in rows])).clone()
+        embeds = lookup(self.module, self.padded("input_ids", [row.ids for row in rows])).clone()
         for i, row in enumerate(rows):
             if row.start is not None and row.end is not None:
                 start, end = self.tensor(row.start), self.tensor(row.end)
                 embeds[i, : len(start)] = (start + row.alpha * (end - start)).to(embeds.dtype)
         return embeds
 
-    def _padded(self, name: str, arrays: list[np.ndarray]) -> Tensor:
+    def padded(self, name: str, arrays: list[np.ndarray]) -> Tensor:
+        """Integer arrays of different lengths as one tensor (N, T); ids are filled up with the padding token's."""
         pad = self.tokenizer.pad_token_id if name.endswith("input_ids") else 0
         table = np.full((len(arrays), max(map(len, arrays))), pad or 0, dtype=np.int64)
         for i, array in enumerate(arrays):
@@ -324,7 +323,8 @@ class Runner:
         names = [n for n in self.tokenizer("one") if n in ("input_ids", "token_type_ids")]
 
         def row(tokens: np.ndarray) -> Row:
-            return Row({n: tokens if n == "input_ids" else np.zeros_like(tokens) for n in names}, NOTHING)
+            inputs = {n: tokens if n == "input_ids" else np.zeros_like(tokens) for n in names}
+            return written.bare(inputs, self.begin, NOTHING)
 
         with self.lock, contextlib.suppress(Exception):  # a model that refuses here will say why when it is asked
             alone = self._raw([row(short)])[0]

@@ -168,7 +168,8 @@ def models(found: list[ModelCard]) -> RenderableType:
 
 def generation(found: Generation, reasons: Sequence[Explanation] | None = None) -> RenderableType:
     """The text, each token that was written with its probability and its place among all, and what explains it."""
-    text = Text.assemble((visible(found.prompt), "dim"), visible(found.text[len(found.prompt) :]))
+    own = f"\n{visible(found.text)}" if found.apart else visible(found.text[len(found.prompt) :])
+    text = Text.assemble((visible(found.prompt), "dim"), own)
     names = ("token", "written", "log p", "probability", "place")
     parts: list[RenderableType] = [
         text,

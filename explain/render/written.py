@@ -19,10 +19,19 @@ def summary(found: Generation) -> str:
     how = "the most likely one each time" if found.settings["seed"] is None else "drawn by their probabilities"
     how = how if beams == 1 else f"the likeliest text of a search with {beams} beams"
     end = {"end": "the model ended the text", "room": "there is no room for more", "length": "enough were asked for"}
+    asked = "the next token of the text before it"
+    if found.apart:
+        asked = "what is written next, by its place (from 0 on) in all that is written"
     return (
         f"{len(found.ids)} tokens, {how}; {end[found.stopped]}. Log-probability of all of them: "
-        f"{signed(found.log_prob)}. Explain one as the next token of the text before it."
+        f"{signed(found.log_prob)}. Explain one as {asked}."
     )
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Tokens or words as names that differ: a number tells equal ones apart. White space is written as a sign."""
+    bare = [name.strip() or "␣" for name in names]
+    return [n if bare.count(n) == 1 else f"{n} ({bare[: i + 1].count(n)})" for i, n in enumerate(bare)]
 
 
 def rows(found: Generation) -> list[tuple[str, ...]]:

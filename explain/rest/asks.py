@@ -15,6 +15,7 @@ from explain.bounds import BOUNDS
 from explain.candidates import LONGEST, MOST, candidates
 from explain.catalog import PredictRequest, Request, TargetKind
 from explain.errors import InputError
+from explain.generation import GenerateRequest
 from explain.messages import MOST as MESSAGES
 from explain.messages import require
 from explain.model.encoding import check_characters, check_texts
@@ -100,9 +101,24 @@ class ExplainParameters(PredictParameters):
     interactions: bool = False
 
 
-class HubParameters(PredictParameters):
-    """What the Hub's clients send: for text, zero-shot and token classification, and for question answering."""
+class Writing(Strict):
+    """How a translation or a summary is written: the likeliest token each time, or drawn with a seed (0 by itself)."""
 
+    max_new_tokens: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    do_sample: bool | None = None
+    seed: Annotated[int, Field(ge=BOUNDS["seed"][0], le=BOUNDS["seed"][1])] | None = None
+    temperature: Annotated[float, Field(ge=0.01, le=100)] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What was said of it."""
+        found = ((name, getattr(self, name)) for name in Writing.model_fields)
+        return {name: value for name, value in found if value is not None}
+
+
+class HubParameters(PredictParameters, Writing):
+    """What the Hub's clients send: for text, zero-shot and token classification, answers, translations, summaries."""
+
+    generate_parameters: Writing | None = None
     top_k: Annotated[int, Field(ge=1, le=100_000)] | None = None
     function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
     aggregation_strategy: Literal["first"] | None = None
@@ -139,7 +155,7 @@ class Explain(About):
 
 
 class Hub(Strict):
-    """The body of the Hub's text, zero-shot and token classification, and of its question answering."""
+    """The body of the Hub's text, zero-shot and token classification, question answering, translation and summary."""
 
     inputs: One | Several
     parameters: HubParameters = HubParameters()
@@ -214,6 +230,20 @@ def explanations(inputs: Any, parameters: ExplainParameters, limits: Settings, l
     wanted = {name: getattr(parameters, name) for name in type(parameters).model_fields if name != "model"}
     wanted["attention"] = tuple(range(layers)) if parameters.attention is True else parameters.attention or None
     return [asking.request(texts, roles=roles, **wanted) for texts, roles in texts_of(inputs, limits)]
+
+
+def writings(inputs: Any, parameters: HubParameters, limits: Settings) -> list[GenerateRequest]:
+    """What is to be written about every text; raises InputError for what is no plain text, and for half a setting."""
+    texts = [one for one, roles in texts_of(inputs, limits) if not roles]
+    if any(len(one) != 1 for one in texts) or not texts:
+        raise InputError("This model writes about one text. Send inputs as a text, or a list of them.", code="bad_text")
+    wish = parameters.given() | (parameters.generate_parameters or Writing()).given()
+    if not wish.get("do_sample") and wish.keys() & {"seed", "temperature"}:
+        raise InputError("seed and temperature are for drawing tokens: send do_sample=true too.", code="bad_request")
+    seed = wish.get("seed", 0) if wish.get("do_sample") else None
+    tokens, heat = wish.get("max_new_tokens", GenerateRequest.tokens), float(wish.get("temperature", 1.0))
+    about = tokens, seed, heat, parameters.truncate
+    return [GenerateRequest(text, *about) for (text,) in texts]
 
 
 def predictions(inputs: Any, parameters: PredictParameters, limits: Settings) -> list[PredictRequest]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from explain.alignment import AlignRequest
 from explain.catalog import Forecast, PredictRequest, Request
 from explain.engine import Model
 from explain.generation import GenerateRequest
@@ -49,6 +50,8 @@ def answer(
         return model.look(question, progress=listen, cancel=cancel)
     if isinstance(question, GenerateRequest):
         return model.write(question, progress=listen, cancel=cancel)
+    if isinstance(question, AlignRequest):
+        return model.align(*question.texts, truncate=question.truncate, progress=listen, cancel=cancel)
     return model.walk(question, progress=listen, cancel=cancel)
 
 

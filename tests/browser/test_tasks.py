@@ -110,3 +110,22 @@ def test_stepping_through_what_was_written(page: Page, address: str, teller_fold
     expect(at).to_contain_text("2 of")
     settle(page)
     expect(text).to_have_value(second)
+
+
+def test_what_is_written_about_a_text(page: Page, address: str, scribe_folder: Path) -> None:
+    open_model(page, address, scribe_folder)
+    assert page.get_by_label("Text", exact=True).input_value().startswith("translate English to German: ")
+    expect(page.locator(".wb-verdict h2")).to_contain_text("The most likely next token is")
+    tokens = page.get_by_role("radiogroup", name="Tokens that the model would write").get_by_role("radio")
+    expect(tokens.nth(2)).to_be_visible(timeout=60_000)
+    third = (tokens.nth(2).text_content() or "").strip()
+    tokens.nth(2).click()
+    expect(page.locator(".wb-how").first).to_contain_text(f"log-odds of {third}", timeout=60_000)
+    settle(page)
+    words = page.locator(".words")
+    expect(words.nth(0)).to_contain_text("Text")
+    expect(words.nth(1)).to_contain_text("Written so far")
+    assert "translate" not in page.url or "example=" in page.url, "an address never holds a person's text"
+    page.get_by_role("button", name="Align", exact=True).click()
+    expect(page.locator(".js-plotly-plot .heatmaplayer").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("written tokens, the word that counts most stands in the text")).to_be_visible()
