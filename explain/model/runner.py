@@ -109,7 +109,8 @@ class Runner:
             InputError: the model cannot be asked so, or a request asks for several of them.
         """
         if (request.candidates is not None) + (request.continuation is not None) + bool(request.roles) > 1:
-            raise InputError("Ask about labels, a continuation or messages, not about several.", code="bad_question")
+            code = "bad_messages" if request.continuation is None else "bad_continuation"
+            raise InputError("Ask about labels, a continuation or messages, not about several.", code=code)
         if request.continuation is not None:
             return views.following(self, request.continuation, request.contrast)
         return views.talking(self.among(request.candidates), request.roles)

@@ -224,7 +224,10 @@ def test_what_is_no_conversation_is_refused(talker: Model, messages: Any, code: 
 def test_one_question_at_a_time(talker: Model) -> None:
     with pytest.raises(InputError) as caught:
         talker.explain(TALK, continuation=" king")
-    assert caught.value.code == "bad_question"
+    assert caught.value.code == "bad_continuation"
+    with pytest.raises(InputError) as caught:
+        talker.explain(TALK, candidate_labels=["a", "b"])
+    assert caught.value.code == "bad_messages"
 
 
 def test_texts_and_roles_go_both_ways() -> None:
