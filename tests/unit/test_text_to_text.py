@@ -362,7 +362,7 @@ def test_the_page_writes_and_explains_the_token_that_is_chosen(page: AppTest, sc
     assert result.tokens.texts == (TEXT, found.prefix(2))
     assert result.prediction.outcome(result.prediction.top) == int(found.ids[2])
     assert page.text_area(key="pair").value == found.text
-    assert "Written so far" in html_of(page)
+    assert page.text_area(key="pair").label == "Written so far"
     (buttons,) = [p for p in page.button_group if str(p.key).startswith("written ")]
     assert buttons.value == 2
     page.text_area(key="text").set_value("a slow movie")
