@@ -15,7 +15,7 @@ from explain.audit.verdict import Verdict, words
 from explain.dashboard import access, evidence, frames
 from explain.errors import ExplainError
 from explain.keys import Action
-from explain.render import html, sentences
+from explain.render import computed, html, sentences
 from explain.render.report import Said, report, state
 from explain.settings import settings
 
@@ -164,7 +164,7 @@ def _compare(entry: Entry) -> None:
             st.warning(html.markdown(str(error)))
             return
         rows = [("decision", sentences.verdict(left), sentences.verdict(right))]
-        mine, theirs = dict(sentences.how(left)), dict(sentences.how(right))
+        mine, theirs = dict(computed.how(left)), dict(computed.how(right))
         names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
         rows += [(name, mine.get(name, "–"), theirs.get(name, "–")) for name in names]
         st.html(html.table(("", f"record {entry.header.sequence}", f"record {int(other)}"), rows))

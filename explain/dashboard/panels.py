@@ -14,7 +14,7 @@ from explain.dashboard import evidence, jobs
 from explain.dashboard.view.reasons import reasons
 from explain.record import Record
 from explain.records import Explanation
-from explain.render import figures, html, sentences, spreadsheet
+from explain.render import computed, figures, html, sentences, spreadsheet
 from explain.render import pairs as render_pairs
 from explain.render import reasons as render_reasons
 from explain.render.pieces import visible
@@ -51,7 +51,7 @@ def words(explanation: Explanation, *, fixed_scale: bool, running: bool) -> int 
     data |= {
         "id": explanation.tokens.digest,
         "caption": visible(sentences.verdict(explanation)),
-        "strip": visible(" · ".join([state, *(f"{k} {v}" for k, v in sentences.how(explanation))])),
+        "strip": visible(" · ".join([state, *(f"{k} {v}" for k, v in computed.how(explanation))])),
         "fileName": f"whyboard-{explanation.digest[:12]}.png",
     }
     st.html(html.heading("Why: the score of each word", sentences.meaning(explanation)))
@@ -169,7 +169,7 @@ def _head(explanation: Explanation, request: Request, model: str, selected: int 
 def how(explanation: Explanation, *, running: bool) -> None:
     """How it was computed, and the downloads."""
     st.html(html.heading("How this was computed", None))
-    st.html(html.strip(sentences.how(explanation), evidence.state_of(explanation) or state_of(running)))
+    st.html(html.strip(computed.how(explanation), evidence.state_of(explanation) or state_of(running)))
     if running:
         return
     one, two, _ = st.columns([1, 1, 2])

@@ -30,8 +30,9 @@ from explain.methods._quadrature import COARSE, FINE, GAUSS, KRONROD, NODES, PAT
 from explain.plugins import choice, number, words
 from explain.records import Attribution
 
-START = (0.0, 1 / 3, 2 / 3, 1.0)
-"""Edges of the first intervals."""
+STARTS = ((0.0, 0.25, 0.5, 1.0), (0.0, 1 / 3, 2 / 3, 1.0))
+"""Edges of the first intervals, closer where texts are mostly baseline and functions turn sharply; then those of old
+records."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Interval:
     cite="Sundararajan, Taly & Yan 2017, arXiv:1703.01365",
     misleads="The scores compare with a baseline text; they do not say what happens if a word is deleted.",
     axioms=("complete", "dummy"),
-    cost=lambda units: (4, 29),
+    cost=lambda units: (4, 25),
 )
 def integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
     """Divides the change from a neutral text to this one among the words; the parts add up to the change."""
@@ -99,7 +100,7 @@ def integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
             done.append(_measured(case, a, b, table, value[b] - value[a]))
         return done
 
-    intervals = yield from integrate([(a, b, None) for a, b in pairwise(START)])
+    intervals = yield from integrate([(a, b, None) for a, b in pairwise(_first(case.path))])
     spent, exhausted = 7 * len(intervals), False
     while True:
         scores = np.sum([i.scores for i in intervals], axis=0)  # (T,)
@@ -151,6 +152,12 @@ def _measured(case: Case, start: float, end: float, slopes: Float64[np.ndarray, 
 def _price(interval: Interval) -> int:
     """Gradient evaluations that refining costs: two new halves, or the nodes that the better rule adds."""
     return 14 if interval.fine else 8
+
+
+def _first(path: Float64[np.ndarray, "K 3"] | None) -> tuple[float, ...]:
+    """The edges to begin with; for a path that was stored, those that it began with, which halving never removes."""
+    kept = set() if path is None else set(path[:, :2].ravel().tolist())
+    return next((edges for edges in STARTS if kept.issuperset(edges)), STARTS[0])
 
 
 def _along(path: Float64[np.ndarray, "K 3"], intervals: list[Interval], chosen: list[Interval]) -> list[Interval]:

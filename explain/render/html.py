@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -28,8 +29,13 @@ def data(value: float, shown: str) -> str:
 
 def verdict(title: str, lines: Iterable[str | None]) -> str:
     """The decision in one sentence, and what belongs to it."""
-    rest = "".join(f"<p>{text(line)}</p>" for line in lines if line)
-    return f'<section class="wb-verdict"><h2>{text(title)}</h2>{rest}</section>'
+    rest = "".join(f"<p>{_whole(line)}</p>" for line in lines if line)
+    return f'<section class="wb-verdict"><h2>{_whole(title)}</h2>{rest}</section>'
+
+
+def _whole(value: str) -> str:
+    """Any text, shown literally, whose lines do not end between a number and its percent sign."""
+    return re.sub(r"[0-9.]+ %", r'<span class="wb-whole">\g<0></span>', text(value))
 
 
 def classes(explanation: Explanation) -> str:

@@ -14,7 +14,7 @@ from explain import bundled
 from explain.audit.building import LIMITS
 from explain.audit.records import Content, Environment, Header, Purpose, Who
 from explain.records import Attribution, Explanation
-from explain.render import html, palette, sentences, tags
+from explain.render import computed, html, palette, sentences, tags
 from explain.render.pieces import Piece, pieces
 from explain.render.reasons import direction
 
@@ -256,7 +256,7 @@ def _case(filing: Filing) -> str:
 def _how(explanation: Explanation) -> Sequence[tuple[str, str]]:
     model = explanation.model
     return [
-        *sentences.how(explanation),
+        *computed.how(explanation),
         ("Revision", model.revision),
         ("SHA-256 of the weights", model.weights_sha256),
         ("SHA-256 of the tokenizer", model.tokenizer_sha256),

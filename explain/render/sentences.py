@@ -16,7 +16,6 @@ from explain.methods import methods
 from explain.reading import Standouts, either_or, standouts
 from explain.records import Attribution, Check, Explanation, Prediction, Question, Status, Target
 from explain.render import hypotheses
-from explain.units import RULES
 
 SEVERITY: tuple[Status, ...] = ("fail", "warn", "not checked", "pass", "n/a")
 _TITLES: dict[Question, str] = {
@@ -168,14 +167,14 @@ def _meaning(explanation: Explanation, index: int) -> str:
         kept = _kept(explanation.prediction) if attribution.baseline == "remove" else ""
         return f"Each score is measured: how far {scalar} falls when that word is {how}{kept}. {_LIMITS[1]}"
     change = attribution.value_input - attribution.value_baseline
-    there = _there(explanation, attribution)
+    there = said_there(attribution)
     kind = "estimate from random samples the parts of" if attribution.error is not None else "divide up"
     claims = known is not None and "complete" in known.info.axioms
     failed = any(c.name == "completeness" and c.attribution == index and c.status == "fail" for c in explanation.checks)
     if failed or (claims and (attribution.relative_residual or 0.0) > FAIL):  # also where nobody asked for the check
         kind = "should divide up, and do not,"
     return (
-        f"Compared with {_baseline(attribution)}{there}, these scores {kind} the change of {signed(change)} "
+        f"Compared with {baseline(attribution)}{there}, these scores {kind} the change of {signed(change)} "
         f"{target.unit}. {_LIMITS[0]}"
     )
 
@@ -238,66 +237,8 @@ def apart(one: Explanation, two: Explanation) -> str | None:
     return None
 
 
-def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
-    """How it was computed, as label and value: all that a reader needs to repeat it."""
-    model, made = explanation.model, explanation.provenance
-    rows = [
-        ("Model", f"{model.id} @ {model.revision[:12]}"),
-        ("Weights", f"SHA-256 {model.weights_sha256[:16]}… · {model.licence or 'licence not stated'}"),
-        ("Explained", f"{explanation.target.unit} of {outcome(explanation.target)}{_at(explanation)}"),
-        *_among(explanation),
-    ]
-    if index < len(explanation.attributions):
-        rows += _method(explanation, explanation.attributions[index])
-    for other, attribution in enumerate(explanation.attributions):
-        if other != index:
-            rows += [(f"Beside it: {name.lower()}", value) for name, value in _method(explanation, attribution)]
-    checks = sorted({c.name for c in explanation.checks if c.attribution == index})
-    return [
-        *rows,
-        ("Units", RULES[explanation.attributions[index].granularity if explanation.attributions else "word"]),
-        ("Computed in", f"{made.dtype} · {made.kernel} · {made.device} · {made.threads} thread(s)"),
-        ("Seed", str(made.seed)),
-        ("Checks", ", ".join(checks) or "none"),
-        ("Warnings", ", ".join(n.code.replace("_", " ") for n in explanation.warnings) or "none"),
-        ("Time", f"{made.created.split('.')[0].replace('T', ' ')} UTC · {made.seconds:.1f} s"),
-        ("Versions", " · ".join(f"{name} {number}" for name, number in made.versions.items())),
-    ]
-
-
-def _at(explanation: Explanation) -> str:
-    """The token that the answer is read at, where the text asks about one of its places."""
-    target, strings = explanation.target, explanation.tokens.strings
-    places = dict.fromkeys(target.positions if target.span else () if target.position is None else (target.position,))
-    if not places:
-        return ""
-    return f", at token{'s' if len(places) > 1 else ''} {listed([f'{place} ({strings[place]})' for place in places])}"
-
-
-def _among(explanation: Explanation) -> list[tuple[str, str]]:
-    """The labels that were given to choose among, and how each was asked about."""
-    asked = explanation.candidates
-    if asked is None:
-        return []
-    how = "each by itself: entailment against contradiction" if asked.apart else "one of them: by their entailment"
-    return [("Labels given", f"{'; '.join(map(short, asked.labels))} ({how})"), ("Asked as", short(asked.template))]
-
-
-def _method(explanation: Explanation, attribution: Attribution) -> list[tuple[str, str]]:
-    given = {k: short(v) if isinstance(v, str) else v for k, v in attribution.params.items() if v != ""}
-    options = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in given.items())
-    spent = attribution.evaluations
-    rows = [("Method", attribution.method.replace("_", " ") + (f" ({options})" if options else ""))]
-    if attribution.baseline is not None:
-        rows.append(("Baseline", _baseline(attribution) + _there(explanation, attribution)))
-    if attribution.relative_residual is not None:
-        of = "of the change" if attribution.scale_rule == "difference" else "of the scores’ scale"
-        share = percent(attribution.relative_residual)
-        rows.append(("Unexplained", f"{signed(attribution.residual or 0.0, 4)} ({share} {of})"))
-    return [*rows, ("Cost", f"{spent.backward:,} gradient and {spent.forward:,} forward evaluations")]
-
-
-def _baseline(attribution: Attribution) -> str:
+def baseline(attribution: Attribution) -> str:
+    """The text that the words were compared with."""
     name = attribution.baseline
     if name == "zero":
         return "the same text with every word's vector set to zero"
@@ -314,7 +255,7 @@ def _baseline(attribution: Attribution) -> str:
     return f"the same text with every word replaced by [{(name or '').upper()}]"
 
 
-def _there(explanation: Explanation, attribution: Attribution) -> str:
+def said_there(attribution: Attribution) -> str:
     """What the model says about the baseline itself, in brackets; '' where that was not computed."""
     value, target = attribution.value_baseline, attribution.target
     if value is None:

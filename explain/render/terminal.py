@@ -12,9 +12,9 @@ from explain.catalog import MethodInfo, ModelCard
 from explain.generation import Generation
 from explain.heads import HeadMap, HeadsReport
 from explain.records import Explanation, Interactions, Status
+from explain.render import computed, palette, sentences, tags, written
 from explain.render import heads as drawing
 from explain.render import pairs as pairing
-from explain.render import palette, sentences, tags, written
 from explain.render.pieces import pieces, visible
 from explain.words import Word
 
@@ -37,7 +37,7 @@ def explanation(found: Explanation) -> RenderableType:
     if found.interactions is not None:
         parts += _pairs(found, found.interactions)
     parts.append(Text())
-    parts.append(_rows(sentences.how(found), "How this was computed"))
+    parts.append(_rows(computed.how(found), "How this was computed"))
     return Group(*parts)
 
 

@@ -17,7 +17,7 @@ from explain.case import Case
 from explain.catalog import Request
 from explain.engine import Model, load
 from explain.errors import InputError, MethodError
-from explain.render import pieces, sentences
+from explain.render import computed, pieces, sentences
 from explain.work import Work
 from tests import rest
 from tests.conftest import undated
@@ -175,7 +175,7 @@ def test_the_continuation_is_shown_as_the_question(teller: Model) -> None:
     assert asked.raw == END
     assert sentences.verdict(found).startswith("The model gives what follows a log-probability of −")
     assert "The continuation is the question" in sentences.meaning(found)
-    assert dict(sentences.how(found))["Explained"] == f"log-probability of “{END}” rather than “{OTHER}”"
+    assert dict(computed.how(found))["Explained"] == f"log-probability of “{END}” rather than “{OTHER}”"
 
 
 @pytest.mark.parametrize(

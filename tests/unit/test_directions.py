@@ -9,7 +9,7 @@ import pytest
 
 from explain.engine import Model
 from explain.records import Explanation
-from explain.render import figures, palette, reasons, sentences, terminal
+from explain.render import computed, figures, palette, reasons, sentences, terminal
 from tests.toys import Sum, toy
 
 TEXT = "a good movie, but never very funny"
@@ -68,7 +68,7 @@ def test_a_background_is_no_token_and_has_no_one_probability(tiny: Model) -> Non
     said = sentences.meaning(result)
     assert "the background texts laid over this one" in said
     assert "on average" in said
-    assert "[BACKGROUND]" not in said + str(sentences.how(result))
+    assert "[BACKGROUND]" not in said + str(computed.how(result))
     assert "%" not in said
 
 

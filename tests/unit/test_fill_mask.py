@@ -19,7 +19,7 @@ from explain.engine import Model
 from explain.errors import InputError
 from explain.model.runner import Meter
 from explain.records import Explanation
-from explain.render import pieces, sentences
+from explain.render import computed, pieces, sentences
 from explain.tasks import _vocabulary, tasks
 from explain.work import Work
 from tests import rest
@@ -219,7 +219,7 @@ def test_looking_inside(filler: Model) -> None:
 def test_words_for_people(filler: Model) -> None:
     found = filler.explain(TEXT, checks=())
     assert sentences.verdict(found).startswith("The most likely token at the mask is ")
-    assert dict(sentences.how(found))["Explained"].endswith("at token 4 ([MASK])")
+    assert dict(computed.how(found))["Explained"].endswith("at token 4 ([MASK])")
     for granularity in ("word", "sentence"):
         one = filler.explain(TEXT, checks=(), granularity=granularity)  # type: ignore[arg-type]
         parts = pieces.pieces(one.tokens, one.attributions[0], 0)

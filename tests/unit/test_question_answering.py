@@ -26,7 +26,7 @@ from explain.engine import Model
 from explain.errors import InputError
 from explain.prediction import Answer
 from explain.records import Explanation
-from explain.render import answers, html, sentences, terminal
+from explain.render import answers, computed, html, sentences, terminal
 from explain.render.report import report
 from explain.replay import inferred, replay
 from explain.units import word_spans
@@ -275,7 +275,7 @@ def test_words_for_people(answerer: Model) -> None:
     assert "their places must stay" in sentences.meaning(found)
     assert (
         f"at token{'s' if answer.first != answer.last else ''} {answer.first} ("
-        in dict(sentences.how(found))["Explained"]
+        in dict(computed.how(found))["Explained"]
     )
     assert found.effects is not None
     assert found.effects.prob_input == pytest.approx(answer.prob, abs=1e-4)

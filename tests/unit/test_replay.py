@@ -230,6 +230,14 @@ def test_where_it_was_computed_counts_and_not_where_it_was_filed(
     assert "another state of Whyboard's code" in result.environment
 
 
+def test_a_path_of_thirds_is_followed_as_records_of_older_versions_have_it(tiny: Model) -> None:
+    request = Request(("a film",), checks=())
+    thirds = np.array([[0.0, 1 / 3, 15.0], [1 / 3, 2 / 3, 7.0], [2 / 3, 1.0, 7.0]])
+    again = Work(tiny, [request], paths={"integrated_gradients": thirds}).run()[0].attributions[0]
+    assert np.array_equal(again.path, thirds)  # type: ignore[arg-type]
+    assert again.relative_residual is not None and again.relative_residual <= 0.01
+
+
 def test_a_path_that_no_halving_reaches_is_refused(tiny: Model) -> None:
     request = Request(("A dull film.",), checks=())
     for path in ([[0.0, 0.4, 15.0], [0.4, 1.0, 15.0]], [[0.0, 1.0, 7.0]], np.zeros((0, 3))):

@@ -10,7 +10,7 @@ import pytest
 from explain.engine import Model
 from explain.reading import standouts
 from explain.records import Attribution, Check, Effects, Explanation, Prediction
-from explain.render import sentences
+from explain.render import computed, sentences
 
 TEXT = "a good movie, but never very funny"
 
@@ -160,7 +160,7 @@ def test_the_worst_question_leads(result: Explanation) -> None:
 
 
 def test_how_names_everything_needed_to_repeat_it(result: Explanation) -> None:
-    rows = dict(sentences.how(result))
+    rows = dict(computed.how(result))
     attribution: Attribution = result.attributions[0]
     assert result.model.revision[:12] in rows["Model"]
     assert result.model.weights_sha256[:16] in rows["Weights"]

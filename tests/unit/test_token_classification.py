@@ -27,7 +27,7 @@ from explain.errors import InputError, ModelError
 from explain.model.runner import Meter
 from explain.prediction import Entity, Tagging
 from explain.records import Explanation
-from explain.render import html, sentences, tags, terminal
+from explain.render import computed, html, sentences, tags, terminal
 from explain.render.report import report
 from explain.replay import inferred, replay
 from explain.work import Work
@@ -346,7 +346,7 @@ def test_words_for_people(tagger: Model) -> None:
     tag = found.prediction.tagging.tags[3]  # type: ignore[union-attr]
     assert sentences.verdict(found) == f"The model tags “charmingly” as {tag.label} ({sentences.percent(tag.prob)})."
     assert (tags.summary(found.prediction) or "").startswith("In the whole text it finds “")
-    assert dict(sentences.how(found))["Explained"].endswith("at token 4 (charming)")
+    assert dict(computed.how(found))["Explained"].endswith("at token 4 (charming)")
     out = io.StringIO()
     Console(width=120, file=out).print(terminal.explanation(found))
     assert "In the whole text it finds" in out.getvalue()

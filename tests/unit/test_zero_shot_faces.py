@@ -19,7 +19,7 @@ from explain.catalog import Request
 from explain.engine import Model, load
 from explain.errors import InputError, ModelError
 from explain.records import Explanation
-from explain.render import pieces, sentences
+from explain.render import computed, pieces, sentences
 from tests import rest
 from tests.conftest import dashboard, finish, html_of, undated
 
@@ -36,7 +36,7 @@ def test_the_hypothesis_is_shown_as_the_question(inferrer: Model) -> None:
     said = sentences.meaning(found)
     assert "entails “this film is funny !”" in said
     assert "the other labels’ sentences, 3 labels in all" in said
-    assert dict(sentences.how(found))["Labels given"].startswith("funny; very dull; a moving story (one of them")
+    assert dict(computed.how(found))["Labels given"].startswith("funny; very dull; a moving story (one of them")
     apart = inferrer.explain(TEXT, target="funny", multi_label=True, checks=(), **ASKED)
     assert "against contradiction of the same sentence" in sentences.meaning(apart)
     contrast = inferrer.explain(TEXT, target="funny", contrast="very dull", checks=(), **ASKED)
