@@ -34,8 +34,7 @@ from tests.tiny import bert_folder
 PATIENCE = 600
 """Seconds until a page is given up."""
 LOOK = 0.25
-"""Seconds between looks at a page. Each one is work for its renderer too: at ten a second, eight pages that waited took
-a good part of a core for being watched."""
+"""Seconds between looks at a page; each one is work for its renderer, too."""
 STILL = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 
