@@ -85,6 +85,7 @@ class Request(Record):
     from 0 on; None: the first mask, the word that the prediction is about by itself, or what is written next.
     `candidates` are labels of a person's own to choose among, None for the model's outcomes. `continuation` is what may
     follow the text: its log-probability is explained, less that of `contrast`, which is a continuation too then.
+    `roles` say who wrote each of the texts where they are the messages of a conversation, () where they are none.
     `attention` lists layers to keep, None for none. `checks` lists names,
     None for the default set; `checked` is how many of the methods, in order, they are run for (None: all).
     `orders` is how many random orders the removal checks draw. `budget` bounds the gradient evaluations
@@ -101,6 +102,7 @@ class Request(Record):
     place: int | None = None
     candidates: Candidates | None = None
     continuation: str | None = None
+    roles: tuple[str, ...] = ()
     quantity: TargetKind = "log_odds"
     granularity: Granularity = "word"
     attention: tuple[int, ...] | None = None
@@ -132,13 +134,14 @@ class Forecast(Record):
 class PredictRequest(Record):
     """What does the model decide? Without why. One text, or the two of a pair; `truncate` cuts what is too long.
 
-    `place` and `candidates` as in Request.
+    `place`, `candidates` and `roles` as in Request.
     """
 
     texts: tuple[str, ...]
     truncate: bool = False
     place: int | None = None
     candidates: Candidates | None = None
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from explain.case import Answer, Ask, Draft, Steps
-from explain.model import ends
+from explain.model import ends, prefixes
 from explain.model.heads import ablated, observe, surveyed
 from explain.model.inside import look
 from explain.model.rescale import multipliers
@@ -79,8 +79,8 @@ def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     if ask.layer is not None or ask.attention:
         return Answer(*look(runner, ask.rows, meter, gradients=ask.gradients, layer=ask.layer))
     if ask.gradients:
-        return Answer(*ends.gradients(runner, ask.rows, meter))
-    return Answer(ends.values(runner, ask.rows, meter))
+        return Answer(*prefixes.gradients(runner, ask.rows, meter))
+    return Answer(prefixes.values(runner, ask.rows, meter))
 
 
 def _kind(ask: Ask) -> tuple[bool, int, bool, bool, int, bool]:

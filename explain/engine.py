@@ -15,31 +15,31 @@ from explain.asking import spread
 from explain.candidates import folded
 from explain.catalog import Forecast, MethodInfo, Request, TargetKind
 from explain.errors import InputError
-from explain.generation import GenerateRequest, Generation
 from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Direct, DirectRequest, Inside, InsideRequest, Lens, LensRequest, Patch, PatchRequest
+from explain.messages import Text, parted
 from explain.methods import methods
 from explain.model.encoding import Encoding
 from explain.model.loading import load_runner
 from explain.model.memory import weights
-from explain.model.runner import Runner
-from explain.questions import align, go_on, look, walk
+from explain.questions import align, look, walk
 from explain.records import Explanation, Granularity
 from explain.road import Road, RoadRequest
 from explain.settings import settings
 from explain.spans import Span, found
 from explain.work import Listener, Work
+from explain.writing import Writing
 
 GROUP = 64
 """Texts that are refined together; more would only hold more gradients in memory."""
 
 
-class Model(Runner):
+class Model(Writing):
     """A loaded model that explains itself: what `explain.load` returns."""
 
     def explain(
         self,
-        text: str | tuple[str, str],
+        text: Text,
         *,
         methods: Sequence[str] = ("integrated_gradients",),
         params: Mapping[str, Any] | None = None,
@@ -69,7 +69,9 @@ class Model(Runner):
         """Explain one decision.
 
         Args:
-            text: the text, or two: a sentence pair, a question and its context, or a text and what is written about it.
+            text: the text, or two: a sentence pair, a question and its context, or a text and what is written about it;
+                or a conversation as [{"role": …, "content": …}, …], which the model's chat template puts together: its
+                messages are texts of their own.
             methods: names of attribution methods (`explain.list_methods()`).
             params: parameters: `{"baseline": "pad"}` for all methods, or `{"method": {...}}` for one.
             target: label or class index to explain; None for the model's own top label. Where words have tags, PER
@@ -105,7 +107,7 @@ class Model(Runner):
             MethodError: unknown method, parameter or check.
             ModelError: the model cannot be run on this text.
         """
-        texts = (text,) if isinstance(text, str) else tuple(text)
+        texts, _ = parted(text)
         return self.explain_batch(
             [text],
             methods=methods,
@@ -136,7 +138,7 @@ class Model(Runner):
 
     def explain_batch(
         self,
-        texts: Sequence[str | tuple[str, str]],
+        texts: Sequence[Text],
         *,
         methods: Sequence[str] = ("integrated_gradients",),
         params: Mapping[str, Any] | None = None,
@@ -155,14 +157,15 @@ class Model(Runner):
         layers = tuple(range(self.info.n_layers)) if attention is True else tuple(attention or ()) or None
         requests = [
             Request(
-                texts=(text,) if isinstance(text, str) else tuple(text),
+                texts=parts,
+                roles=roles,
                 methods=tuple(methods),
                 params=spread(params or {}, methods),
                 attention=layers,
                 checks=None if checks is None else tuple(checks),
                 **rest,
             )
-            for text in texts
+            for parts, roles in map(parted, texts)
         ]
         return self.answer(requests, progress=progress, cancel=cancel, enough=enough)
 
@@ -290,29 +293,6 @@ class Model(Runner):
         texts = (text,) if isinstance(text, str) else tuple(text)  # a pair is refused in words
         return cast(Patch, self.walk(PatchRequest(Request(texts, **about), other)))
 
-    def generate(self, prompt: str, **settings: Any) -> Generation:
-        """Go on with a text, or translate or summarise it, token by token.
-
-        Args:
-            prompt: what stands before, or what is written about.
-            settings: `tokens` (40): how many to write at most; the model may end the text before. `seed` (None): draw
-                the tokens with it; None: take the most likely one each time. `temperature` (1.0) divides the logits
-                before a token is drawn. `truncate` (False): cut a text that is too long, where what is written does
-                not follow it.
-
-        Explain token i with `explain(**found.question(i))`.
-
-        Raises:
-            InputError: the model writes nothing, or a setting is out of bounds.
-        """
-        return self.write(GenerateRequest(prompt, **settings))
-
-    def write(
-        self, question: GenerateRequest, *, progress: Listener | None = None, cancel: threading.Event | None = None
-    ) -> Generation:
-        """Go on with a text; `generate` in the form that other faces use."""
-        return go_on(Work(self, [], progress, cancel), question)
-
     def align(self, text: str, written: str, *, truncate: bool = False, **driven: Any) -> Alignment:
         """What each token of `written` hangs on, in both texts: measured, one pass for each word.
 
@@ -342,7 +322,7 @@ class Model(Runner):
 
 def _question(request: Request) -> tuple[Any, ...]:
     """What texts must share to be refined together."""
-    return request.candidates, request.continuation, request.continuation and request.contrast
+    return request.candidates, request.roles, request.continuation, request.continuation and request.contrast
 
 
 def load(name: str = "sentiment", **options: Any) -> Model:

@@ -22,7 +22,8 @@ class GenerateRequest(Record):
     """How should this text go on? At most `tokens` more; the most likely one each time, or drawn with `seed`.
 
     `temperature` divides the logits before a token is drawn. A prompt that is too long is refused, since the text would
-    go on elsewhere; `truncate` cuts it where what is written is a text of its own.
+    go on elsewhere; `truncate` cuts it where what is written is a text of its own. `num_beams` beginnings are kept at a
+    time in a beam search (`explain.beams`); 1: none.
     """
 
     prompt: str
@@ -30,6 +31,7 @@ class GenerateRequest(Record):
     seed: int | None = None
     temperature: float = 1.0
     truncate: bool = False
+    num_beams: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +78,11 @@ class Generation(Record):
         if not whole:
             return {"text": self.prompt, "target": target} if index == 0 else None
         return {"text": (self.prompt, self.prefix(whole[-1])), "place": index, "target": target}
+
+    @property
+    def explainable(self) -> tuple[int, ...]:
+        """Tokens, from 0 on, that there is a `question` about."""
+        return tuple(i for i in range(len(self.ids)) if self.question(i) is not None)
 
     @property
     def log_prob(self) -> float:

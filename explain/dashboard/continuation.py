@@ -11,7 +11,6 @@ from explain.dashboard.link import DECIDED, NOTHING
 from explain.dashboard.progress import anew
 from explain.generation import GenerateRequest, Generation
 from explain.plugins import LONGEST
-from explain.record import Record
 from explain.records import Explanation
 from explain.render import aligned, figures, html, written
 from explain.render.pieces import visible
@@ -40,16 +39,25 @@ def followed(model: str) -> tuple[str | None, str | None]:
 
 
 def continuation(explanation: Explanation, model: str, *, running: bool) -> None:
-    """Offer to go on with the text, where the model says what comes next."""
+    """Offer to go on with the text where the model says what comes next, and to step through what it wrote."""
     if explanation.model.task != TASK:
         return
     state, text = st.session_state, explanation.tokens.texts[0]
     st.html(html.heading("How the text goes on", ABOUT))
-    if running or state.get("written_for") != text:
-        wish = {"written_for": text}
-        st.button("Write on", key="write", disabled=running, on_click=state.update, args=(wish,))
+    found, place = state.get("written"), _place(state.get("written"), explanation)
+    if place is None and state.get("written_for") == text and not running:
+        found = state.written = _answered(GenerateRequest(text, TOKENS), model)
+        if found is None:
+            return
+        place = _place(found, explanation)
+    if found is None or place is None:
+        _offer(text, running=running)
         return
-    _tokens(GenerateRequest(text, TOKENS), model)
+    _tokens(found, place if explanation.target.index == found.ids[place] else None)
+    _steps(found, place)
+    if place == found.explainable[-1]:
+        _offer(text, running=running)
+    _about(found)
 
 
 def written_about(explanation: Explanation, model: str, *, running: bool) -> None:
@@ -59,34 +67,38 @@ def written_about(explanation: Explanation, model: str, *, running: bool) -> Non
     st.html(html.heading("What the model writes", WRITES))
     if running:
         st.caption("Follows once the explanation is done.")
-    else:
-        found = _tokens(GenerateRequest(explanation.tokens.texts[0], WRITTEN, truncate=True), model)
-        if found is not None and len(found.ids):
+        return
+    found = _answered(GenerateRequest(explanation.tokens.texts[0], WRITTEN, truncate=True), model)
+    if found is not None:
+        _tokens(found, _chosen(found))
+        _about(found)
+        if len(found.ids):
             _alignment(found, model)
 
 
-def _tokens(question: GenerateRequest, model: str) -> Generation | None:
-    """What the model writes, with a button for each token that can be explained; None until it is written."""
-    found: Record | None = panels.answered(question, model, "Writing…")
-    if not isinstance(found, Generation):
-        return None
-    # What stands before a token must be read as the model wrote it, or the explanation would be of other tokens.
-    options = [i for i in range(len(found.pieces)) if found.question(i) is not None]
+def _answered(question: GenerateRequest, model: str) -> Generation | None:
+    found = panels.answered(question, model, "Writing…")
+    return found if isinstance(found, Generation) else None
+
+
+def _tokens(found: Generation, chosen: int | None) -> None:
+    """A button for each token that can be explained; what stands before it is read as the model wrote it."""
     key, names = f"written {found.digest[:12]}", written.numbered([visible(piece) for piece in found.pieces])
+    st.session_state[key] = chosen
     st.pills(
         "Tokens that the model would write",
-        options,
-        default=_chosen(found, options),
+        found.explainable,
         key=key,
         format_func=lambda i: html.markdown(names[i]),  # which must differ: by it the browser says what was chosen
-        on_change=_explain,
-        args=(found, key),
+        on_change=lambda: _show(found, st.session_state[key]),
         label_visibility="collapsed",
     )
+
+
+def _about(found: Generation) -> None:
     st.caption(html.markdown(written.summary(found)))
     with st.expander("Every token with its probability"):
         st.html(html.table(("token", "written", "log p", "probability", "place"), written.rows(found)))
-    return found
 
 
 def _alignment(found: Generation, model: str) -> None:
@@ -101,7 +113,7 @@ def _alignment(found: Generation, model: str) -> None:
         wish = {"aligned_for": found.prompt}
         st.button("Align", key="align", help=about, on_click=state.update, args=(wish,))
         return
-    measured: Record | None = panels.answered(AlignRequest(texts, truncate=True), model, "Aligning…")
+    measured = panels.answered(AlignRequest(texts, truncate=True), model, "Aligning…")
     if not isinstance(measured, Alignment):
         return
     title.html(html.heading("What each written token hangs on", aligned.summary(measured)))
@@ -113,21 +125,47 @@ def _alignment(found: Generation, model: str) -> None:
         st.html(html.table(("token", "written", "log-odds", "words that speak for it"), aligned.rows(measured)))
 
 
-def _chosen(found: Generation, options: list[int]) -> int | None:
+def _chosen(found: Generation) -> int | None:
     """The token that is explained now, where it stands in what was written about the text."""
     state = st.session_state
     asked = state.get("place_for") == found.prompt and found.apart
-    return state.get("place") if asked and state.get("place") in options else None
+    return state.get("place") if asked and state.get("place") in found.explainable else None
 
 
-def _explain(found: Generation, key: str) -> None:
-    state = st.session_state
-    if state[key] is None:
+def _place(found: object, explanation: Explanation) -> int | None:
+    """Which token of what was written stands behind the explained text; None where none does."""
+    if not isinstance(found, Generation) or found.model.weights_sha256 != explanation.model.weights_sha256:
+        return None
+    places = {found.prefix(i): i for i in found.explainable}
+    return places.get(explanation.tokens.texts[0])
+
+
+def _offer(text: str, *, running: bool) -> None:
+    wish = {"written_for": text, "written": None}
+    st.button("Write on", key="write", disabled=running, on_click=st.session_state.update, args=(wish,))
+
+
+def _steps(found: Generation, place: int) -> None:
+    """To the token before this one and behind it, of those that can be explained."""
+    at, able = found.explainable.index(place), found.explainable
+    before, after = able[at - 1] if at else None, able[at + 1] if at + 1 < len(able) else None
+    back, on, where = st.columns([1, 1, 2], vertical_alignment="center")
+    for column, label, key, other in ((back, "Previous token", "P", before), (on, "Next token", "N", after)):
+        column.button(
+            label, key=f"step {key}", shortcut=key, disabled=other is None, width="stretch", on_click=_show,
+            args=(found, other),
+        )  # fmt: skip
+    where.caption(f"{at + 1} of {len(able)}: this text, and the token that the model wrote behind it.")
+
+
+def _show(found: Generation, place: int | None) -> None:
+    """Explain a token. What stands behind a text is what the model decides there, since it took the likeliest."""
+    asked = found.question(place) if place is not None else None
+    if asked is None:
         return
-    asked = found.question(state[key]) or {}
-    if not found.apart:
-        anew(text=asked["text"], written_for=asked["text"], target=DECIDED, contrast=NOTHING)
-        return
-    text, about = found.prompt, {"place": asked.get("place"), "place_for": found.prompt}
-    pair = "" if isinstance(asked["text"], str) else asked["text"][1]
-    anew(text=text, pair=pair, pair_for=text, target=DECIDED, contrast=NOTHING, **about)
+    about: dict[str, object] = {"text": asked["text"]}
+    if found.apart:
+        text = found.prompt
+        pair = "" if isinstance(asked["text"], str) else asked["text"][1]
+        about = {"text": text, "pair": pair, "pair_for": text, "place": asked.get("place"), "place_for": text}
+    anew(**about, target=DECIDED, contrast=NOTHING)

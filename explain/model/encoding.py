@@ -73,6 +73,11 @@ def check_texts(texts: tuple[str, ...], pairs: bool = True) -> None:
     if not 1 <= len(texts) <= (2 if pairs else 1) or not all(isinstance(t, str) for t in texts):
         wish = "one text, or two for a sentence pair" if pairs else "one text, since this model reads no pairs"
         raise InputError(f"Expected {wish}.", code="bad_text")
+    check_characters(texts)
+
+
+def check_characters(texts: tuple[str, ...]) -> None:
+    """Refuse texts that are empty, too long, or not valid Unicode; raises InputError."""
     limit = settings().max_characters
     for text in texts:
         if len(text) > limit:

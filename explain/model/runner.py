@@ -18,9 +18,10 @@ from torch import Tensor
 from explain.candidates import Candidates, candidates
 from explain.catalog import Claim, Request
 from explain.errors import ExplainError, InputError, ModelError
-from explain.model import continuations, ends, hypotheses, views, written
+from explain.messages import Text, parted
+from explain.model import ends, views, written
 from explain.model.chunks import Padding, chunks, halving, is_out_of_memory
-from explain.model.encoding import Encoding, encode
+from explain.model.encoding import Encoding
 from explain.model.meter import Meter as Meter  # what callers of a runner give it
 from explain.model.rates import Rates
 from explain.model.rows import Row
@@ -39,8 +40,8 @@ class Runner:
     `module` and `tokenizer` are the objects underneath, read-only by convention. Parameters are frozen; nothing is left
     behind on the module after a call, also after an error. `kept` holds facts that do not depend on a text.
     `candidates` are labels that it is asked to choose among, None for outcomes of its own; `continuations` are texts
-    whose likelihood it is asked for, () for none (see `asked`). `begin` are the ids that its decoder begins with, where
-    that reads a text of its own; else ().
+    whose likelihood it is asked for, `roles` those of the messages of a conversation, () for none (see `asked`).
+    `begin` are the ids that its decoder begins with, where that reads a text of its own; else ().
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Runner:
         self.info = info
         self.candidates: Candidates | None = None
         self.continuations: tuple[str, ...] = ()
+        self.roles: tuple[str, ...] = ()
         self.autocast = autocast
         self.token_budget = token_budget or settings().token_budget
         self.lock = threading.RLock()
@@ -73,16 +75,7 @@ class Runner:
     def encode(self, texts: tuple[str, ...], *, truncate: bool = False, place: int | None = None) -> Encoding:
         """Tokenize one text or a pair; raises InputError as `explain.model.encoding.encode` and `Task.asked`."""
         with self.lock:  # truncation is state of the tokenizer
-            limit = self.info.max_tokens
-            if self.candidates is not None:
-                found = hypotheses.encode(self.tokenizer, texts, self.candidates, limit, truncate)
-            elif self.continuations:
-                found = continuations.encode(self.tokenizer, texts, self.continuations, limit)
-            elif self.begin:
-                return written.encode(self.tokenizer, texts, self.begin, limit, truncate, place)
-            else:
-                found = encode(self.tokenizer, texts, limit, truncate, pairs=self.task.pairs)
-        return self.task.asked(found, self.tokenizer, place)
+            return views.encoded(self, texts, truncate, place)
 
     def embed(self, ids: Int64[np.ndarray, "T"]) -> Float32[np.ndarray, "T D"]:
         """The vectors that the model looks up for `ids`."""
@@ -110,20 +103,25 @@ class Runner:
         return views.among(self, asked)
 
     def asked(self, request: Request) -> Self:
-        """The model under the question of a request: as it is, `among` labels, or about a continuation."""
-        if request.continuation is None:
-            return self.among(request.candidates)
-        if request.candidates is not None:
-            raise InputError("Ask about labels or about a continuation, not about both.", code="bad_continuation")
-        return views.following(self, request.continuation, request.contrast)
+        """The model under the question of a request: `among` labels, about a continuation or a conversation, or plain.
 
-    def predict(self, text: str | tuple[str, str], **about: Any) -> Prediction:
+        Raises:
+            InputError: the model cannot be asked so, or a request asks for several of them.
+        """
+        if (request.candidates is not None) + (request.continuation is not None) + bool(request.roles) > 1:
+            code = "bad_messages" if request.continuation is None else "bad_continuation"
+            raise InputError("Ask about labels, a continuation or messages, not about several.", code=code)
+        if request.continuation is not None:
+            return views.following(self, request.continuation, request.contrast)
+        return views.talking(self.among(request.candidates), request.roles)
+
+    def predict(self, text: Text, **about: Any) -> Prediction:
         """What the model decides about one text or pair; arguments as `predict_batch`."""
         return self.predict_batch([text], **about)[0]
 
     def predict_batch(
         self,
-        texts: Sequence[str | tuple[str, str]],
+        texts: Sequence[Text],
         *,
         truncate: bool = False,
         place: int | None = None,
@@ -131,8 +129,9 @@ class Runner:
         **labels: Any,
     ) -> list[Prediction]:
         """What the model decides about many texts, in order; `place` and candidate labels as in `Model.explain`."""
-        model, whole = self.among(candidates(**labels)), [(t,) if isinstance(t, str) else t for t in texts]
-        return model.decide([model.encode(t, truncate=truncate, place=place) for t in whole], meter)
+        model, whole = self.among(candidates(**labels)), [parted(text) for text in texts]
+        views_ = [(views.talking(model, roles), parts) for parts, roles in whole]
+        return model.decide([v.encode(parts, truncate=truncate, place=place) for v, parts in views_], meter)
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""
@@ -222,7 +221,7 @@ class Runner:
             embeds.requires_grad_(True)
             values = self.score(self.call(rows, embeds), rows)  # (N,)
             (slopes,) = torch.autograd.grad(values.sum(), embeds)
-        return values.detach().cpu().numpy(), _finite(slopes).float().cpu().numpy()
+        return values.detach().cpu().numpy(), finite(slopes).float().cpu().numpy()
 
     def call(self, rows: list[Row], embeds: Tensor | None = None, **options: Any) -> Any:
         """The module's outputs for one chunk; `embeds` (N, T, D) stand in for what the table would return."""
@@ -258,7 +257,7 @@ class Runner:
 
     def raw(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The head's raw output (M, …) for one chunk, in float32: at each place of each row, in order."""
-        return _finite(self.task.read(outputs, rows).float())
+        return finite(self.task.read(outputs, rows).float())
 
     def valued(self, raw: Tensor, rows: list[Row]) -> Tensor:
         """The target's value (N,) for each row, from the head's raw output (M, …): the mean over the row's places."""
@@ -338,7 +337,8 @@ class Runner:
         return "single"
 
 
-def _finite(tensor: Tensor) -> Tensor:
+def finite(tensor: Tensor) -> Tensor:
+    """The tensor; raises ModelError (code non_finite) where it is not finite throughout."""
     if not bool(torch.isfinite(tensor).all()):
         raise ModelError(
             "The model answered with NaN or infinity. Its weights are damaged, or its precision is too low for this "

@@ -186,6 +186,8 @@ def _kept(prediction: Prediction) -> str:
 
 def part(explanation: Explanation, segment: int) -> str:
     """What one of several texts is called."""
+    if explanation.tokens.roles:
+        return f"Message {segment + 1}, {explanation.tokens.roles[segment]}"
     named = {"answer-span": ("Question", "Context"), WRITTEN: ("Text", "Written so far")}.get(explanation.model.problem)
     return named[segment] if named else f"Text {segment + 1}"
 

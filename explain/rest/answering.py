@@ -13,12 +13,21 @@ from starlette.responses import Response
 from explain import wire
 from explain.records import Explanation, Prediction
 from explain.rest import answers, asks, bodies, running, stream
-from explain.rest.face import face, holder, route
+from explain.rest.face import face, holder, route, told_of_machine
 from explain.rest.served import Named
 from explain.service import Question
 
 TEXT = "A stirring, funny film."
 OPTIONS = {"methods": ["occlusion"], "target": "NEGATIVE", "checks": []}
+LABELS = {"candidate_labels": ["funny", "very dull", "a moving story"], "hypothesis_template": "This film is {}."}
+ASKED = {"question": "Who was funny?", "context": "The actor was funny. The director was not."}
+OTHERS = {
+    "own labels": ("zero-shot-classification", {"inputs": TEXT, "parameters": LABELS}),
+    "a tag of every word": ("token-classification", {"inputs": TEXT}),
+    "a question and its context": ("question-answering", {"inputs": ASKED}),
+    "a word left out": ("fill-mask", {"inputs": "A stirring, [MASK] film."}),
+}
+FOLLOWED = {"continuation": "a good film", "contrast": "a dull film"}
 FORECAST = {
     "type": "object",
     "required": ["seconds", "memory"],
@@ -48,6 +57,7 @@ def one_or_list(schema: dict[str, Any]) -> dict[str, Any]:
         "with parameters": {"inputs": TEXT, "parameters": OPTIONS},
         "several texts": {"inputs": [TEXT, "Never once funny."], "parameters": {"checks": []}},
     },
+    others=OTHERS | {"what may follow": ("text-generation", {"inputs": "It was", "parameters": FOLLOWED})},
 )
 async def explain(request: Request) -> Response:
     """Explain decisions: one explanation for one input, a list for a list.
@@ -59,10 +69,10 @@ async def explain(request: Request) -> Response:
     ask = bodies.parsed(asks.Explain, await bodies.body(request, here.settings))
     model = here.served.find(ask.parameters.model)
     layers = await running.layers(here, model, ask.parameters.attention)
-    questions = asks.explanations(ask.inputs, ask.parameters, here.settings, layers)
+    questions = asks.explanations(ask.subject, ask.parameters, here.settings, layers)
     if stream.wanted(request):
         return await stream.stream(request, questions, model)
-    return _one_or_list(await several(request, questions, model), ask.inputs)
+    return _one_or_list(await several(request, questions, model), ask.subject)
 
 
 @route(
@@ -73,14 +83,15 @@ async def explain(request: Request) -> Response:
     takes=asks.Predict,
     answers=one_or_list(PREDICTION),
     examples={"one text": {"inputs": TEXT}, "several texts": {"inputs": [TEXT, "Never once funny."]}},
+    others=OTHERS,
 )
 async def predict(request: Request) -> Response:
     """What the model decides, without why: one prediction for one input, a list for a list."""
     here = face(request)
     ask = bodies.parsed(asks.Predict, await bodies.body(request, here.settings))
     model = here.served.find(ask.parameters.model)
-    questions = asks.predictions(ask.inputs, ask.parameters, here.settings)
-    return _one_or_list(await several(request, questions, model), ask.inputs)
+    questions = asks.predictions(ask.subject, ask.parameters, here.settings)
+    return _one_or_list(await several(request, questions, model), ask.subject)
 
 
 @route(
@@ -104,7 +115,7 @@ async def forecast(request: Request) -> Response:
     model = here.served.find(ask.parameters.model)
     layers = await running.layers(here, model, ask.parameters.attention)
     seconds, memory = [], []
-    for question in asks.explanations(ask.inputs, ask.parameters, here.settings, layers):
+    for question in asks.explanations(ask.subject, ask.parameters, here.settings, layers):
         (found,) = await asyncio.to_thread(here.engine().forecasts, [question], model.source)
         seconds.append(None if found.seconds == math.inf else found.seconds)
         memory.append(found.memory)
@@ -113,11 +124,12 @@ async def forecast(request: Request) -> Response:
 
 async def several(request: Request, questions: Sequence[Question], model: Named) -> list[bytes]:
     """Canonical answers, one question after the other; the first refusal ends them all, and so does who leaves."""
-    here, who = face(request), holder(request).name
-    return [
-        await running.answered(here, question, model, who, patient=i > 0, gone=request.is_disconnected)
-        for i, question in enumerate(questions)
-    ]
+    here, who, found = face(request), holder(request), []
+    about: dict[str, Any] = {"machine": told_of_machine(who), "gone": request.is_disconnected}
+    for i, question in enumerate(questions):
+        found.append(await running.answered(here, question, model, who.name, patient=i > 0, **about))
+        running.require_room(sum(map(len, found)), here.settings)
+    return found
 
 
 def _one_or_list(found: list[bytes], inputs: Any) -> Response:

@@ -19,7 +19,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 async def body(request: Request, limits: Settings) -> bytes:
-    """The whole body of a request.
+    """The whole body of a request, which is kept in its state: a refusal must not repeat it.
 
     Raises:
         InputError: not JSON by its header, compressed, larger than `max_body`, or slower than `body_seconds`.
@@ -45,7 +45,8 @@ async def body(request: Request, limits: Settings) -> bytes:
         raise InputError(f"The body did not arrive within {limits.body_seconds:g} s.", code="slow_body") from None
     except ClientDisconnect:
         raise Cancelled("The client left before its request was complete.", code="client_gone") from None
-    return b"".join(parts)
+    request.state.body = b"".join(parts)
+    return request.state.body  # type: ignore[no-any-return]
 
 
 def parsed(kind: type[B], raw: bytes) -> B:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -14,6 +14,8 @@ from explain.engine import Model
 from explain.generation import GenerateRequest
 from explain.heads import HeadRequest, HeadsRequest
 from explain.machine import versions
+from explain.messages import whole
+from explain.methods import find
 from explain.model.runner import Meter
 from explain.service.job import Answer, Asked, Facts, ForecastRequest, Forecasts, InfoRequest
 from explain.work import Listener
@@ -42,9 +44,9 @@ def answer(
     if isinstance(question, ForecastRequest):
         return Forecasts(tuple(model.forecasts(question.requests)))
     if isinstance(question, PredictRequest):
-        texts = cast(tuple[str, str], question.texts)  # one text in a tuple is one text
+        text = whole(question.texts, question.roles)
         about: dict[str, Any] = {"truncate": question.truncate, "place": question.place}
-        return model.among(question.candidates).predict_batch([texts], **about, meter=Meter(cancel=cancel))[0]
+        return model.among(question.candidates).predict_batch([text], **about, meter=Meter(cancel=cancel))[0]
     if isinstance(question, (HeadsRequest, HeadRequest)):
         return model.look(question, progress=listen, cancel=cancel)
     if isinstance(question, GenerateRequest):
@@ -55,6 +57,9 @@ def answer(
 
 
 def facts(model: Model) -> Facts:
-    """What is known of a model by now."""
-    claims = {name: claim for (name, _), claim in model.claims.items()}
+    """What is known of a model by now; of claims, those of methods as they are by themselves.
+
+    Somebody who asked with parameters of their own must not decide what others are told of a method.
+    """
+    claims = {name: claim for (name, params), claim in model.claims.items() if params == find(name).configured({})}
     return Facts(model.info, claims, versions(), torch.get_num_threads())

@@ -86,6 +86,32 @@ def test_an_answer_in_its_context(page: Page, address: str, answerer_folder: Pat
     expect(verdict).to_contain_text(f"The model answers “{answer}”")
 
 
+def test_stepping_through_what_was_written(page: Page, address: str, teller_folder: Path) -> None:
+    open_model(page, address, teller_folder)
+    text, at = page.get_by_label("Text", exact=True), page.get_by_text("the token that the model wrote behind it")
+    begin = text.input_value()
+    page.get_by_role("button", name="Write on").click()
+    expect(at).to_contain_text("1 of", timeout=60_000)
+    tokens = page.get_by_role("radiogroup", name="Tokens that the model would write").get_by_role("radio")
+    expect(tokens.first).to_be_checked()
+    expect(page.get_by_role("button", name="Previous token")).to_be_disabled()
+
+    page.keyboard.press("n")
+    expect(at).to_contain_text("2 of")
+    settle(page)
+    second = text.input_value()
+    assert second.startswith(begin)
+    assert len(second) > len(begin)
+    expect(tokens.nth(1)).to_be_checked()
+    page.get_by_role("button", name="Next token").click()
+    expect(at).to_contain_text("3 of")
+    settle(page)
+    page.keyboard.press("p")
+    expect(at).to_contain_text("2 of")
+    settle(page)
+    expect(text).to_have_value(second)
+
+
 def test_what_is_written_about_a_text(page: Page, address: str, scribe_folder: Path) -> None:
     open_model(page, address, scribe_folder)
     assert page.get_by_label("Text", exact=True).input_value().startswith("translate English to German: ")
