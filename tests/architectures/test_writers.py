@@ -24,7 +24,7 @@ MAPPING = tasks()["text2text-generation"].architectures()
 
 KNOWN: dict[str, str] = {
     "audioflamingo3": "listens to sound, and has no decoder beside an encoder of text",
-    "fsmt": "reads and writes with two vocabularies, so that its decoder's table has another size than its encoder's",
+    "fsmt": "its decoder does not say where it looks words up, so there are no gradients there; occlusion works",
     "musicflamingo": "listens to sound, and cannot be built small here",
 }
 """What does not work, and why."""
