@@ -215,18 +215,20 @@ class Case:
         scored = self.units.of_token >= 0
         gone[scored] = units[self.units.of_token[scored]]
         inputs, places, rivals = dict(self.encoding.inputs), self.encoding.places, self.encoding.rivals
+        source = self.encoding.source
         inputs["input_ids"] = np.where(gone, self.filler(how)[1], inputs["input_ids"])
         if how == "remove":
             stays = ~gone
             stays[list(places)] = True  # nothing else could be asked about them
-            stays[0] |= not stays[: self.encoding.begin].any()  # a model needs one token to read
+            stays[0] |= not stays[: source or self.encoding.begin].any()  # a model needs one token to read
             if rivals is not None:
                 if (rivals & stays).sum() < 2:  # an answer is one of several
                     stays[np.flatnonzero(rivals & ~stays)[:1]] = True
                 rivals = rivals[stays]
             inputs = {name: array[stays] for name, array in inputs.items()}
-            places = tuple(int(stays[:place].sum()) for place in places)
-        return replace(self.encoding.row(target or self.target), inputs=inputs, places=places, rivals=rivals)
+            places, source = tuple(int(stays[:place].sum()) for place in places), int(stays[:source].sum())
+        changed: dict[str, Any] = {"inputs": inputs, "places": places, "rivals": rivals, "source": source}
+        return replace(self.encoding.row(target or self.target), **changed)
 
     def stands_in(self, how: str) -> str:
         """What really stands in a removed word's place: 'remove', or the name of the token that the tokenizer has."""

@@ -9,11 +9,12 @@ from typing import TypeVar, cast
 import numpy as np
 
 from explain.case import Answer, Ask, Draft, Steps
-from explain.model import ends
+from explain.model import ends, prefixes
 from explain.model.heads import ablated, observe, surveyed
 from explain.model.inside import look
 from explain.model.rescale import multipliers
 from explain.model.runner import Meter, Runner
+from explain.model.written import require_one_stack
 from explain.records import Attribution, Evaluations
 
 T = TypeVar("T")
@@ -63,6 +64,8 @@ def drive(
 
 def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     """Evaluate the rows of one Ask."""
+    if ask.survey or ask.attention or {ask.heads, ask.layer} != {None} or any(r.ablation for r in ask.rows):
+        require_one_stack(ask.rows)
     if ask.rescaled:
         return Answer(*multipliers(runner, ask.rows, meter))
     if ask.survey is not None:
@@ -76,8 +79,8 @@ def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     if ask.layer is not None or ask.attention:
         return Answer(*look(runner, ask.rows, meter, gradients=ask.gradients, layer=ask.layer))
     if ask.gradients:
-        return Answer(*ends.gradients(runner, ask.rows, meter))
-    return Answer(ends.values(runner, ask.rows, meter))
+        return Answer(*prefixes.gradients(runner, ask.rows, meter))
+    return Answer(prefixes.values(runner, ask.rows, meter))
 
 
 def _kind(ask: Ask) -> tuple[bool, int, bool, bool, int, bool]:

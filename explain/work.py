@@ -145,6 +145,8 @@ class Work:
         encoding = replace(encoding, places=target.positions or own)
         if prediction.tagging is not None:  # the same word, whatever is done to the text
             request = replace(request, place=prediction.tagging.asked)
+        elif encoding.source:  # what stood behind the place is no part of the question
+            request = replace(request, texts=encoding.tokens.texts, place=None)
         return Case(
             info=model.info,
             encoding=encoding,

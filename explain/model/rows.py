@@ -23,7 +23,8 @@ class Row:
     for the last one; of several, the value is the mean. `ablation` names a head (layer, head) whose output is
     replaced by a vector (d,) at every token. `tails` are the inputs that may stand at the row's end, one for every
     hypothesis or continuation that is asked about; `own` is the one that stands there. `rivals` are the tokens
-    among which an answer is chosen, None where none is.
+    among which an answer is chosen, None where none is. `source` is how many of the tokens, from the first on, an
+    encoder reads while a decoder of its own reads the others; 0 where one stack reads all.
     """
 
     inputs: Mapping[str, Int64[np.ndarray, "K"]]
@@ -38,6 +39,7 @@ class Row:
     tails: tuple[Mapping[str, Int64[np.ndarray, "K"]], ...] = ()
     own: int = 0
     rivals: Bool[np.ndarray, "T"] | None = None
+    source: int = 0
 
     @property
     def ids(self) -> Int64[np.ndarray, "T"]:
