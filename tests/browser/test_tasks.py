@@ -86,8 +86,8 @@ def test_an_answer_in_its_context(page: Page, address: str, answerer_folder: Pat
     expect(verdict).to_contain_text(f"The model answers “{answer}”")
 
 
-def test_stepping_through_what_was_written(page: Page, address: str, teller_folder: Path) -> None:
-    open_model(page, address, teller_folder)
+def test_stepping_through_what_was_written(page: Page, address: str) -> None:
+    open_model(page, address, Path("tales"))  # a model with random weights writes what no text is read as
     text, at = page.get_by_label("Text", exact=True), page.get_by_text("the token that the model wrote behind it")
     begin = text.input_value()
     page.get_by_role("button", name="Write on").click()
@@ -118,7 +118,7 @@ def test_what_is_written_about_a_text(page: Page, address: str, scribe_folder: P
     expect(page.locator(".wb-verdict h2")).to_contain_text("The most likely next token is")
     tokens = page.get_by_role("radiogroup", name="Tokens that the model would write").get_by_role("radio")
     expect(tokens.nth(2)).to_be_visible(timeout=60_000)
-    third = (tokens.nth(2).text_content() or "").strip()
+    third = (tokens.nth(2).text_content() or "").partition(" (")[0]  # equal tokens have a number
     tokens.nth(2).click()
     expect(page.locator(".wb-how").first).to_contain_text(f"log-odds of {third}", timeout=60_000)
     settle(page)
