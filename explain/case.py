@@ -7,9 +7,10 @@ it evaluates the rows of all texts together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
@@ -23,6 +24,8 @@ from explain.units import Units
 
 T = TypeVar("T")
 Replacement = Literal["mask", "pad", "unk", "remove"]
+TOGETHER = {False: 2**21, True: 2**16}
+"""Tokens of rows that are asked for at once of a text that is seen through windows; True: with their slopes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,23 +213,49 @@ class Case:
         """The text with the marked units replaced by a token, or removed.
 
         Where a removed unit holds a place that the answer is read at, a token stays there and stands in (`filler`).
+        Windows stay where they were, and lose what was removed in them.
         """
         gone = np.zeros(len(self.tokens.ids), dtype=bool)  # (T,)
         scored = self.units.of_token >= 0
         gone[scored] = units[self.units.of_token[scored]]
         inputs, places, rivals = dict(self.encoding.inputs), self.encoding.places, self.encoding.rivals
+        windows = self.encoding.windows
         inputs["input_ids"] = np.where(gone, self.filler(how)[1], inputs["input_ids"])
         if how == "remove":
             stays = ~gone
             stays[list(places)] = True  # nothing else could be asked about them
-            stays[0] |= not stays[: self.encoding.begin].any()  # a model needs one token to read
+            for read in windows or (np.arange(self.encoding.begin),):
+                stays[read[0]] |= not stays[read].any()  # a model needs one token to read
+            at = np.cumsum(stays) - 1
+            windows = tuple(at[w[stays[w]]] for w in windows)
             if rivals is not None:
                 if (rivals & stays).sum() < 2:  # an answer is one of several
                     stays[np.flatnonzero(rivals & ~stays)[:1]] = True
                 rivals = rivals[stays]
             inputs = {name: array[stays] for name, array in inputs.items()}
             places = tuple(int(stays[:place].sum()) for place in places)
-        return replace(self.encoding.row(target or self.target), inputs=inputs, places=places, rivals=rivals)
+        changed: dict[str, Any] = {"inputs": inputs, "places": places, "rivals": rivals, "windows": windows}
+        return replace(self.encoding.row(target or self.target), **changed)
+
+    def values(self, rows: Iterable[Row]) -> Steps[Float32[np.ndarray, "N"]]:
+        """The target's value for each row."""
+        return (yield from self.slopes(rows, None))[0]
+
+    def slopes(
+        self, rows: Iterable[Row], kept: Callable[[Float32[np.ndarray, "T D"]], T] | None
+    ) -> Steps[tuple[Float32[np.ndarray, "N"], list[T]]]:
+        """The target's value for each row, and what is `kept` of its gradient (None: no gradient is taken).
+
+        All rows are asked for at once, or, where there are windows, as many as memory takes.
+        """
+        most = max(1, TOGETHER[kept is not None] // len(self.tokens.ids)) if self.encoding.windows else None
+        left, values = iter(rows), [np.zeros(0, np.float32)]
+        slopes: list[T] = []
+        while some := list(islice(left, most)):
+            answer = yield Ask(some, gradients=kept is not None)
+            values.append(answer.values)
+            slopes += [kept(g) for g in answer.gradients] if kept else []
+        return np.concatenate(values), slopes
 
     def stands_in(self, how: str) -> str:
         """What really stands in a removed word's place: 'remove', or the name of the token that the tokenizer has."""
@@ -261,8 +290,9 @@ class Case:
 
     def per_unit(self, scores: Float[np.ndarray, "... T"]) -> Float[np.ndarray, "... U"]:
         """Sum token scores over each unit; specials are left out."""
-        member = self.units.of_token[None, :] == np.arange(self.n_units)[:, None]  # (U, T)
-        return scores @ member.T.astype(scores.dtype)
+        found, scored = np.zeros((*scores.shape[:-1], self.n_units), scores.dtype), self.units.of_token >= 0
+        np.add.at(found, (..., self.units.of_token[scored]), scores[..., scored])  # type: ignore[arg-type]
+        return found
 
     def of_specials(self, scores: Float[np.ndarray, "T"]) -> float:
         """The total of the tokens that belong to no unit."""

@@ -90,7 +90,8 @@ class Request(Record):
     `orders` is how many random orders the removal checks draw. `budget` bounds the gradient evaluations
     spent on one text by one method. `phrases` are (text, start, end) characters that are scored as one unit,
     `rationale` those that a person marked as the reason. `forced` runs methods that miss their own claim on this model.
-    `interactions` asks what pairs of words do together.
+    `interactions` asks what pairs of words do together. `truncate` cuts a text that is too long; with `windows` it is
+    seen through windows that overlap, up to 8,192 tokens (see `explain.model.windows`).
     """
 
     texts: tuple[str, ...]
@@ -114,6 +115,7 @@ class Request(Record):
     rationale: tuple[tuple[int, int, int], ...] = ()
     forced: bool = False
     interactions: bool = False
+    windows: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,13 +134,14 @@ class Forecast(Record):
 class PredictRequest(Record):
     """What does the model decide? Without why. One text, or the two of a pair; `truncate` cuts what is too long.
 
-    `place` and `candidates` as in Request.
+    `place`, `candidates` and `windows` as in Request.
     """
 
     texts: tuple[str, ...]
     truncate: bool = False
     place: int | None = None
     candidates: Candidates | None = None
+    windows: bool = False
 
 
 @dataclass(frozen=True, eq=False)

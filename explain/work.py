@@ -23,7 +23,7 @@ from explain.attention.capture import attention_maps
 from explain.bounds import require_bounds
 from explain.case import Case, Steps
 from explain.catalog import Claim, Progress, Request
-from explain.drive import answer, drive
+from explain.drive import answer, drive, require_whole
 from explain.errors import MethodError
 from explain.machine import here, versions
 from explain.methods import Method, find
@@ -82,7 +82,10 @@ class Work:
             checking.chosen(request.checks)
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
-        encodings = [self.model.encode(r.texts, truncate=r.truncate, place=r.place) for r in self.requests]
+        encodings = [self._encoded(r) for r in self.requests]
+        for request, encoding in zip(self.requests, encodings, strict=True):
+            if request.attention:
+                require_whole(encoding)
         costs.require(self.base, self.requests, encodings)
         self._pass_the_gate()
         self._enter("Predicting")
@@ -177,8 +180,12 @@ class Work:
         """The text of such a question, with some words `hidden`; nothing is decided."""
         require_bounds(request)
         self._enter(stage)
-        encoding = self.model.encode(request.texts, truncate=request.truncate, place=request.place)
+        encoding = self._encoded(request)
+        require_whole(encoding)
         return masked(encoding, hidden, self.model.tokenizer) if hidden else encoding
+
+    def _encoded(self, about: Request) -> Encoding:
+        return self.model.encode(about.texts, truncate=about.truncate, place=about.place, windows=about.windows)
 
     def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
         other = Work(redrawn(self.model, seed), [request])  # a copy that has learned nothing
@@ -191,7 +198,7 @@ class Work:
             own = {"place": None, "target": None, "contrast": None}
             texts, changes = self.model.task.posed(texts, self.model.tokenizer), {**own, **changes}
         other = replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
-        encoding = self.model.encode(texts, truncate=other.truncate, place=other.place)
+        encoding = self._encoded(other)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
     def _attribute(self, results: list[_Result], place: int) -> None:
@@ -297,6 +304,7 @@ class Work:
                     case.target,
                     tokenizer.unk_token_id,
                     set(tokenizer.all_special_ids),
+                    case.encoding.windows,
                 ),
             ),
             interactions=result.interactions,

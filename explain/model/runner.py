@@ -19,6 +19,7 @@ from explain.candidates import Candidates, candidates
 from explain.catalog import Claim, Request
 from explain.errors import ExplainError, InputError, ModelError
 from explain.model import continuations, ends, hypotheses, views
+from explain.model import windows as seeing
 from explain.model.chunks import Padding, chunks, halving, is_out_of_memory
 from explain.model.encoding import Encoding, encode
 from explain.model.meter import Meter as Meter  # what callers of a runner give it
@@ -68,8 +69,12 @@ class Runner:
         self.padding: Padding = "pad"
         self.padding = self._probe_padding()
 
-    def encode(self, texts: tuple[str, ...], *, truncate: bool = False, place: int | None = None) -> Encoding:
-        """Tokenize one text or a pair; raises InputError as `explain.model.encoding.encode` and `Task.asked`."""
+    def encode(
+        self, texts: tuple[str, ...], *, truncate: bool = False, place: int | None = None, windows: bool = False
+    ) -> Encoding:
+        """Tokenize one text or a pair, `windows` as in `Model.explain`; raises InputError as what is called here."""
+        if windows:
+            seeing.require(self.task)
         with self.lock:  # truncation is state of the tokenizer
             limit = self.info.max_tokens
             if self.candidates is not None:
@@ -77,7 +82,10 @@ class Runner:
             elif self.continuations:
                 found = continuations.encode(self.tokenizer, texts, self.continuations, limit)
             else:
-                found = encode(self.tokenizer, texts, limit, truncate, pairs=self.task.pairs)
+                most = max(limit, seeing.MOST) if windows else limit
+                found = encode(self.tokenizer, texts, most, truncate, pairs=self.task.pairs)
+                if len(found.tokens.ids) > limit:
+                    found = seeing.through(found, limit)
         return self.task.asked(found, self.tokenizer, place)
 
     def embed(self, ids: Int64[np.ndarray, "T"]) -> Float32[np.ndarray, "T D"]:
@@ -123,12 +131,13 @@ class Runner:
         *,
         truncate: bool = False,
         place: int | None = None,
+        windows: bool = False,
         meter: Meter | None = None,
         **labels: Any,
     ) -> list[Prediction]:
-        """What the model decides about many texts, in order; `place` and candidate labels as in `Model.explain`."""
+        """What the model decides about many texts, in order; `place`, `windows` and labels as in `Model.explain`."""
         model, whole = self.among(candidates(**labels)), [(t,) if isinstance(t, str) else t for t in texts]
-        return model.decide([model.encode(t, truncate=truncate, place=place) for t in whole], meter)
+        return model.decide([model.encode(t, truncate=truncate, place=place, windows=windows) for t in whole], meter)
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""
@@ -203,13 +212,14 @@ class Runner:
 
     def _raw(self, rows: list[Row]) -> Float32[np.ndarray, "M ..."]:
         with torch.no_grad():  # not inference_mode: what a model caches then could never be differentiated
-            return self.raw(self.call(rows), rows).cpu().numpy()
+            return self.raw(self._called(rows), rows).cpu().numpy()
 
     def _values(self, rows: list[Row]) -> Float32[np.ndarray, "N"]:
         with torch.no_grad():
-            if all(row.start is None for row in rows):
-                return self.score(self.call(rows), rows).cpu().numpy()
-            return self.score(self.call(rows, self.embeddings(rows)), rows).cpu().numpy()
+            return self.score(self._called(rows), rows).cpu().numpy()
+
+    def _called(self, rows: list[Row]) -> Any:
+        return self.call(rows, None if all(row.start is None for row in rows) else self.embeddings(rows))
 
     def _gradients(self, rows: list[Row]) -> tuple[Float32[np.ndarray, "N"], Float32[np.ndarray, "N T D"]]:
         with torch.no_grad():

@@ -57,6 +57,7 @@ class PredictParameters(Strict):
 
     model: Named | None = None
     truncate: bool = False
+    windows: bool = False
     place: Place | None = None
     candidate_labels: Annotated[tuple[Candidate, ...], Field(min_length=1, max_length=MOST)] | None = None
     multi_label: bool = False
@@ -175,5 +176,5 @@ def explanations(inputs: Any, parameters: ExplainParameters, limits: Settings, l
 def predictions(inputs: Any, parameters: PredictParameters, limits: Settings) -> list[PredictRequest]:
     """A question for every input, without why; raises InputError."""
     asked = candidates(parameters.candidate_labels, parameters.multi_label, parameters.hypothesis_template)
-    about = parameters.truncate, parameters.place, asked
+    about = parameters.truncate, parameters.place, asked, parameters.windows
     return [PredictRequest(texts, *about) for texts in texts_of(inputs, limits)]

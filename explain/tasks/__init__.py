@@ -37,6 +37,8 @@ class Task(Protocol):
     """Whether the answer is the text's next token, so that the model can go on with the text."""
     pairs: bool
     """Whether a model of this task may read two texts at once."""
+    windows: bool
+    """Whether a text may be read in parts, since the answer is about the whole of it and a mean of answers is one."""
 
     def architectures(self) -> Mapping[str, str]:
         """transformers' mapping from model_type to class name for this head."""

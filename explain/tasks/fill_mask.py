@@ -32,6 +32,7 @@ class FillMask(OpenVocabulary):
     by_itself = True
     goes_on = False
     pairs = False
+    windows = False
 
     def architectures(self) -> Mapping[str, str]:
         """Those of encoders: an encoder-decoder with a mask writes the whole text anew, which is another question."""

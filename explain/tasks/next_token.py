@@ -26,6 +26,7 @@ class NextToken(OpenVocabulary):
     by_itself = True
     goes_on = True
     pairs = False
+    windows = False
 
     def architectures(self) -> Mapping[str, str]:
         return {k: v for k, v in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items() if isinstance(v, str)}

@@ -51,6 +51,7 @@ class QuestionAnswering:
     by_itself = True
     goes_on = False
     pairs = True
+    windows = False
 
     def architectures(self) -> Mapping[str, str]:
         return {k: v for k, v in MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES.items() if isinstance(v, str)}

@@ -42,6 +42,7 @@ class TokenClassification:
     by_itself = True
     goes_on = False
     pairs = False
+    windows = False
 
     def architectures(self) -> Mapping[str, str]:
         return {k: v for k, v in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES.items() if isinstance(v, str)}
