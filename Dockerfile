@@ -29,8 +29,8 @@ ENV PATH=/opt/whyboard/bin:$PATH \
     DO_NOT_TRACK=1 \
     EXPLAIN_ALLOW_DOWNLOAD=false \
     EXPLAIN_HOME=/var/lib/whyboard \
-    EXPLAIN_KEYS=/run/secrets/explain_keys
-RUN install -d -o whyboard -g whyboard /var/lib/whyboard
+    EXPLAIN_KEYS=/etc/whyboard/keys
+RUN install -d -o whyboard -g whyboard /var/lib/whyboard /etc/whyboard
 VOLUME /var/lib/whyboard
 USER 10001
 EXPOSE 8600

@@ -4,6 +4,9 @@ The key file holds SHA-256 digests, never a key; a key is shown once, when it is
 
 A key is 256 random bits, so that a plain digest cannot be guessed back; no slow hash is needed. A line of the file is
 `name role digest`. Whoever may write the file decides who may ask.
+
+The file is replaced whole, under a lock: nobody reads half of it, and two changes at once both count. A container must
+therefore be given the file's folder: what mounts the file alone goes on showing the one that was replaced.
 """
 
 from __future__ import annotations
@@ -13,9 +16,13 @@ import hmac
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
+
+from filelock import FileLock, Timeout
 
 from explain.errors import AccessError, InputError
 
@@ -55,6 +62,8 @@ DOORS: dict[Action, Role] = {
 """Action → the role that it takes: the one table behind every REST address and everything that a page does."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _PREFIX = "wb_"
+_WAIT = 10
+"""Seconds to wait for another program that changes the file; a change takes milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -97,40 +106,68 @@ class Keys:
             raise InputError(f"The key file cannot be read ({error.strerror}). Check EXPLAIN_KEYS.") from None
 
     def add(self, name: str, role: str) -> str:
-        """Make a key and return it; it is stored nowhere. Raises InputError for a bad name or role, or a known name."""
+        """Make a key and return it; it is stored nowhere.
+
+        Raises InputError for a bad name or role, a known name, or a file that cannot be written.
+        """
         if not _NAME.fullmatch(name):
             raise InputError("A key's name has up to 64 letters, digits, dots, hyphens and underscores.")
         if role not in ROLES:
             raise InputError(f"Expected a role of {', '.join(ROLES)}, got '{role[:40]}'.")
-        if any(h.name == name for h in self.holders()):
-            raise InputError(f"There is a key named '{name}' already. Remove it first, or use another name.")
         key = _PREFIX + secrets.token_urlsafe(32)
-        self._write([*self._lines(), f"{name} {role} {_digest(key)}"])
+        with self._alone():
+            if any(h.name == name for h in self.holders()):
+                raise InputError(f"There is a key named '{name}' already. Remove it first, or use another name.")
+            self._write([*self._lines(), f"{name} {role} {_digest(key)}"])
         return key
 
     def remove(self, name: str) -> None:
-        """Forget a key at once; raises InputError if there is none of that name."""
-        lines = self._lines()
-        left = [line for line in lines if line.split()[:1] != [name]]
-        if len(left) == len(lines):
-            raise InputError(f"There is no key named '{name[:64]}'.")
-        self._write(left)
+        """Forget a key at once; raises InputError if there is none of that name, or the file cannot be written."""
+        with self._alone():
+            lines = self._lines()
+            left = [line for line in lines if line.split()[:1] != [name]]
+            if len(left) == len(lines):
+                raise InputError(f"There is no key named '{name[:64]}'.")
+            self._write(left)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the file for one change: what was read is what is changed, whoever else wants to change it."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path.with_name(f"{self.path.name}.lock"), timeout=_WAIT, mode=0o600):
+                yield
+        except Timeout:
+            raise InputError("Another program is changing the key file. Try again when it is done.") from None
+        except OSError as error:
+            raise InputError(f"The key file cannot be written ({error.strerror}). Check EXPLAIN_KEYS.") from None
 
     def _lines(self) -> list[str]:
         return self.path.read_text("utf-8").splitlines() if self.path.is_file() else []
 
     def _write(self, lines: list[str]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
+        """Replace the file by one of the same owner and mode: the service that reads it may be another user."""
+        fresh = self.path.with_name(f"{self.path.name}.new")
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write("".join(f"{line}\n" for line in lines))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.path)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write("".join(f"{line}\n" for line in lines))
+                file.flush()
+                os.fsync(file.fileno())
+                if self.path.exists():
+                    before = self.path.stat()
+                    os.fchmod(handle, before.st_mode & 0o777)
+                    if (before.st_uid, before.st_gid) != (os.getuid(), os.getgid()):
+                        os.fchown(handle, before.st_uid, before.st_gid)
+            fresh.replace(self.path)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
 
     def _read(self) -> dict[str, Holder]:
         stat = self.path.stat()
+        if not stat.st_nlink:  # it was replaced, and what is mounted here is the file of before
+            raise InputError("The key file was replaced. Mount its folder, so that the new one is seen; then restart.")
         if (version := (stat.st_mtime_ns, stat.st_ino)) != self._version:
             self._known = dict(_parsed(n, line) for n, line in enumerate(self._lines(), 1) if line.strip())
             self._version = version

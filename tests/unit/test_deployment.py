@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import pytest
 import typer
 import yaml
 
 from explain import cli
+from explain.keys import Holder, Keys
+from explain.settings import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text("utf-8")).splitlines()
@@ -86,17 +91,57 @@ def test_the_image_is_offline_and_needs_keys() -> None:
     said = dict(pair.split("=", 1) for pair in shlex.split(" ".join(instructions("ENV"))))
     assert said["EXPLAIN_ALLOW_DOWNLOAD"] == "false"
     assert said["HF_HUB_OFFLINE"] == "1"
-    assert said["EXPLAIN_KEYS"] == "/run/secrets/explain_keys"
+    assert said["EXPLAIN_KEYS"] == "/etc/whyboard/keys"
 
 
-def test_the_container_can_write_nowhere_but_its_state() -> None:
-    service = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]["explain"]
+def services() -> dict[str, dict[str, Any]]:
+    """What the compose file starts."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
+    return found
+
+
+@pytest.mark.parametrize("name", services())
+def test_no_container_can_do_more_than_it_must(name: str) -> None:
+    service = services()[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["ports"] == ["127.0.0.1:8600:8600"]
-    assert service["volumes"] == ["state:/var/lib/whyboard"]
+    assert service.get("ports", []) == (["127.0.0.1:8600:8600"] if name == "explain" else [])
+
+
+def test_the_container_can_write_nowhere_but_its_state() -> None:
+    service = services()["explain"]
+    assert [v for v in service["volumes"] if not v.endswith(":ro")] == ["state:/var/lib/whyboard"]
     assert int(service["stop_grace_period"].removesuffix("s")) > 30, "longer than work is given to end"
+
+
+def test_a_key_that_is_removed_opens_the_container_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any
+) -> None:
+    """Both services see the folder through a mount, held here as a mount holds it: by what it is, not by its name."""
+    image = dict(pair.split("=", 1) for pair in shlex.split(" ".join(instructions("ENV"))))
+    beside = tmp_path / "keys"
+    mounted = {}
+    for name, service in services().items():
+        assert "secrets" not in service, "a secret is a file that is mounted by itself"
+        source, target = next(v.split(":")[:2] for v in service["volumes"] if v.startswith("."))
+        assert source == "./keys"
+        mounted[name] = Path(image["EXPLAIN_KEYS"]).relative_to(target)
+    beside.mkdir()
+    held = os.open(beside, os.O_RDONLY)
+    try:
+        inside = Keys(Path(f"/proc/self/fd/{held}") / mounted["explain"])
+        monkeypatch.setenv("EXPLAIN_KEYS", str(beside / mounted["keys"]))
+        settings.cache_clear()
+        code, key, _ = run(*services()["keys"]["entrypoint"][1:], "add", "ann")
+        assert code == 0
+        assert inside.holder(key.strip()) == Holder("ann", "analyst")
+        assert run(*services()["keys"]["entrypoint"][1:], "remove", "ann")[0] == 0
+        assert inside.holder(key.strip()) is None
+    finally:
+        os.close(held)
+        monkeypatch.undo()
+        settings.cache_clear()
 
 
 def test_actions_are_pinned() -> None:
