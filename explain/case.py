@@ -7,10 +7,9 @@ it evaluates the rows of all texts together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
@@ -24,8 +23,6 @@ from explain.units import Units
 
 T = TypeVar("T")
 Replacement = Literal["mask", "pad", "unk", "remove"]
-TOGETHER = {False: 2**21, True: 2**16}
-"""Tokens of rows that are asked for at once of a text that is seen through windows; True: with their slopes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,12 +216,12 @@ class Case:
         scored = self.units.of_token >= 0
         gone[scored] = units[self.units.of_token[scored]]
         inputs, places, rivals = dict(self.encoding.inputs), self.encoding.places, self.encoding.rivals
-        windows = self.encoding.windows
+        windows, source = self.encoding.windows, self.encoding.source
         inputs["input_ids"] = np.where(gone, self.filler(how)[1], inputs["input_ids"])
         if how == "remove":
             stays = ~gone
             stays[list(places)] = True  # nothing else could be asked about them
-            for read in windows or (np.arange(self.encoding.begin),):
+            for read in windows or (np.arange(source or self.encoding.begin),):
                 stays[read[0]] |= not stays[read].any()  # a model needs one token to read
             at = np.cumsum(stays) - 1
             windows = tuple(at[w[stays[w]]] for w in windows)
@@ -233,29 +230,9 @@ class Case:
                     stays[np.flatnonzero(rivals & ~stays)[:1]] = True
                 rivals = rivals[stays]
             inputs = {name: array[stays] for name, array in inputs.items()}
-            places = tuple(int(stays[:place].sum()) for place in places)
-        changed: dict[str, Any] = {"inputs": inputs, "places": places, "rivals": rivals, "windows": windows}
-        return replace(self.encoding.row(target or self.target), **changed)
-
-    def values(self, rows: Iterable[Row]) -> Steps[Float32[np.ndarray, "N"]]:
-        """The target's value for each row."""
-        return (yield from self.slopes(rows, None))[0]
-
-    def slopes(
-        self, rows: Iterable[Row], kept: Callable[[Float32[np.ndarray, "T D"]], T] | None
-    ) -> Steps[tuple[Float32[np.ndarray, "N"], list[T]]]:
-        """The target's value for each row, and what is `kept` of its gradient (None: no gradient is taken).
-
-        All rows are asked for at once, or, where there are windows, as many as memory takes.
-        """
-        most = max(1, TOGETHER[kept is not None] // len(self.tokens.ids)) if self.encoding.windows else None
-        left, values = iter(rows), [np.zeros(0, np.float32)]
-        slopes: list[T] = []
-        while some := list(islice(left, most)):
-            answer = yield Ask(some, gradients=kept is not None)
-            values.append(answer.values)
-            slopes += [kept(g) for g in answer.gradients] if kept else []
-        return np.concatenate(values), slopes
+            places, source = tuple(int(stays[:place].sum()) for place in places), int(stays[:source].sum())
+        changed: dict[str, Any] = {"inputs": inputs, "places": places, "rivals": rivals, "source": source}
+        return replace(self.encoding.row(target or self.target), **changed, windows=windows)
 
     def stands_in(self, how: str) -> str:
         """What really stands in a removed word's place: 'remove', or the name of the token that the tokenizer has."""

@@ -81,10 +81,11 @@ class Request(Record):
     """One question: which text, which decision, which methods. The same for every face.
 
     `target` is a label, a class index, or None for what the model decided; `contrast` asks 'why the
-    target and not this?'. `place` chooses among several masks, or among words with a tag each, from 0 on; None: the
-    first mask, or the word that the prediction is about by itself.
+    target and not this?'. `place` chooses among several masks, words with a tag each, or tokens of what is written,
+    from 0 on; None: the first mask, the word that the prediction is about by itself, or what is written next.
     `candidates` are labels of a person's own to choose among, None for the model's outcomes. `continuation` is what may
     follow the text: its log-probability is explained, less that of `contrast`, which is a continuation too then.
+    `roles` say who wrote each of the texts where they are the messages of a conversation, () where they are none.
     `attention` lists layers to keep, None for none. `checks` lists names,
     None for the default set; `checked` is how many of the methods, in order, they are run for (None: all).
     `orders` is how many random orders the removal checks draw. `budget` bounds the gradient evaluations
@@ -102,6 +103,7 @@ class Request(Record):
     place: int | None = None
     candidates: Candidates | None = None
     continuation: str | None = None
+    roles: tuple[str, ...] = ()
     quantity: TargetKind = "log_odds"
     granularity: Granularity = "word"
     attention: tuple[int, ...] | None = None
@@ -134,13 +136,14 @@ class Forecast(Record):
 class PredictRequest(Record):
     """What does the model decide? Without why. One text, or the two of a pair; `truncate` cuts what is too long.
 
-    `place`, `candidates` and `windows` as in Request.
+    `place`, `candidates`, `windows` and `roles` as in Request.
     """
 
     texts: tuple[str, ...]
     truncate: bool = False
     place: int | None = None
     candidates: Candidates | None = None
+    roles: tuple[str, ...] = ()
     windows: bool = False
 
 

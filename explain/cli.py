@@ -1,5 +1,5 @@
-"""The command line: `explain run`, `generate`, `models`, `methods`, `selftest`, `train`, `dashboard`;
-`serve`, `settings`, `keys` and `doctor` are in `explain.operations`.
+"""The command line: `explain run`, `models`, `methods`, `selftest`, `train`, `dashboard`;
+`serve`, `settings`, `keys` and `doctor` are in `explain.operations`, `generate` in `explain.generation_commands`.
 
 It imports torch only once there is something to compute, so that `--help` is quick. Exit codes: 0 done,
 1 the self-test found something wrong, 2 the request cannot be answered (one sentence on standard error), 130 stopped.
@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.text import Text
 
 import explain
-from explain import evidence_commands, operations, proof_commands
-from explain.arguments import parameters
+from explain import evidence_commands, generation_commands, operations, proof_commands, writing_commands
+from explain.arguments import parameters, standard_input, what_is_asked
 from explain.errors import ExplainError, InputError, outcome
 from explain.profiling import profiled
 from explain.records import Explanation
@@ -38,9 +38,9 @@ app = typer.Typer(
 evidence_commands.register(app)
 proof_commands.register(app)
 operations.register(app)
+generation_commands.register(app)
+writing_commands.register(app)
 _out, _err = Console(), Console(stderr=True)
-LONGEST = 16 * 2**20
-"""Bytes that are read from standard input; more is refused by length anyway."""
 VERDICT = 200
 """Random orders from which on the removal checks give a verdict."""
 QUANTITIES, GRANULARITIES = ("log_odds", "logit", "margin", "probability"), ("word", "token", "sentence")
@@ -49,8 +49,13 @@ ABLATIONS = ("mean", "resample", "zero")
 
 @app.command()
 def run(
-    text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)],
-    pair: Annotated[str | None, typer.Option("--pair", "--context", help="Second text; a question's context.")] = None,
+    text: Annotated[
+        str | None, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)
+    ] = None,
+    pair: Annotated[str | None, typer.Option("--pair", "--context", help="Second text; text written so far.")] = None,
+    messages: Annotated[
+        Path | None, typer.Option(help="A conversation instead: JSON file of [{role, content}, …], or - to read it.")
+    ] = None,
     model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder.")] = "sentiment",
     method: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Attribution method; repeat for more.")
@@ -60,7 +65,7 @@ def run(
     ] = None,
     target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
     contrast: Annotated[str | None, typer.Option(help="Explain the target rather than this label.")] = None,
-    place: Annotated[int | None, typer.Option(min=0, help="Which mask or tagged word, from 0 on.")] = None,
+    place: Annotated[int | None, typer.Option(min=0, help="Which mask, tagged word or written token.")] = None,
     label: Annotated[
         list[str] | None, typer.Option(help="Label of your own to choose among (zero-shot); repeat for more.")
     ] = None,
@@ -99,7 +104,7 @@ def run(
     ] = None,
 ) -> None:
     """Explain one decision."""
-    first = _standard_input() if text == "-" else text
+    asked = what_is_asked(text, pair, messages)
     names = tuple(method or ["integrated_gradients"])
     wanted: dict[str, Any] = {
         "methods": names,
@@ -128,7 +133,7 @@ def run(
     with watched as spent, _err.status("Loading the model…") as status:
         loaded = explain.load(model, revision=revision, device=device, dtype=dtype, task=task)
         result: Explanation = loaded.explain(
-            first if pair is None else (first, pair),
+            asked,
             attention=_layers(attention, loaded.info.n_layers),
             progress=lambda now, _: status.update(f"{now.stage}… {now.done or ''}"),
             **wanted,
@@ -136,24 +141,6 @@ def run(
     _say(result, as_json, terminal.explanation)
     if spent is not None:
         _err.print(terminal.profile(spent.seconds))
-
-
-@app.command()
-def generate(
-    prompt: Annotated[str, typer.Argument(help="What stands before, or - to read it.", show_default=False)],
-    model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder of a causal model.")] = "tales",
-    tokens: Annotated[int, typer.Option(min=1, max=1000, help="Tokens to write at most.")] = 40,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**53 - 1, help="Draw with this seed; else the likeliest each time.")
-    ] = None,
-    temperature: Annotated[float, typer.Option(min=0.01, max=100, help="Divides the logits before drawing.")] = 1.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
-) -> None:
-    """Go on with a text, token by token, each with its log-probability."""
-    whole = _standard_input() if prompt == "-" else prompt
-    with _err.status("Writing…"):
-        found = explain.load(model).generate(whole, tokens=tokens, seed=seed, temperature=temperature)
-    _say(found, as_json, terminal.generation)
 
 
 @app.command()
@@ -171,7 +158,7 @@ def heads(
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
 ) -> None:
     """Show where attention heads look, and what replacing each one does to the decision."""
-    first = _standard_input() if text == "-" else text
+    first = standard_input() if text == "-" else text
     whole: str | tuple[str, str] = first if pair is None else (first, pair)
     about: dict[str, Any] = {"target": target, "seed": seed, "truncate": truncate}
     with _err.status("Looking at the heads…"):
@@ -210,7 +197,7 @@ def inside(
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
 ) -> None:
     """Show the prediction layer by layer, or one token's road, direct contributions, or exchanged states."""
-    whole = _standard_input() if text == "-" else text
+    whole = standard_input() if text == "-" else text
     about: dict[str, Any] = {"target": target, "truncate": truncate}
     with _err.status("Looking inside…"):
         loaded = explain.load(model)
@@ -314,13 +301,6 @@ def _layers(wish: str | None, n_layers: int) -> bool | list[int]:
     if not all(len(p) < 9 and p.strip().isdecimal() and int(p) < n_layers for p in parts):
         raise InputError(f"Expected layers from 0 to {n_layers - 1}, such as 0,2 or all; got '{wish[:40]}'.")
     return [int(p) for p in parts]
-
-
-def _standard_input() -> str:
-    try:
-        return sys.stdin.buffer.read(LONGEST).decode("utf-8").removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"Standard input is not UTF-8 (byte {error.start}). Convert it first.") from None
 
 
 def _print_records(found: list[Any]) -> None:

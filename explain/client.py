@@ -12,10 +12,10 @@ from urllib.parse import quote, urlsplit
 from explain import canonical, errors
 from explain.catalog import Forecast, Progress
 from explain.errors import OUTCOMES, TYPE, BusyError, ExplainError
+from explain.messages import Text, parted, whole
 from explain.records import Explanation, Prediction
 from explain.wire import decode
 
-Text = str | tuple[str, str]
 Listener = Callable[[Progress], None]
 
 
@@ -39,7 +39,7 @@ class Client:
         """Explain one decision; parameters as `Model.explain` takes them.
 
         Args:
-            text: the text, or the two of a pair.
+            text: the text, the two of a pair, or the messages of a conversation.
             progress: called with a Progress while the service works.
             parameters: methods, params, target, checks and so on.
 
@@ -138,7 +138,10 @@ class Client:
 
 
 def _input(text: Text) -> Any:
-    return text if isinstance(text, str) else {"text": text[0], "text_pair": text[1]}
+    texts, roles = parted(text)
+    if roles:
+        return {"messages": whole(texts, roles)}
+    return text if isinstance(text, str) else {"text": texts[0], "text_pair": texts[1]}
 
 
 def _problem(raw: bytes) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from explain.case import Case, Replacement, Steps
 from explain.records import Target
+from explain.together import values as values_of
 
 AT_ONCE = 4_096
 """Rows that are prepared together: some tenths of a second, after which a cancel is seen; and some megabytes."""
@@ -23,7 +24,9 @@ def coalition_values(
     values = []
     for start in range(0, max(1, len(distinct)), AT_ONCE):
         part = distinct[start : start + AT_ONCE]
-        found = yield from case.values(case.row(target) if u.all() else case.without(~u, how, target) for u in part)
+        found = yield from values_of(
+            case, (case.row(target) if u.all() else case.without(~u, how, target) for u in part)
+        )
         values.append(found.astype(np.float64))
     return np.concatenate(values)[index]
 

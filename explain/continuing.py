@@ -6,20 +6,23 @@ scores are those that an explanation of the same prefix starts from.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float64
 
+from explain.beams import Beam, search
 from explain.bounds import BOUNDS, require_whole
 from explain.errors import InputError
 from explain.generation import GenerateRequest, Generation
-from explain.model.rows import Row
 from explain.model.runner import NOTHING, Meter, Runner
 from explain.records import Provenance
 
 MOST = 1_000
 """Tokens in one call."""
+WIDEST = 32
+"""Beams."""
 
 
 def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance: Provenance) -> Generation:
@@ -29,29 +32,30 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         InputError: the model's task has no next token, a setting is out of bounds, or there is no room for a token.
     """
     _require(runner, request)
-    inputs = runner.encode((request.prompt,)).inputs
-    ids = inputs["input_ids"]
-    start, limit = len(ids), runner.info.max_tokens
+    encoding = runner.encode((request.prompt,), truncate=request.truncate and bool(runner.begin))
+    ids = encoding.inputs["input_ids"]
+    start, limit = len(ids), runner.info.max_tokens + encoding.source  # a decoder has room of its own
     if start >= limit:
         raise InputError(f"The prompt fills the {limit:,} tokens that this model reads. Shorten it.", code="too_long")
-    rng = None if request.seed is None else np.random.default_rng(request.seed)
     ends = {runner.tokenizer.eos_token_id} - {None}
-    found: list[tuple[float, int]] = []
-    stopped = "length"
-    while len(found) < request.tokens:
-        if len(ids) >= limit:
-            stopped = "room"
-            break
-        logits = runner.outputs([Row(_grown(inputs, ids), NOTHING)], meter)[0][0].astype(np.float64)  # (V,)
-        logp = logits - logits.max() - math.log(np.exp(logits - logits.max()).sum())
-        index = int(logits.argmax()) if rng is None else _drawn(logits / request.temperature, rng)
-        if index in ends:
-            stopped = "end"
-            break
-        found.append((float(logp[index]), int((logits > logits[index]).sum()) + 1))
-        ids = np.append(ids, index)
+    most = min(request.tokens, limit - start)
+
+    def read(texts: Sequence[np.ndarray]) -> Float64[np.ndarray, "B V"]:
+        rows = [replace(encoding.row(NOTHING), inputs=_grown(encoding.inputs, text)) for text in texts]
+        outputs = runner.outputs(rows, meter)
+        logits = np.concatenate(outputs).astype(np.float64)  # (B, V)
+        top = logits.max(1, keepdims=True)
+        return logits - top - np.log(np.exp(logits - top).sum(1, keepdims=True))
+
+    if request.num_beams > 1:
+        beam = search(read, ids, width=request.num_beams, most=most, ends=ends)
+    else:
+        beam = _one_by_one(read, ids, request, most, ends)
+    ids, found = np.append(ids, np.array(beam.ids, dtype=np.int64)), beam.found
+    stopped = "end" if beam.ended else "room" if len(beam.ids) < request.tokens else "length"
     written = ids[start:]
-    pieces, readable = _pieces(runner, request.prompt, ids, start)
+    made = _apart if encoding.source else _pieces
+    pieces, readable = made(runner, request.prompt, ids, start)
     return Generation(
         model=runner.info,
         prompt=request.prompt,
@@ -60,20 +64,49 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         log_probs=np.array([p for p, _ in found], dtype=np.float32),
         ranks=np.array([r for _, r in found], dtype=np.int32),
         readable=np.array(readable, dtype=bool),
-        settings={"tokens": request.tokens, "seed": request.seed, "temperature": request.temperature},
+        settings={
+            "tokens": request.tokens,
+            "seed": request.seed,
+            "temperature": request.temperature,
+            "num_beams": request.num_beams,
+        },
         stopped=stopped,  # type: ignore[arg-type]
         provenance=provenance,
+        apart=encoding.source > 0,
     )
+
+
+def _one_by_one(
+    read: Callable[[Sequence[np.ndarray]], Float64[np.ndarray, "B V"]],
+    ids: np.ndarray,
+    request: GenerateRequest,
+    most: int,
+    ends: set[int],
+) -> Beam:
+    """The likeliest token each time, or one drawn with the request's seed."""
+    rng = None if request.seed is None else np.random.default_rng(request.seed)
+    beam = Beam()
+    for _ in range(most):
+        (logp,) = read([np.append(ids, np.array(beam.ids, dtype=np.int64))])  # (V,)
+        index = int(logp.argmax()) if rng is None else _drawn(logp / request.temperature, rng)
+        if index in ends:
+            return replace(beam, total=beam.total + float(logp[index]), ended=True)
+        found = float(logp[index]), int((logp > logp[index]).sum()) + 1
+        beam = Beam((*beam.ids, index), (*beam.found, found), beam.total + found[0])
+    return beam
 
 
 def _require(runner: Runner, request: GenerateRequest) -> None:
     if not runner.task.goes_on:
         raise InputError(
             f"This model does {runner.info.task}, so it cannot go on with a text. Use a causal language model such as "
-            "the bundled 'tales'.",
+            "the bundled 'tales', or one that translates or summarises.",
             code="bad_task",
         )
     require_whole("tokens", request.tokens, 1, MOST)
+    require_whole("num_beams", request.num_beams, 1, WIDEST)
+    if request.num_beams > 1 and request.seed is not None:
+        raise InputError("Beam search draws nothing. Give a seed or num_beams, not both.", code="bad_num_beams")
     if request.seed is not None:
         require_whole("seed", request.seed, *BOUNDS["seed"])
     heat = request.temperature
@@ -89,7 +122,7 @@ def _grown(inputs: Mapping[str, np.ndarray], ids: np.ndarray) -> dict[str, np.nd
     }
 
 
-def _drawn(logits: np.ndarray, rng: np.random.Generator) -> int:
+def _drawn(logits: Float64[np.ndarray, "V"], rng: np.random.Generator) -> int:
     shares = np.exp(logits - logits.max())
     return int(rng.choice(len(shares), p=shares / shares.sum()))
 
@@ -106,4 +139,21 @@ def _pieces(runner: Runner, prompt: str, ids: np.ndarray, start: int) -> tuple[t
         before = whole
         again = read(prompt + whole[len(texts[0]) :])["input_ids"]
         readable.append(list(again) == ids[:count].tolist())
+    return tuple(pieces), readable
+
+
+def _apart(runner: Runner, prompt: str, ids: np.ndarray, start: int) -> tuple[tuple[str, ...], list[bool]]:
+    """`_pieces` of a text of its own. Control tokens are written out: they are what the decoder read."""
+    ends = range(start, len(ids) + 1)
+    texts = [runner.tokenizer.decode(ids[start:n], clean_up_tokenization_spaces=False) for n in ends]
+    pieces, readable, before = [], [], ""
+    for count, text in enumerate(texts[1:], start=start + 1):
+        whole = text if text.startswith(before) and not text.endswith("\ufffd") else before
+        pieces.append(whole[len(before) :])
+        before = whole
+        try:
+            again = runner.encode((prompt, whole), truncate=True).tokens.ids.tolist() if whole else []
+        except InputError:
+            again = []
+        readable.append(again == ids[:count].tolist())
     return tuple(pieces), readable

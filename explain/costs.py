@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from explain.case import TOGETHER
 from explain.catalog import Request
 from explain.checks import chosen
 from explain.errors import ModelError
@@ -17,6 +16,7 @@ from explain.model.memory import Pass
 from explain.model.runner import Runner
 from explain.model.windows import BATCHES
 from explain.settings import settings
+from explain.together import TOGETHER
 
 MEGABYTE = 10**6
 

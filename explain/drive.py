@@ -10,13 +10,14 @@ import numpy as np
 
 from explain.case import Answer, Ask, Draft, Steps
 from explain.errors import ModelError
-from explain.model import ends
+from explain.model import ends, prefixes
 from explain.model.encoding import Encoding
 from explain.model.heads import ablated, observe, surveyed
 from explain.model.inside import look
 from explain.model.rescale import multipliers
 from explain.model.rows import Row
 from explain.model.runner import Meter, Runner
+from explain.model.written import require_one_stack
 from explain.records import Attribution, Evaluations
 
 T = TypeVar("T")
@@ -76,10 +77,12 @@ def require_whole(read: Row | Encoding) -> None:
 
 
 def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
-    """Evaluate the rows of one Ask; raises ModelError as `require_whole`."""
-    inside = ask.rescaled or ask.attention or ask.survey is not None or (ask.layer, ask.heads) != (None, None)
+    """Evaluate the rows of one Ask; raises ModelError as `require_whole`, and for what reads one stack alone."""
+    inside = ask.survey or ask.attention or {ask.heads, ask.layer} != {None} or any(r.ablation for r in ask.rows)
+    if inside:
+        require_one_stack(ask.rows)
     for row in ask.rows:
-        if inside or row.ablation is not None:
+        if inside or ask.rescaled:
             require_whole(row)
     if ask.rescaled:
         return Answer(*multipliers(runner, ask.rows, meter))
@@ -94,8 +97,8 @@ def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     if ask.layer is not None or ask.attention:
         return Answer(*look(runner, ask.rows, meter, gradients=ask.gradients, layer=ask.layer))
     if ask.gradients:
-        return Answer(*ends.gradients(runner, ask.rows, meter))
-    return Answer(ends.values(runner, ask.rows, meter))
+        return Answer(*prefixes.gradients(runner, ask.rows, meter))
+    return Answer(prefixes.values(runner, ask.rows, meter))
 
 
 def _kind(ask: Ask) -> tuple[bool, int, bool, bool, int, bool]:

@@ -10,35 +10,36 @@ from itertools import groupby
 from typing import Any, cast
 
 from explain import costs
+from explain.alignment import Alignment, AlignRequest
 from explain.asking import spread
 from explain.candidates import folded
 from explain.catalog import Forecast, MethodInfo, Request, TargetKind
 from explain.errors import InputError
-from explain.generation import GenerateRequest, Generation
 from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Direct, DirectRequest, Inside, InsideRequest, Lens, LensRequest, Patch, PatchRequest
+from explain.messages import Text, parted
 from explain.methods import methods
 from explain.model.encoding import Encoding
 from explain.model.loading import load_runner
 from explain.model.memory import weights
-from explain.model.runner import Runner
-from explain.questions import go_on, look, walk
+from explain.questions import align, look, walk
 from explain.records import Explanation, Granularity
 from explain.road import Road, RoadRequest
 from explain.settings import settings
 from explain.spans import Span, found
 from explain.work import Listener, Work
+from explain.writing import Writing
 
 GROUP = 64
 """Texts that are refined together; more would only hold more gradients in memory."""
 
 
-class Model(Runner):
+class Model(Writing):
     """A loaded model that explains itself: what `explain.load` returns."""
 
     def explain(
         self,
-        text: str | tuple[str, str],
+        text: Text,
         *,
         methods: Sequence[str] = ("integrated_gradients",),
         params: Mapping[str, Any] | None = None,
@@ -69,14 +70,17 @@ class Model(Runner):
         """Explain one decision.
 
         Args:
-            text: the text, or two for a sentence pair.
+            text: the text, or two: a sentence pair, a question and its context, or a text and what is written about it;
+                or a conversation as [{"role": …, "content": …}, …], which the model's chat template puts together: its
+                messages are texts of their own.
             methods: names of attribution methods (`explain.list_methods()`).
             params: parameters: `{"baseline": "pad"}` for all methods, or `{"method": {...}}` for one.
             target: label or class index to explain; None for the model's own top label. Where words have tags, PER
                 stands for B-PER and I-PER together, over all words of the entity.
             contrast: explain 'why the target and not this label?'.
-            place: which mask of several, or which word where each has a tag, from 0 on; None: the first mask, or the
-                first word of the first entity (without any, the word that comes closest to being in one).
+            place: which mask of several, which word where each has a tag, or which token of what is written, from 0 on;
+                None: the first mask, the first word of the first entity (without any, the word that comes closest to
+                being in one), or what is written next.
             candidate_labels: labels of your own to choose among (zero-shot, by a model of inference); one string may
                 hold several between commas.
             multi_label: judge each of them by itself.
@@ -105,7 +109,7 @@ class Model(Runner):
             MethodError: unknown method, parameter or check.
             ModelError: the model cannot be run on this text.
         """
-        texts = (text,) if isinstance(text, str) else tuple(text)
+        texts, _ = parted(text)
         return self.explain_batch(
             [text],
             methods=methods,
@@ -137,7 +141,7 @@ class Model(Runner):
 
     def explain_batch(
         self,
-        texts: Sequence[str | tuple[str, str]],
+        texts: Sequence[Text],
         *,
         methods: Sequence[str] = ("integrated_gradients",),
         params: Mapping[str, Any] | None = None,
@@ -156,14 +160,15 @@ class Model(Runner):
         layers = tuple(range(self.info.n_layers)) if attention is True else tuple(attention or ()) or None
         requests = [
             Request(
-                texts=(text,) if isinstance(text, str) else tuple(text),
+                texts=parts,
+                roles=roles,
                 methods=tuple(methods),
                 params=spread(params or {}, methods),
                 attention=layers,
                 checks=None if checks is None else tuple(checks),
                 **rest,
             )
-            for text in texts
+            for parts, roles in map(parted, texts)
         ]
         return self.answer(requests, progress=progress, cancel=cancel, enough=enough)
 
@@ -291,33 +296,12 @@ class Model(Runner):
         texts = (text,) if isinstance(text, str) else tuple(text)  # a pair is refused in words
         return cast(Patch, self.walk(PatchRequest(Request(texts, **about), other)))
 
-    def generate(
-        self, prompt: str, *, tokens: int = 40, seed: int | None = None, temperature: float = 1.0
-    ) -> Generation:
-        """Go on with a text, token by token.
+    def align(self, text: str, written: str, *, truncate: bool = False, **driven: Any) -> Alignment:
+        """What each token of `written` hangs on, in both texts: measured, one pass for each word.
 
-        Args:
-            prompt: what stands before.
-            tokens: how many to write at most; the model may end the text before.
-            seed: draw the tokens with this seed; None: take the most likely one each time.
-            temperature: divides the logits before a token is drawn.
-
-        Explain token i with `explain(found.prefix(i), target=int(found.ids[i]))` where `found.readable` says so.
-
-        Raises:
-            InputError: the model has no next token, or a setting is out of bounds.
+        Raises InputError where the model writes nothing about a text.
         """
-        return self.write(GenerateRequest(prompt, tokens, seed, temperature))
-
-    def write(
-        self,
-        question: GenerateRequest,
-        *,
-        progress: Listener | None = None,
-        cancel: threading.Event | None = None,
-    ) -> Generation:
-        """Go on with a text; `generate` in the form that other faces use."""
-        return go_on(Work(self, [], progress, cancel), question)
+        return align(Work(self, [], **driven), AlignRequest((text, written), truncate))
 
     def forecast(self, request: Request) -> Forecast:  # type: ignore[override]
         """Seconds and memory that a request will take on this machine."""
@@ -342,7 +326,7 @@ class Model(Runner):
 
 def _question(request: Request) -> tuple[Any, ...]:
     """What texts must share to be refined together."""
-    return request.candidates, request.continuation, request.continuation and request.contrast
+    return request.candidates, request.roles, request.continuation, request.continuation and request.contrast
 
 
 def load(name: str = "sentiment", **options: Any) -> Model:

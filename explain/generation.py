@@ -21,14 +21,17 @@ from explain.records import ModelInfo, Provenance
 class GenerateRequest(Record):
     """How should this text go on? At most `tokens` more; the most likely one each time, or drawn with `seed`.
 
-    `temperature` divides the logits before a token is drawn. The `truncate`d end of a prompt that is too long is not
-    read, so that the text would go on elsewhere: such a prompt is refused.
+    `temperature` divides the logits before a token is drawn. A prompt that is too long is refused, since the text would
+    go on elsewhere; `truncate` cuts it where what is written is a text of its own. `num_beams` beginnings are kept at a
+    time in a beam search (`explain.beams`); 1: none.
     """
 
     prompt: str
     tokens: int = 40
     seed: int | None = None
     temperature: float = 1.0
+    truncate: bool = False
+    num_beams: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +41,9 @@ class Generation(Record):
     `pieces` are what each token adds to the text. `log_probs` are each token's log-probability after the prompt and
     those before it, at temperature 1 whatever was drawn with, so that they can be compared; `ranks` its place among all
     tokens, from 1. `readable` says whether prompt and pieces up to here, written as text, are read as the same tokens
-    again; only there `prefix` stands for what the model saw. `stopped`: the model said that the text ends, there is
-    room for no more, or enough tokens were written.
+    again; only there `prefix` stands for what the model saw. `apart`: the pieces are a text of their own, a translation
+    or a summary of the prompt, and not what follows it; `prefix` is of that text then. `stopped`: the model said that
+    the text ends, there is room for no more, or enough tokens were written.
     """
 
     model: ModelInfo
@@ -52,16 +56,33 @@ class Generation(Record):
     settings: Mapping[str, Any]
     stopped: Literal["end", "room", "length"]
     provenance: Provenance
+    apart: bool = False
     schema: str = "generation/1"
 
     @property
     def text(self) -> str:
-        """The prompt and everything behind it."""
+        """The prompt and everything behind it; what was written alone where that stands apart."""
         return self.prefix(len(self.pieces))
 
     def prefix(self, count: int) -> str:
-        """The prompt and the first `count` pieces: what stands before token `count`."""
-        return self.prompt + "".join(self.pieces[:count])
+        """What stands before token `count`: the first `count` pieces, behind the prompt unless they stand apart."""
+        return ("" if self.apart else self.prompt) + "".join(self.pieces[:count])
+
+    def question(self, index: int) -> dict[str, Any] | None:
+        """What `explain` is asked about token `index`; None where what stands before it cannot be written as text."""
+        target = int(self.ids[index])
+        if not self.apart:
+            plain = index == 0 or self.readable[index - 1]
+            return {"text": self.prefix(index), "target": target} if plain else None
+        whole = [n for n in range(max(index, 1), len(self.pieces) + 1) if self.readable[n - 1]]
+        if not whole:
+            return {"text": self.prompt, "target": target} if index == 0 else None
+        return {"text": (self.prompt, self.prefix(whole[-1])), "place": index, "target": target}
+
+    @property
+    def explainable(self) -> tuple[int, ...]:
+        """Tokens, from 0 on, that there is a `question` about."""
+        return tuple(i for i in range(len(self.ids)) if self.question(i) is not None)
 
     @property
     def log_prob(self) -> float:

@@ -76,10 +76,14 @@ def unseen(text: str) -> list[int]:
 
 
 def cut_text(tokens: Tokens) -> int:
-    """Which text `truncated_at` is about: the last one, unless that is the question."""
+    """Which text `truncated_at` is about: the last one, unless that is the question, or was read to its end."""
     last = len(tokens.texts) - 1
     mine = tokens.segment == last
-    return 0 if last and mine.any() and tokens.special[mine].all() else last
+    if not last or tokens.truncated_at is None:
+        return last
+    read = int(tokens.offsets[mine, 1].max(initial=0))
+    whole = read != tokens.truncated_at or read >= len(tokens.texts[last])
+    return 0 if whole or (mine.any() and tokens.special[mine].all()) else last
 
 
 def _truncated(tokens: Tokens) -> Iterator[Notice]:

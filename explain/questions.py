@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from explain.aligning import aligned, require
+from explain.alignment import Alignment, AlignRequest
+from explain.catalog import Request
 from explain.continuing import continued
 from explain.drive import answer
 from explain.errors import InputError
@@ -15,6 +18,7 @@ from explain.lens import Inside, InsideRequest, LensRequest, PatchRequest
 from explain.looking import head_map, heads_report
 from explain.model.direct import slopes
 from explain.model.inside import has_decoder
+from explain.model.written import require_one_stack
 from explain.probes.direct import direct
 from explain.probes.lens import lens
 from explain.probes.patching import patch
@@ -47,6 +51,7 @@ def walk(work: Work, question: RoadRequest | InsideRequest) -> Road | Inside:
     if isinstance(question, RoadRequest):
         _require_whole(layer=question.layer, head=question.head, token=question.token)
     case, model, meter = work.case(question.about, "Following the word through the model"), work.model, work.meter
+    require_one_stack([case.row()])
     found: Road | Inside
     if isinstance(question, RoadRequest):
         found = road(case, question, model, meter, work.provenance(case))
@@ -65,6 +70,14 @@ def go_on(work: Work, question: GenerateRequest) -> Generation:
     seed = question.seed or 0
     found = continued(work.model, question, work.meter, work.provenance(None, seed))
     return replace(found, provenance=work.provenance(None, seed))
+
+
+def align(work: Work, question: AlignRequest) -> Alignment:
+    """Measure what every written token hangs on."""
+    require(work.model, question)
+    case = work.case(Request(question.texts, truncate=question.truncate), "Taking out one word after the other")
+    found = aligned(work.model, case, work.meter, work.provenance(case))
+    return replace(found, provenance=work.provenance(case))
 
 
 def _require_whole(**numbers: object) -> None:

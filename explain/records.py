@@ -39,6 +39,8 @@ class Tokens(Record):
     in that text (0, 0 if special), `words` the index of the word it belongs to (−1: special). The question is special
     too, but keeps its segment and offsets: a mask that the text asks about, or a hypothesis, which is the second text.
     `truncated_at` is the character of the last text (that is no question) where reading stopped, None if all was read.
+    Of a conversation, `texts` are its messages and `roles` who wrote each; `rendered` is the whole text that was read,
+    with what the model's chat template writes around them, whose tokens are special. () and None where there is none.
     """
 
     texts: tuple[str, ...]
@@ -49,6 +51,8 @@ class Tokens(Record):
     special: Bool[np.ndarray, "T"]
     words: Int32[np.ndarray, "T"]
     truncated_at: int | None = None
+    roles: tuple[str, ...] = ()
+    rendered: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,6 +135,7 @@ def inferred(then: Explanation) -> Request:
     budget = then.provenance.budget
     return Request(
         texts=then.tokens.texts[:1] if followed or then.candidates is not None else then.tokens.texts,
+        roles=then.tokens.roles,
         candidates=then.candidates,
         continuation=then.prediction.labels[0] if followed else None,
         methods=tuple(a.method for a in then.attributions),

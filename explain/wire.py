@@ -93,7 +93,10 @@ def _fits(found: Explanation) -> None:
         raise ValueError("tokens or labels of different lengths")
     if found.prediction.indices is not None and len(found.prediction.indices) != c:
         raise ValueError("outcomes without an index")
-    if not set(found.prediction.decision) <= set(range(c)) or not set(tokens.segment.tolist()) <= {-1, 0, 1}:
+    if tokens.roles and len(tokens.roles) != len(tokens.texts):
+        raise ValueError("messages without a role")
+    known = set(range(-1, max(2, len(tokens.texts))))
+    if not set(found.prediction.decision) <= set(range(c)) or not set(tokens.segment.tolist()) <= known:
         raise ValueError("a decision or a segment that does not exist")
     if found.prediction.tagging is not None:
         _tags_fit(found.prediction.tagging, found.prediction.position, t)

@@ -31,19 +31,9 @@ from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
 from explain.model.redraw import redrawn
 from explain.model.runner import Meter, Runner
-from explain.notices import notices
 from explain.reading import standouts
-from explain.records import (
-    Attribution,
-    Check,
-    Effects,
-    Evaluations,
-    Explanation,
-    Interactions,
-    Notice,
-    Prediction,
-    Provenance,
-)
+from explain.records import Attribution, Effects, Evaluations, Explanation, Notice, Prediction, Provenance
+from explain.results import Result
 
 T = TypeVar("T")
 Listener = Callable[[Progress, Explanation | None], None]
@@ -91,7 +81,7 @@ class Work:
         self._enter("Predicting")
         predictions = self.model.decide(encodings, self.meter)
         cases = [self._case(*t) for t in zip(self.requests, encodings, predictions, strict=True)]
-        results = [_Result(case) for case in cases]
+        results = [Result(case) for case in cases]
         self._show(results)
         for place in range(len(self.methods)):
             self._attribute(results, place)
@@ -148,6 +138,8 @@ class Work:
         encoding = replace(encoding, places=target.positions or own)
         if prediction.tagging is not None:  # the same word, whatever is done to the text
             request = replace(request, place=prediction.tagging.asked)
+        elif encoding.source:  # what stood behind the place is no part of the question
+            request = replace(request, texts=encoding.tokens.texts, place=None)
         return Case(
             info=model.info,
             encoding=encoding,
@@ -201,7 +193,7 @@ class Work:
         encoding = self._encoded(other)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
-    def _attribute(self, results: list[_Result], place: int) -> None:
+    def _attribute(self, results: list[Result], place: int) -> None:
         method = find(self.methods[place])
         self._enter(method.info.title)
         limit, most = method.info.limit, max(r.case.n_units for r in results)
@@ -233,7 +225,7 @@ class Work:
         for i, (found, cost) in enumerate(drive(self.model, steps, self.meter, draft)):
             results[i].attributions[place:] = [whole(i, found, cost)]
 
-    def _pair(self, results: list[_Result]) -> None:
+    def _pair(self, results: list[Result]) -> None:
         if not results:
             return
         self._enter("Measuring pairs of words")
@@ -242,7 +234,7 @@ class Work:
             result.interactions = replace(found, evaluations=spent)
         self._show(results)
 
-    def _check(self, results: list[_Result]) -> None:
+    def _check(self, results: list[Result]) -> None:
         named = False
         for checker in checking.chosen(self.requests[0].checks):
             if checker.order >= 20 and not named:  # the headline may be written before the slow checks
@@ -258,7 +250,7 @@ class Work:
         if not named:
             self._name(results)
 
-    def _name(self, results: list[_Result]) -> bool:
+    def _name(self, results: list[Result]) -> bool:
         ready = [r for r in results if r.effects is not None and r.attributions]
         units = [standouts(r.attributions[0], r.checks).supporting for r in ready]
         steps = [
@@ -280,37 +272,12 @@ class Work:
         if self.listener is not None:
             self.listener(Progress(self.stage, done), None)
 
-    def _show(self, results: list[_Result]) -> None:
+    def _show(self, results: list[Result]) -> None:
         if self.listener is not None and len(results) == 1:
             self.listener(Progress(self.stage, self.meter.done), self._explanation(results[0]))
 
-    def _explanation(self, result: _Result) -> Explanation:
-        case, info, tokenizer = result.case, self.model.info, self.model.tokenizer
-        return Explanation(
-            model=info,
-            tokens=case.tokens,
-            prediction=case.prediction,
-            target=case.target,
-            attributions=tuple(result.attributions),
-            effects=result.effects,
-            attention=result.attention,
-            checks=tuple(result.checks),
-            warnings=(
-                *self.gated,
-                *notices(
-                    info,
-                    case.tokens,
-                    case.prediction,
-                    case.target,
-                    tokenizer.unk_token_id,
-                    set(tokenizer.all_special_ids),
-                    case.encoding.windows,
-                ),
-            ),
-            interactions=result.interactions,
-            candidates=self.model.candidates,
-            provenance=self.provenance(case),
-        )
+    def _explanation(self, result: Result) -> Explanation:
+        return result.explanation(self.model, self.gated, self.provenance(result.case))
 
     def begin(self, stage: str) -> None:
         """Say what is done now, for questions that have no case."""
@@ -335,15 +302,3 @@ class Work:
             libraries={m.info.name: m.library for m in ran},
             cautions={m.info.name: m.info.misleads for m in ran},
         )
-
-
-class _Result:
-    """What is known so far about one case."""
-
-    def __init__(self, case: Case) -> None:
-        self.case = case
-        self.attributions: list[Attribution] = []
-        self.effects: Effects | None = None
-        self.checks: list[Check] = []
-        self.interactions: Interactions | None = None
-        self.attention: Any = None

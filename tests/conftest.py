@@ -31,7 +31,7 @@ from explain import cli
 from explain.engine import Model, load
 from explain.service import Service, service
 from tests.engines import Inline
-from tests.tiny import answers_folder, bert_folder, inference_folder, llama_folder, tags_folder
+from tests.tiny import answers_folder, bert_folder, inference_folder, llama_folder, tags_folder, writer_folder
 
 MAIN = Path(__file__).resolve().parents[1] / "explain" / "dashboard" / "main.py"
 
@@ -78,6 +78,18 @@ def teller_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def teller(teller_folder: Path) -> Model:
     """The same, loaded."""
     return load(str(teller_folder))
+
+
+@pytest.fixture(scope="session")
+def scribe_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model with an encoder and a decoder, on disk."""
+    return writer_folder(tmp_path_factory.mktemp("scribe"))
+
+
+@pytest.fixture(scope="session")
+def scribe(scribe_folder: Path) -> Model:
+    """The same, loaded."""
+    return load(str(scribe_folder))
 
 
 @pytest.fixture(scope="session")

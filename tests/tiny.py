@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
     BertConfig,
     BertForQuestionAnswering,
     BertForSequenceClassification,
@@ -145,6 +147,26 @@ def inference_folder(folder: Path, labels: tuple[str, ...] = ("contradiction", "
     """Save a random 2-layer BERT for natural language inference."""
     named = dict(enumerate(labels))
     return bert_folder(folder, id2label=named, label2id={name: i for i, name in named.items()})
+
+
+def writer_folder(folder: Path, *, seed: int = 4, **config: object) -> Path:
+    """Save a random model with an encoder and a decoder of 2 layers each, which writes words and ends now and then."""
+    tokenizer = word_piece()
+    tokenizer.backend_tokenizer.decoder = decoders.WordPiece(cleanup=False)
+    settings: dict[str, object] = {
+        "vocab_size": len(tokenizer), "d_model": 32, "encoder_layers": 2, "decoder_layers": 2,
+        "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
+        "max_position_embeddings": 64, "init_std": 0.3, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3,
+        "decoder_start_token_id": 2, "forced_eos_token_id": None,
+    }  # fmt: skip
+    torch.manual_seed(seed)
+    model = BartForConditionalGeneration(BartConfig(**{**settings, **config}))
+    written = [tokenizer.convert_tokens_to_ids(word) for word in WORDS if not word.startswith("##")]
+    model.final_logits_bias.fill_(-20.0)
+    model.final_logits_bias[0, [*written, 3]] = 0.0
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 STORIES = [

@@ -100,7 +100,7 @@ def content(
             "What is filed beside an explanation must be about its text, by its model, and answer its question.",
             code="bad_beside",
         )
-    if asked is not None and asked.texts != tokens.texts[: len(asked.texts)]:  # a task may add texts of its own
+    if asked is not None and not _about(asked, explanation):
         raise InputError("The request that is filed must be about the text that was explained.", code="bad_request")
     if masking is not None and not all(_marked(explanation, *span) for span in masking.spans):
         raise InputError("The spans of the masking do not belong to this text.", code="bad_masking")
@@ -217,6 +217,14 @@ def _finite(value: Any) -> int:
     if not np.isfinite(value).all():
         raise InputError("The explanation holds a number that is none (NaN or infinity).", code="not_finite")
     return int(np.size(value))
+
+
+def _about(asked: Request, explanation: Explanation) -> bool:
+    """Is that the text that was explained? A task may add texts of its own; what stands behind a place is not read."""
+    texts, read = asked.texts, explanation.tokens.texts
+    if explanation.model.writes and asked.place is not None and len(texts) > 1:
+        return texts[0] == read[0] and all(texts[1].startswith(part) for part in read[1:])
+    return texts == read[: len(texts)]
 
 
 def _same(explanation: Explanation, beside: Beside) -> bool:

@@ -12,7 +12,7 @@ from explain import bundled, list_checks, list_methods, spans
 from explain.catalog import Request, TargetKind
 from explain.dashboard import access, choices, jobs, link, privacy
 from explain.dashboard.answer import TASK as ANSWERS
-from explain.dashboard.continuation import followed
+from explain.dashboard.continuation import WRITER, followed
 from explain.dashboard.examples import CONTEXTS, EXAMPLES, LABELS, of
 from explain.dashboard.labels import own
 from explain.dashboard.link import DECIDED, GRANULARITIES, NOTHING, QUANTITIES
@@ -70,6 +70,8 @@ def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...]
     if state.pop("refit", False):  # the model cannot be asked about a text that nobody wrote
         state.edits += 1
         _take(fitting[0])
+    if state.get("pair_for") not in (None, state.text):  # what was written about another text
+        state.pair, state.pair_for = "", None
     what = ("Question", "question") if asks else ("Text", "sentence")
     st.text_area(what[0], key="text", height=68 if asks else 110, placeholder=f"Type a {what[1]}, then press {button}.")
     if asks:
@@ -143,7 +145,8 @@ def _settings(
             "Fixed colour scale (± 2 log-odds)", key="fixed", help="Fixed, so that small scores look small everywhere."
         )
     if jobs.task(model) != ANSWERS:  # else it is the context, and stands above
-        st.text_area("Second text (for models that compare two)", key="pair", height=68)
+        second = "Written so far" if jobs.task(model) == WRITER else "Second text (for models that compare two)"
+        st.text_area(second, key="pair", height=68)
     one, two = st.columns(2)
     with one:
         phrases = _marked(
@@ -220,7 +223,7 @@ def _use_example(edits: int) -> None:
 def _take(example: str) -> None:
     state = st.session_state
     state.example, state.text, state.pair = example, EXAMPLES[example], CONTEXTS.get(example, "")
-    state.labels, state.followed, state.instead = LABELS.get(example, ""), "", ""
+    state.labels, state.followed, state.instead, state.pair_for = LABELS.get(example, ""), "", "", None
 
 
 def _use_model() -> None:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import streamlit as st
 
 from explain import bundled
+from explain.alignment import Alignment, AlignRequest
 from explain.dashboard import jobs, panels
 from explain.dashboard.link import DECIDED, NOTHING
 from explain.dashboard.progress import anew
 from explain.generation import GenerateRequest, Generation
 from explain.plugins import LONGEST
-from explain.record import Record
 from explain.records import Explanation
-from explain.render import html, written
+from explain.render import aligned, figures, html, written
 from explain.render.pieces import visible
 
-TASK = "text-generation"
-TOKENS = 24
+TASK, WRITER = "text-generation", "text2text-generation"
+TOKENS, WRITTEN = 24, 48
+"""Tokens that are written behind a text, and about one."""
 WHOLE = "Explains the log-probability of all of it; without anything, the next token is explained."
 AGAINST = "Another continuation: explains by how much the first one is likelier."
 ABOUT = "The likeliest token each time. Choose one, and the text before it is explained, with it as the decision."
+ALIGNED = "Every written token beside the words of the text that it was written from."
+WRITES = (
+    "The likeliest token each time. Choose one to see what speaks for it, in the text and in what is written before."
+)
 
 
 def followed(model: str) -> tuple[str | None, str | None]:
@@ -34,37 +39,133 @@ def followed(model: str) -> tuple[str | None, str | None]:
 
 
 def continuation(explanation: Explanation, model: str, *, running: bool) -> None:
-    """Offer to go on with the text, where the model says what comes next."""
+    """Offer to go on with the text where the model says what comes next, and to step through what it wrote."""
     if explanation.model.task != TASK:
         return
     state, text = st.session_state, explanation.tokens.texts[0]
     st.html(html.heading("How the text goes on", ABOUT))
-    if running or state.get("written_for") != text:
-        wish = {"written_for": text}
-        st.button("Write on", key="write", disabled=running, on_click=state.update, args=(wish,))
+    found, place = state.get("written"), _place(state.get("written"), explanation)
+    if place is None and state.get("written_for") == text and not running:
+        found = state.written = _answered(GenerateRequest(text, TOKENS), model)
+        if found is None:
+            return
+        place = _place(found, explanation)
+    if found is None or place is None:
+        _offer(text, running=running)
         return
-    found: Record | None = panels.answered(GenerateRequest(text, TOKENS), model, "Writing…")
-    if not isinstance(found, Generation):
+    _tokens(found, place if explanation.target.index == found.ids[place] else None)
+    _steps(found, place)
+    if place == found.explainable[-1]:
+        _offer(text, running=running)
+    _about(found)
+
+
+def written_about(explanation: Explanation, model: str, *, running: bool) -> None:
+    """What the model writes about the text: a translation or a summary, whose tokens are what can be explained."""
+    if explanation.model.task != WRITER:
         return
-    # What stands before a token must be read as the model wrote it, or the explanation would be of other tokens.
-    options = [i for i in range(len(found.pieces)) if i == 0 or found.readable[i - 1]]
-    key = f"written {found.digest[:12]}"
+    st.html(html.heading("What the model writes", WRITES))
+    if running:
+        st.caption("Follows once the explanation is done.")
+        return
+    found = _answered(GenerateRequest(explanation.tokens.texts[0], WRITTEN, truncate=True), model)
+    if found is not None:
+        _tokens(found, _chosen(found))
+        _about(found)
+        if len(found.ids):
+            _alignment(found, model)
+
+
+def _answered(question: GenerateRequest, model: str) -> Generation | None:
+    found = panels.answered(question, model, "Writing…")
+    return found if isinstance(found, Generation) else None
+
+
+def _tokens(found: Generation, chosen: int | None) -> None:
+    """A button for each token that can be explained; what stands before it is read as the model wrote it."""
+    key, names = f"written {found.digest[:12]}", written.numbered([visible(piece) for piece in found.pieces])
+    st.session_state[key] = chosen
     st.pills(
         "Tokens that the model would write",
-        options,
+        found.explainable,
         key=key,
-        format_func=lambda i: html.markdown(visible(found.pieces[i]).strip() or "␣"),
-        on_change=_explain,
-        args=(found, key),
+        format_func=lambda i: html.markdown(names[i]),  # which must differ: by it the browser says what was chosen
+        on_change=lambda: _show(found, st.session_state[key]),
         label_visibility="collapsed",
     )
+
+
+def _about(found: Generation) -> None:
     st.caption(html.markdown(written.summary(found)))
     with st.expander("Every token with its probability"):
         st.html(html.table(("token", "written", "log p", "probability", "place"), written.rows(found)))
 
 
-def _explain(found: Generation, key: str) -> None:
+def _alignment(found: Generation, model: str) -> None:
+    """Which words of the text each written token hangs on: measured when a person asks, a pass for each word."""
+    state, texts = st.session_state, (found.question(0) or {}).get("text")
+    if not isinstance(texts, tuple):  # what is written is not read as the same tokens again
+        return
+    title = st.empty()
+    title.html(html.heading("What each written token hangs on", ALIGNED))
+    if state.get("aligned_for") != found.prompt:
+        about = "Asks the model once for each word, of the text and of what is written, with that word replaced."
+        wish = {"aligned_for": found.prompt}
+        st.button("Align", key="align", help=about, on_click=state.update, args=(wish,))
+        return
+    measured = panels.answered(AlignRequest(texts, truncate=True), model, "Aligning…")
+    if not isinstance(measured, Alignment):
+        return
+    title.html(html.heading("What each written token hangs on", aligned.summary(measured)))
+    st.plotly_chart(
+        figures.alignment_heatmap(measured), width="stretch", key="aligned", config=panels.config("aligned")
+    )
+    st.caption(html.markdown(aligned.meaning(measured)))
+    with st.expander("The same numbers as a table"):
+        st.html(html.table(("token", "written", "log-odds", "words that speak for it"), aligned.rows(measured)))
+
+
+def _chosen(found: Generation) -> int | None:
+    """The token that is explained now, where it stands in what was written about the text."""
     state = st.session_state
-    if state[key] is not None:
-        text = found.prefix(state[key])
-        anew(text=text, written_for=text, target=DECIDED, contrast=NOTHING)
+    asked = state.get("place_for") == found.prompt and found.apart
+    return state.get("place") if asked and state.get("place") in found.explainable else None
+
+
+def _place(found: object, explanation: Explanation) -> int | None:
+    """Which token of what was written stands behind the explained text; None where none does."""
+    if not isinstance(found, Generation) or found.model.weights_sha256 != explanation.model.weights_sha256:
+        return None
+    places = {found.prefix(i): i for i in found.explainable}
+    return places.get(explanation.tokens.texts[0])
+
+
+def _offer(text: str, *, running: bool) -> None:
+    wish = {"written_for": text, "written": None}
+    st.button("Write on", key="write", disabled=running, on_click=st.session_state.update, args=(wish,))
+
+
+def _steps(found: Generation, place: int) -> None:
+    """To the token before this one and behind it, of those that can be explained."""
+    at, able = found.explainable.index(place), found.explainable
+    before, after = able[at - 1] if at else None, able[at + 1] if at + 1 < len(able) else None
+    back, on, where = st.columns([1, 1, 2], vertical_alignment="center")
+    for column, label, key, other in ((back, "Previous token", "P", before), (on, "Next token", "N", after)):
+        column.button(
+            label, key=f"step {key}", shortcut=key, disabled=other is None, width="stretch", on_click=_show,
+            args=(found, other),
+        )  # fmt: skip
+    where.caption(f"{at + 1} of {len(able)}: this text, and the token that the model wrote behind it.")
+
+
+def _show(found: Generation, place: int | None) -> None:
+    """Explain a token. What stands behind a text is what the model decides there, since it took the likeliest."""
+    asked = found.question(place) if place is not None else None
+    if asked is None:
+        return
+    about: dict[str, object] = {"text": asked["text"]}
+    if found.apart:
+        text = found.prompt
+        pair = "" if isinstance(asked["text"], str) else asked["text"][1]
+        about = {"text": text, "pair": pair, "pair_for": text, "place": asked.get("place"), "place_for": text}
+    anew(**about, target=DECIDED, contrast=NOTHING)

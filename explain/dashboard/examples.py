@@ -39,6 +39,12 @@ BY_TASK: dict[str, dict[str, str]] = {
         "Who": "Who found the gold?",
         "When": "When did the museum open?",
     },
+    "text2text-generation": {
+        "Translate": "translate English to German: The house is small, but its garden is large and wild.",
+        "Summarise": "summarize: The old station closed in 1968 and stood empty for years. In 1991 a museum opened in "
+        "its hall, and since then more than two million people have come to see the trains.",
+        "Idiom": "translate English to French: It rained cats and dogs, so we stayed at home.",
+    },
     "text-generation": {
         "Beginning": "Once upon a time there was a",
         "Name": 'The youngest brother was called Hans. "Tell me your name," said the king. "My name is',

@@ -129,6 +129,9 @@ def attention(explanation: Explanation, request: Request, model: str, selected: 
     """Where one head looks: layer and head picker, words by words."""
     info = explanation.model
     st.html(html.heading("Where heads look", CAVEAT))
+    if info.writes:
+        st.caption("An encoder reads the text and a decoder writes: heads are shown for models with one stack only.")
+        return
     st.page_link(ATTENTION, label="All heads, and what each does to the decision")
     if not info.n_layers or not info.n_heads:
         st.caption("This model does not say how many layers and heads it has.")

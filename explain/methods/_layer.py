@@ -20,4 +20,6 @@ class Params:
 
 def no_layers(info: ModelInfo) -> str | None:
     """Why a method that looks at layers does not apply to a model; None where it does."""
+    if info.writes:
+        return "the model has two stacks of layers, an encoder's and a decoder's."
     return None if info.n_layers else "the model does not say how many layers it has."

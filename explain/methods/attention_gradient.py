@@ -16,6 +16,7 @@ import numpy as np
 
 from explain.case import Ask, Case, Steps
 from explain.methods import method
+from explain.methods._layer import no_layers
 from explain.model.reads import listened
 from explain.records import Attribution, ModelInfo
 
@@ -26,6 +27,8 @@ class Params:
 
 
 def _why_not(info: ModelInfo) -> str | None:
+    if info.writes:
+        return no_layers(info)
     return None if info.n_heads else "the model has no attention heads."
 
 

@@ -19,6 +19,7 @@ from explain.methods import method
 from explain.methods._sampling import standard_error
 from explain.plugins import number, words
 from explain.records import Attribution
+from explain.together import slopes as slopes_of
 
 FIRST = 4
 """Rounds before the first answer."""
@@ -62,7 +63,7 @@ def expected_gradients(case: Case, params: Params) -> Steps[Attribution]:
     rng, rounds = np.random.default_rng(case.seed), np.zeros((0, len(deltas[0])))
     while True:
         rows, turn = [case.point(start, float(rng.random())) for _ in range(FIRST) for start in starts], cycle(deltas)
-        _, slopes = yield from case.slopes(rows, lambda g, turn=turn: (g * next(turn)).sum(1))  # type: ignore[misc]
+        _, slopes = yield from slopes_of(case, rows, lambda g, turn=turn: (g * next(turn)).sum(1))  # type: ignore[misc]
         rounds = np.concatenate([rounds, np.array(slopes).reshape(FIRST, len(starts), -1).mean(1)])  # (R, T)
         units, tokens = case.per_unit(rounds), rounds.mean(0)
         scores, error = units.mean(0), standard_error(units)

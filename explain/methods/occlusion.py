@@ -18,6 +18,7 @@ from explain.case import Case, Steps
 from explain.methods import method
 from explain.plugins import choice
 from explain.records import Attribution
+from explain.together import values as values_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,6 @@ class Params:
 def occlusion(case: Case, params: Params) -> Steps[Attribution]:
     """Takes each word out in turn and measures how far the decision moves."""
     alone = np.eye(case.n_units, dtype=bool)  # (U, U)
-    values = yield from case.values(chain([case.row()], (case.without(u, params.replacement) for u in alone)))  # type: ignore[arg-type]
+    values = yield from values_of(case, chain([case.row()], (case.without(u, params.replacement) for u in alone)))  # type: ignore[arg-type]
     value, without = float(values[0]), values[1:].astype(np.float64)
     return case.attribution(unit_scores=value - without, value_input=value, baseline=case.stands_in(params.replacement))

@@ -19,6 +19,7 @@ from explain.methods import method
 from explain.methods._sampling import standard_error
 from explain.plugins import choice, number
 from explain.records import Attribution
+from explain.together import slopes as slopes_of
 
 ROUND = 16
 """Noisy copies between two looks at the standard error."""
@@ -57,7 +58,7 @@ def smooth_grad(case: Case, params: Params) -> Steps[Attribution]:
             (case.embeds + spread * noisy * rng.standard_normal(delta.shape)).astype(np.float32) for _ in range(ROUND)
         )
         rows = chain([case.row()], (case.point(p, 0.0, p) for p in points))
-        values, slopes = yield from case.slopes(rows, lambda g: (g * delta).sum(1))
+        values, slopes = yield from slopes_of(case, rows, lambda g: (g * delta).sum(1))
         draws = np.concatenate([draws, slopes[1:]])  # (N, T)
         units = case.per_unit(draws)  # (N, U)
         scores, error = units.mean(0), standard_error(units)

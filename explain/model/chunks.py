@@ -20,12 +20,13 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory",
 
 def chunks(rows: Sequence[Row], budget: int, padding: Padding) -> Iterator[list[int]]:
     """Indices of `rows`, shortest first, in groups of at most `budget` padded tokens (at least one row)."""
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), rows[i].source))
     group: list[int] = []
     for i in order:
         size = len(rows[i])
         full = bool(group) and (len(group) + 1) * size > budget
-        odd = bool(group) and padding == "equal" and len(rows[group[0]]) != size
+        first = rows[group[0]] if group else rows[i]
+        odd = padding == "equal" and (len(first), first.source) != (size, rows[i].source)
         if full or odd or (group and padding == "single"):
             yield group
             group = []

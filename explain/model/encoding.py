@@ -23,7 +23,7 @@ class Encoding:
     `places` are the tokens that the answer is read at, where the text asks about some of its own; else (). `tagged`
     are the words that get an answer each, as (first token, first character, character after the last); else ().
     `options` are the text with each hypothesis or continuation behind it, () where there are none; `tails`, `own`,
-    `rivals` and `windows` as in Row.
+    `rivals`, `windows` and `source` as in Row.
     """
 
     tokens: Tokens
@@ -35,10 +35,11 @@ class Encoding:
     own: int = 0
     rivals: Bool[np.ndarray, "T"] | None = None
     windows: tuple[Int64[np.ndarray, "K"], ...] = ()
+    source: int = 0
 
     def row(self, target: Target, **more: Any) -> Row:
         """The text as one pass through the model, with what else a Row may say."""
-        also = {name: getattr(self, name) for name in ("places", "tails", "own", "rivals", "windows")}
+        also = {n: getattr(self, n) for n in ("places", "tails", "own", "rivals", "windows", "source")}
         return Row(self.inputs, target, **{**also, **more})
 
     def units(self, granularity: Granularity, phrases: tuple[tuple[int, int, int], ...] = ()) -> Units:
@@ -73,6 +74,11 @@ def check_texts(texts: tuple[str, ...], pairs: bool = True) -> None:
     if not 1 <= len(texts) <= (2 if pairs else 1) or not all(isinstance(t, str) for t in texts):
         wish = "one text, or two for a sentence pair" if pairs else "one text, since this model reads no pairs"
         raise InputError(f"Expected {wish}.", code="bad_text")
+    check_characters(texts)
+
+
+def check_characters(texts: tuple[str, ...]) -> None:
+    """Refuse texts that are empty, too long, or not valid Unicode; raises InputError."""
     limit = settings().max_characters
     for text in texts:
         if len(text) > limit:

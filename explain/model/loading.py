@@ -159,7 +159,7 @@ def _module(source: Source, config: Any, task: Task, dtype: torch.dtype) -> tupl
     """The network, and how many weights were missing in its files, came from an adapter, or fitted nowhere."""
     with _in_our_words("The model cannot be loaded", "load_failed"):
         try:
-            module, report = task.auto_class().from_pretrained(
+            module, report = task.auto_class.from_pretrained(
                 source.folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **_LOCAL
             )
         except RuntimeError:
@@ -183,7 +183,7 @@ def _module(source: Source, config: Any, task: Task, dtype: torch.dtype) -> tupl
 def _misfits(source: Source, config: Any, task: Task) -> list[str]:
     """The weights whose shape in the files is not the one that config.json asks for, each with both shapes."""
     with torch.device("meta"):  # shapes without memory: config.json may ask for terabytes
-        expected = task.auto_class().from_config(config, trust_remote_code=False).state_dict()
+        expected = task.auto_class.from_config(config, trust_remote_code=False).state_dict()
     found = []
     for file in source.weights():
         with safe_open(file, framework="pt") as weights:

@@ -30,6 +30,7 @@ from explain.model.chunks import is_out_of_memory
 from explain.model.inside import kernel
 from explain.model.rows import Row
 from explain.model.runner import NOTHING, Runner
+from explain.model.written import bare
 
 LONGEST, ROWS = 32, 4
 """Tokens of the longest row that is counted, and how many such rows are run to see the process grow."""
@@ -116,9 +117,10 @@ def _measured(runner: Runner, kind: Pass) -> Size | None:
 def _rows(runner: Runner, count: int, tokens: int) -> list[Row]:
     """So many rows of some tokens each."""
     given = runner.tokenizer("one two three four")
-    inputs = {name: np.resize(np.array(given[name]), tokens) for name in given if name != "attention_mask"}
+    read = max(1, tokens - len(runner.begin))
+    inputs = {name: np.resize(np.array(given[name]), read) for name in given if name != "attention_mask"}
     kept = {name: ids for name, ids in inputs.items() if name in ("input_ids", "token_type_ids")}
-    return [Row(kept, NOTHING)] * count
+    return [bare(kept, runner.begin, NOTHING)] * count
 
 
 def _once(runner: Runner, rows: list[Row], kind: Pass) -> Any:

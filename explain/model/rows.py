@@ -32,6 +32,8 @@ class Row:
     hypothesis or continuation that is asked about; `own` is the one that stands there. `rivals` are the tokens
     among which an answer is chosen, None where none is. `windows` are the tokens that the model reads at a time, ()
     where it reads all at once: such a row is a pass for each, and what is read is the mean (`explain.model.windows`).
+    `source` is how many of the tokens, from the first on, an encoder reads while a decoder of its own reads the others;
+    0 where one stack reads all.
     """
 
     inputs: Mapping[str, Int64[np.ndarray, "K"]]
@@ -47,6 +49,7 @@ class Row:
     own: int = 0
     rivals: Bool[np.ndarray, "T"] | None = None
     windows: tuple[Int64[np.ndarray, "K"], ...] = ()
+    source: int = 0
 
     @property
     def ids(self) -> Int64[np.ndarray, "T"]:

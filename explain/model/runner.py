@@ -18,10 +18,10 @@ from torch import Tensor
 from explain.candidates import Candidates, candidates
 from explain.catalog import Claim, Request
 from explain.errors import ExplainError, InputError, ModelError
-from explain.model import continuations, ends, hypotheses, views
-from explain.model import windows as seeing
+from explain.messages import Text, parted
+from explain.model import ends, views, written
 from explain.model.chunks import Padding, chunks, halving, is_out_of_memory
-from explain.model.encoding import Encoding, encode
+from explain.model.encoding import Encoding
 from explain.model.meter import Meter as Meter  # what callers of a runner give it
 from explain.model.rates import Rates
 from explain.model.rows import Row
@@ -40,7 +40,8 @@ class Runner:
     `module` and `tokenizer` are the objects underneath, read-only by convention. Parameters are frozen; nothing is left
     behind on the module after a call, also after an error. `kept` holds facts that do not depend on a text.
     `candidates` are labels that it is asked to choose among, None for outcomes of its own; `continuations` are texts
-    whose likelihood it is asked for, () for none (see `asked`).
+    whose likelihood it is asked for, `roles` those of the messages of a conversation, () for none (see `asked`).
+    `begin` are the ids that its decoder begins with, where that reads a text of its own; else ().
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Runner:
         self.info = info
         self.candidates: Candidates | None = None
         self.continuations: tuple[str, ...] = ()
+        self.roles: tuple[str, ...] = ()
         self.autocast = autocast
         self.token_budget = token_budget or settings().token_budget
         self.lock = threading.RLock()
@@ -66,27 +68,14 @@ class Runner:
         self.kept: dict[Hashable, Any] = {}
         self.claims: dict[tuple[str, Any], Claim] = {}  # of methods, as measured on this model
         self.device = next(module.parameters()).device
+        self.begin = task.begin(module)
         self.padding: Padding = "pad"
         self.padding = self._probe_padding()
 
-    def encode(
-        self, texts: tuple[str, ...], *, truncate: bool = False, place: int | None = None, windows: bool = False
-    ) -> Encoding:
-        """Tokenize one text or a pair, `windows` as in `Model.explain`; raises InputError as what is called here."""
-        if windows:
-            seeing.require(self.task)
+    def encode(self, texts: tuple[str, ...], **about: Any) -> Encoding:
+        """Tokenize one text or a pair; `truncate`, `place` and `windows` as in `Model.explain`; raises InputError."""
         with self.lock:  # truncation is state of the tokenizer
-            limit = self.info.max_tokens
-            if self.candidates is not None:
-                found = hypotheses.encode(self.tokenizer, texts, self.candidates, limit, truncate)
-            elif self.continuations:
-                found = continuations.encode(self.tokenizer, texts, self.continuations, limit)
-            else:
-                most = max(limit, seeing.MOST) if windows else limit
-                found = encode(self.tokenizer, texts, most, truncate, pairs=self.task.pairs)
-                if len(found.tokens.ids) > limit:
-                    found = seeing.through(found, limit)
-        return self.task.asked(found, self.tokenizer, place)
+            return views.encoded(self, texts, **about)
 
     def embed(self, ids: Int64[np.ndarray, "T"]) -> Float32[np.ndarray, "T D"]:
         """The vectors that the model looks up for `ids`."""
@@ -114,20 +103,25 @@ class Runner:
         return views.among(self, asked)
 
     def asked(self, request: Request) -> Self:
-        """The model under the question of a request: as it is, `among` labels, or about a continuation."""
-        if request.continuation is None:
-            return self.among(request.candidates)
-        if request.candidates is not None:
-            raise InputError("Ask about labels or about a continuation, not about both.", code="bad_continuation")
-        return views.following(self, request.continuation, request.contrast)
+        """The model under the question of a request: `among` labels, about a continuation or a conversation, or plain.
 
-    def predict(self, text: str | tuple[str, str], **about: Any) -> Prediction:
+        Raises:
+            InputError: the model cannot be asked so, or a request asks for several of them.
+        """
+        if (request.candidates is not None) + (request.continuation is not None) + bool(request.roles) > 1:
+            code = "bad_messages" if request.continuation is None else "bad_continuation"
+            raise InputError("Ask about labels, a continuation or messages, not about several.", code=code)
+        if request.continuation is not None:
+            return views.following(self, request.continuation, request.contrast)
+        return views.talking(self.among(request.candidates), request.roles)
+
+    def predict(self, text: Text, **about: Any) -> Prediction:
         """What the model decides about one text or pair; arguments as `predict_batch`."""
         return self.predict_batch([text], **about)[0]
 
     def predict_batch(
         self,
-        texts: Sequence[str | tuple[str, str]],
+        texts: Sequence[Text],
         *,
         truncate: bool = False,
         place: int | None = None,
@@ -136,8 +130,9 @@ class Runner:
         **labels: Any,
     ) -> list[Prediction]:
         """What the model decides about many texts, in order; `place`, `windows` and labels as in `Model.explain`."""
-        model, whole = self.among(candidates(**labels)), [(t,) if isinstance(t, str) else t for t in texts]
-        return model.decide([model.encode(t, truncate=truncate, place=place, windows=windows) for t in whole], meter)
+        model, about = self.among(candidates(**labels)), {"truncate": truncate, "place": place, "windows": windows}
+        whole = [(views.talking(model, roles), parts) for parts, roles in map(parted, texts)]
+        return model.decide([view.encode(parts, **about) for view, parts in whole], meter)
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""
@@ -228,21 +223,19 @@ class Runner:
             embeds.requires_grad_(True)
             values = self.score(self.call(rows, embeds), rows)  # (N,)
             (slopes,) = torch.autograd.grad(values.sum(), embeds)
-        return values.detach().cpu().numpy(), _finite(slopes).float().cpu().numpy()
+        return values.detach().cpu().numpy(), finite(slopes).float().cpu().numpy()
 
     def call(self, rows: list[Row], embeds: Tensor | None = None, **options: Any) -> Any:
         """The module's outputs for one chunk; `embeds` (N, T, D) stand in for what the table would return."""
-        inputs = {name: self._padded(name, [row.inputs[name] for row in rows]) for name in rows[0].inputs}
-        lengths = torch.tensor([len(row) for row in rows], device=self.device)
-        width = inputs["input_ids"].shape[1]
-        inputs["attention_mask"] = (torch.arange(width, device=self.device) < lengths[:, None]).long()  # (N, T)
+        inputs = self._inputs(rows)
         casting = (
             contextlib.nullcontext() if self.autocast is None else torch.autocast(self.device.type, dtype=self.autocast)
         )
         with casting:
             if embeds is None:
                 return self.module(**inputs, **options)
-            with substituted(self.module, inputs["input_ids"], embeds) as seen:
+            own, other = written.apart(rows, embeds, inputs)
+            with substituted(self.module, inputs["input_ids"], own, other) as seen:
                 outputs = self.module(**inputs, **options)
         if not seen.used:
             raise ModelError(
@@ -252,13 +245,21 @@ class Runner:
             )
         return outputs
 
+    def _inputs(self, rows: list[Row]) -> dict[str, Tensor]:
+        if rows[0].source:
+            return written.inputs(self, rows)
+        found = {name: self.padded(name, [row.inputs[name] for row in rows]) for name in rows[0].inputs}
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
+        width = found["input_ids"].shape[1]
+        return found | {"attention_mask": (torch.arange(width, device=self.device) < lengths[:, None]).long()}  # (N, T)
+
     def score(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The target's value for each row of one chunk: (N,), differentiable."""
         return self.valued(self.raw(outputs, rows), rows)
 
     def raw(self, outputs: Any, rows: list[Row]) -> Tensor:
         """The head's raw output (M, …) for one chunk, in float32: at each place of each row, in order."""
-        return _finite(self.task.read(outputs, rows).float())
+        return finite(self.task.read(outputs, rows).float())
 
     def valued(self, raw: Tensor, rows: list[Row]) -> Tensor:
         """The target's value (N,) for each row, from the head's raw output (M, …): the mean over the row's places."""
@@ -277,14 +278,15 @@ class Runner:
 
     def embeddings(self, rows: list[Row]) -> Tensor:
         """Embeddings of every row (N, T, D), padding and rows without a path looked up."""
-        embeds = lookup(self.module, self._padded("input_ids", [row.ids for row in rows])).clone()
+        embeds = lookup(self.module, self.padded("input_ids", [row.ids for row in rows])).clone()
         for i, row in enumerate(rows):
             if row.start is not None and row.end is not None:
                 start, end = self.tensor(row.start), self.tensor(row.end)
                 embeds[i, : len(start)] = (start + row.alpha * (end - start)).to(embeds.dtype)
         return embeds
 
-    def _padded(self, name: str, arrays: list[np.ndarray]) -> Tensor:
+    def padded(self, name: str, arrays: list[np.ndarray]) -> Tensor:
+        """Integer arrays of different lengths as one tensor (N, T); ids are filled up with the padding token's."""
         pad = self.tokenizer.pad_token_id if name.endswith("input_ids") else 0
         table = np.full((len(arrays), max(map(len, arrays))), pad or 0, dtype=np.int64)
         for i, array in enumerate(arrays):
@@ -324,7 +326,8 @@ class Runner:
         names = [n for n in self.tokenizer("one") if n in ("input_ids", "token_type_ids")]
 
         def row(tokens: np.ndarray) -> Row:
-            return Row({n: tokens if n == "input_ids" else np.zeros_like(tokens) for n in names}, NOTHING)
+            inputs = {n: tokens if n == "input_ids" else np.zeros_like(tokens) for n in names}
+            return written.bare(inputs, self.begin, NOTHING)
 
         with self.lock, contextlib.suppress(Exception):  # a model that refuses here will say why when it is asked
             alone = self._raw([row(short)])[0]
@@ -336,7 +339,8 @@ class Runner:
         return "single"
 
 
-def _finite(tensor: Tensor) -> Tensor:
+def finite(tensor: Tensor) -> Tensor:
+    """The tensor; raises ModelError (code non_finite) where it is not finite throughout."""
     if not bool(torch.isfinite(tensor).all()):
         raise ModelError(
             "The model answered with NaN or infinity. Its weights are damaged, or its precision is too low for this "

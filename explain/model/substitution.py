@@ -30,12 +30,17 @@ from explain.errors import ModelError
 class Substitution:
     """What happened inside the context, counted in token positions over all lookups.
 
-    `used` is 0 when the model never looked our ids up. `missed` counts positions looked up in the same
-    tables under ids that were not recognised: words that `embeds` does not control.
+    `counts` are those at which ids were exchanged, for each stack that has ids. `missed` counts positions looked up in
+    the same tables under ids that were not recognised: words that `embeds` does not control.
     """
 
-    used: int = 0
+    counts: list[int]
     missed: int = 0
+
+    @property
+    def used(self) -> int:
+        """Positions exchanged, of several stacks in the one with the fewest; 0 when the model never looked ids up."""
+        return min(self.counts)
 
 
 def embedding_modules(module: nn.Module) -> list[nn.Module]:
@@ -54,32 +59,42 @@ def lookup(module: nn.Module, ids: Tensor) -> Tensor:
 
 
 @contextmanager
-def substituted(module: nn.Module, ids: Tensor, embeds: Tensor) -> Iterator[Substitution]:
+def substituted(
+    module: nn.Module, ids: Tensor, embeds: Tensor, other: tuple[Tensor, Tensor] | None = None
+) -> Iterator[Substitution]:
     """Inside, lookups of `ids` (N, T) return `embeds` (N, T, D), also in a decoder and in padded copies.
 
     With `embeds = lookup(module, ids)` the outputs are those of a plain run. Gradients reach `embeds`
-    from every use. Afterwards no hook is left, also after an exception.
+    from every use. Afterwards no hook is left, also after an exception. `other` are the ids (N, P) and vectors
+    (N, P, D) of a decoder that is given a text of its own; where both stacks read the same ids, the first who asks is
+    the encoder.
     """
     groups = _tables(module)
-    parts = torch.split(embeds, [_weight(group[0]).shape[1] for group in groups], dim=-1)
-    seen = Substitution()
-    symmetric = len(ids) > 1 and torch.equal(ids, ids.T)
+    stacks = [(ids, embeds)] if other is None else [(ids, embeds), other]
+    widths = [_weight(group[0]).shape[1] for group in groups]
+    parts = [torch.split(vectors, widths, dim=-1) for _, vectors in stacks]
+    seen = Substitution([0] * len(stacks))
+    symmetric = other is None and len(ids) > 1 and torch.equal(ids, ids.T)
     turned = _reads_columns(module, groups[0], ids) if symmetric else None
 
-    def exchange(part: Tensor, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+    def exchange(place: int, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         asked = (*args, *kwargs.values())[0]
         if not isinstance(asked, Tensor) or asked.is_floating_point():
             return output  # the same weight used as an output layer
         found, rest = _split(output)
-        vectors, count = _align(asked, ids, part.to(found.dtype), found, turned)
-        seen.used += count
-        seen.missed += 0 if count else asked.numel()
-        return vectors if rest is None else (vectors, *rest)
+        for stack in sorted(range(len(stacks)), key=lambda i: seen.counts[i]):
+            part = parts[stack][place].to(found.dtype)
+            vectors, count = _align(asked, stacks[stack][0], part, found, turned)
+            if count:
+                seen.counts[stack] += count
+                return vectors if rest is None else (vectors, *rest)
+        seen.missed += asked.numel()
+        return output
 
     with ExitStack() as hooks:
-        for group, part in zip(groups, parts, strict=True):
+        for place, group in enumerate(groups):
             for table in group:
-                hook = table.register_forward_hook(partial(exchange, part), with_kwargs=True)
+                hook = table.register_forward_hook(partial(exchange, place), with_kwargs=True)
                 hooks.callback(hook.remove)
         yield seen
 

@@ -1,4 +1,4 @@
-"""The same model under another question: asked about labels of a person's own, or about a whole continuation.
+"""The same model under another question: about labels of a person's own, a whole continuation, or a conversation.
 
 A view shares the network, its lock and its tokenizer. What checks find out about a model depends on the question, so it
 is remembered by the view.
@@ -9,10 +9,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from explain.candidates import Candidates, require, sides
 from explain.errors import InputError
+from explain.model import chat, continuations, hypotheses, written
+from explain.model import windows as seeing
+from explain.model.encoding import Encoding, encode
 from explain.tasks import Task
 from explain.tasks._continuation import CONTINUED, Continuation
 from explain.tasks.zero_shot import ZeroShot
@@ -23,6 +26,29 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="Runner")
 VIEWS = 8
 """Questions of a model that are remembered."""
+
+
+def encoded(
+    runner: Runner, texts: tuple[str, ...], *, truncate: bool = False, place: int | None = None, windows: bool = False
+) -> Encoding:
+    """The texts as the question reads them; under the model's lock, since truncation is state of the tokenizer."""
+    tokenizer, limit = runner.tokenizer, runner.info.max_tokens
+    if windows:
+        seeing.require(runner.task)
+    if runner.candidates is not None:
+        found = hypotheses.encode(tokenizer, texts, runner.candidates, limit, truncate)
+    elif runner.continuations:
+        found = continuations.encode(tokenizer, texts, runner.continuations, limit)
+    elif runner.roles:  # other texts that a check asks about are a message each
+        roles = runner.roles if len(texts) == len(runner.roles) else ("user",)
+        found = chat.encode(tokenizer, texts[: len(roles)], roles, limit)
+    elif runner.begin:
+        return written.encode(tokenizer, texts, runner.begin, limit, truncate, place)
+    else:
+        most = max(limit, seeing.MOST) if windows else limit
+        found = encode(tokenizer, texts, most, truncate, pairs=runner.task.pairs)
+        found = seeing.through(found, limit) if len(found.tokens.ids) > limit else found
+    return runner.task.asked(found, tokenizer, place)
 
 
 def among(runner: R, asked: Candidates | None) -> R:
@@ -52,7 +78,7 @@ def following(runner: R, continuation: str, contrast: object) -> R:
     Raises:
         InputError: the model has no next token, or what was given is no text.
     """
-    if not runner.task.goes_on:
+    if not runner.task.goes_on or runner.begin:
         raise InputError(
             f"This model does {runner.info.task}, so it cannot say how likely a continuation is. Use a causal language "
             "model such as the bundled 'tales'.",
@@ -62,7 +88,24 @@ def following(runner: R, continuation: str, contrast: object) -> R:
     if not all(isinstance(text, str) for text in texts):
         raise InputError("Expected continuation, and contrast beside it, as texts.", code="bad_continuation")
     ends: tuple[str, ...] = tuple(map(str, texts))
-    return _view(runner, ends, cast(Task, Continuation(ends)), CONTINUED, continuations=ends)
+    return _view(runner, ends, Continuation(ends), CONTINUED, continuations=ends)
+
+
+def talking(runner: R, roles: tuple[str, ...]) -> R:
+    """The model, asked about a conversation whose messages are of these roles; itself where there are none.
+
+    Raises:
+        InputError: the model has no next token.
+    """
+    if not roles:
+        return runner
+    if not runner.task.goes_on:
+        raise InputError(
+            f"This model does {runner.info.task} and reads no conversations. Use a causal language model with a chat "
+            "template, or give one text.",
+            code="bad_task",
+        )
+    return _view(runner, ("roles", *roles), runner.task, runner.info.problem, roles=roles)
 
 
 def _view(runner: R, key: Hashable, task: Task, problem: str, **own: Any) -> R:

@@ -6,6 +6,9 @@ from explain.records import Attribution, Explanation
 from explain.render.sentences import baseline, listed, outcome, percent, said_there, short, signed
 from explain.units import RULES
 
+TEMPLATE = 4_000
+"""Characters that are shown of a conversation as its template writes it."""
+
 
 def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
     """How it was computed, as label and value: all that a reader needs to repeat it."""
@@ -44,8 +47,10 @@ def _at(explanation: Explanation) -> str:
 
 
 def _among(explanation: Explanation) -> list[tuple[str, str]]:
-    """The labels that were given to choose among, and how each was asked about."""
-    asked = explanation.candidates
+    """The labels that were given to choose among, and how each was asked about; a conversation in its template."""
+    asked, whole = explanation.candidates, explanation.tokens.rendered
+    if whole is not None:
+        return [("Read as", whole if len(whole) <= TEMPLATE else f"{whole[:TEMPLATE]}…")]
     if asked is None:
         return []
     how = "each by itself: entailment against contradiction" if asked.apart else "one of them: by their entailment"

@@ -9,8 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
+from explain.alignment import Alignment
 from explain.records import AttentionMaps, Check, Explanation, Interactions
-from explain.render import pairs, palette
+from explain.render import aligned, pairs, palette
 from explain.render.pieces import visible
 
 SHOWN = 10
@@ -131,6 +132,31 @@ def pair_heatmap(explanation: Explanation, found: Interactions) -> go.Figure:
     figure.update_xaxes(**ticks, side="top", tickangle=-45, zeroline=False)
     figure.update_yaxes(**ticks, autorange="reversed", zeroline=False)
     return plain(figure, min(760, 140 + 26 * len(labels)))
+
+
+def alignment_heatmap(found: Alignment) -> go.Figure:
+    """Written tokens × words of the text: how far each token's log-odds fall without the word."""
+    mine = found.unit_segment == 0
+    effects = found.effects[:, mine].astype(float)  # (K, S)
+    limit = max(palette.FIXED_SCALE, float(np.abs(effects).max(initial=0)))
+    words = [_label(word) for word in aligned.words(found)]
+    tokens = [_label(piece) for piece in aligned.tokens(found)]
+    figure = go.Figure(
+        go.Heatmap(
+            z=np.round(effects, 4),
+            colorscale=_DIVERGING,
+            zmin=-limit,
+            zmax=limit,
+            showscale=False,
+            hovertemplate="%{y} without %{x}: log-odds fall by %{z:.3g}<extra></extra>",
+            xgap=1,
+            ygap=1,
+        )
+    )
+    ticks = {"tickmode": "array", "showgrid": False, "zeroline": False}
+    figure.update_xaxes(**ticks, tickvals=list(range(len(words))), ticktext=words, side="top", tickangle=-45)
+    figure.update_yaxes(**ticks, tickvals=list(range(len(tokens))), ticktext=tokens, autorange="reversed")
+    return plain(figure, min(900, 140 + 24 * len(tokens)))
 
 
 def removal_curves(check: Check) -> go.Figure:

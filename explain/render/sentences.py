@@ -13,6 +13,7 @@ import numpy as np
 from explain.catalog import Claim
 from explain.checks.completeness import FAIL
 from explain.methods import methods
+from explain.origin import WRITTEN
 from explain.reading import Standouts, either_or, standouts
 from explain.records import Attribution, Check, Explanation, Prediction, Question, Status, Target
 from explain.render import hypotheses
@@ -37,9 +38,7 @@ def percent(share: float) -> str:
     """A share as people read it; never rounded to a certainty that is not there."""
     if share < 0.0005:
         return "under 0.1 %"
-    if share >= 0.9995:
-        return "over 99.9 %"
-    return f"{100 * share:.1f} %"
+    return "over 99.9 %" if share >= 0.9995 else f"{100 * share:.1f} %"
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -187,7 +186,10 @@ def _kept(prediction: Prediction) -> str:
 
 def part(explanation: Explanation, segment: int) -> str:
     """What one of several texts is called."""
-    return ("Question", "Context")[segment] if explanation.prediction.answering is not None else f"Text {segment + 1}"
+    if explanation.tokens.roles:
+        return f"Message {segment + 1}, {explanation.tokens.roles[segment]}"
+    named = {"answer-span": ("Question", "Context"), WRITTEN: ("Text", "Written so far")}.get(explanation.model.problem)
+    return named[segment] if named else f"Text {segment + 1}"
 
 
 def sum_up(explanation: Explanation, index: int = 0) -> str:

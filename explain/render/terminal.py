@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -166,15 +166,32 @@ def models(found: list[ModelCard]) -> RenderableType:
     return _rows(rows, "Bundled models (a Hub id or a folder works too)")
 
 
-def generation(found: Generation) -> RenderableType:
-    """The text, and each token that was written with its probability and its place among all."""
+def generation(found: Generation, reasons: Sequence[Explanation] | None = None) -> RenderableType:
+    """The text, each token that was written with its probability and its place among all, and what explains it."""
+    own = f"\n{visible(found.text)}" if found.apart else visible(found.text[len(found.prompt) :])
+    text = Text.assemble((visible(found.prompt), "dim"), own)
+    names = ("token", "written", "log p", "probability", "place")
+    parts: list[RenderableType] = [
+        text,
+        Text(),
+        _listed(names, written.rows(found)),
+        Text(written.summary(found), style="dim"),
+    ]
+    if reasons is not None:
+        table = _listed(("token", "written", "largest scores", "missed"), written.reasons(found, reasons))
+        parts += [Text(), table, Text(written.checked(found, reasons), style="dim")]
+    return Group(*parts)
+
+
+def _listed(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table of tokens; what may be long is wrapped."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("token", "written", "log p", "probability", "place"):
-        table.add_column(name, justify="left" if name == "written" else "right", no_wrap=name != "written")
-    for row in written.rows(found):
+    for name in names:
+        long = name in ("written", "largest scores")
+        table.add_column(name, justify="left" if long else "right", no_wrap=not long)
+    for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
-    text = Text.assemble((visible(found.prompt), "dim"), visible(found.text[len(found.prompt) :]))
-    return Group(text, Text(), table, Text(written.summary(found), style="dim"))
+    return table
 
 
 def heads(report: HeadsReport) -> RenderableType:

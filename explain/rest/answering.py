@@ -60,10 +60,10 @@ async def explain(request: Request) -> Response:
     ask = bodies.parsed(asks.Explain, await bodies.body(request, here.settings))
     model = here.served.find(ask.parameters.model)
     layers = await running.layers(here, model, ask.parameters.attention)
-    questions = asks.explanations(ask.inputs, ask.parameters, here.settings, layers)
+    questions = asks.explanations(ask.subject, ask.parameters, here.settings, layers)
     if stream.wanted(request):
         return await stream.stream(request, questions, model)
-    return _one_or_list(await several(request, questions, model), ask.inputs)
+    return _one_or_list(await several(request, questions, model), ask.subject)
 
 
 @route(
@@ -80,8 +80,8 @@ async def predict(request: Request) -> Response:
     here = face(request)
     ask = bodies.parsed(asks.Predict, await bodies.body(request, here.settings))
     model = here.served.find(ask.parameters.model)
-    questions = asks.predictions(ask.inputs, ask.parameters, here.settings)
-    return _one_or_list(await several(request, questions, model), ask.inputs)
+    questions = asks.predictions(ask.subject, ask.parameters, here.settings)
+    return _one_or_list(await several(request, questions, model), ask.subject)
 
 
 @route(
@@ -105,7 +105,7 @@ async def forecast(request: Request) -> Response:
     model = here.served.find(ask.parameters.model)
     layers = await running.layers(here, model, ask.parameters.attention)
     seconds, memory = [], []
-    for question in asks.explanations(ask.inputs, ask.parameters, here.settings, layers):
+    for question in asks.explanations(ask.subject, ask.parameters, here.settings, layers):
         (found,) = await asyncio.to_thread(here.engine().forecasts, [question], model.source)
         seconds.append(None if found.seconds == math.inf else found.seconds)
         memory.append(found.memory)

@@ -6,16 +6,19 @@ which Python takes them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from explain import asking
 from explain.bounds import BOUNDS
 from explain.candidates import LONGEST, MOST, candidates
 from explain.catalog import PredictRequest, Request, TargetKind
 from explain.errors import InputError
-from explain.model.encoding import check_texts
+from explain.generation import GenerateRequest
+from explain.messages import MOST as MESSAGES
+from explain.messages import require
+from explain.model.encoding import check_characters, check_texts
 from explain.records import Granularity
 from explain.settings import Settings
 
@@ -48,7 +51,20 @@ class Question(Strict):
     context: str
 
 
-One = str | Pair | Question
+class Message(Strict):
+    """One message of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[str, Field(min_length=1)]
+
+
+class Chat(Strict):
+    """A conversation, as the Hub's and OpenAI's clients send it."""
+
+    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=MESSAGES)]
+
+
+One = str | Pair | Question | Chat
 Several = Annotated[tuple[One | tuple[str, str], ...], Field(min_length=1, max_length=1_000)]
 
 
@@ -86,30 +102,61 @@ class ExplainParameters(PredictParameters):
     interactions: bool = False
 
 
-class HubParameters(PredictParameters):
-    """What the Hub's clients send: for text, zero-shot and token classification, and for question answering."""
+class Writing(Strict):
+    """How a translation or a summary is written: the likeliest token each time, or drawn with a seed (0 by itself)."""
 
+    max_new_tokens: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    do_sample: bool | None = None
+    seed: Annotated[int, Field(ge=BOUNDS["seed"][0], le=BOUNDS["seed"][1])] | None = None
+    temperature: Annotated[float, Field(ge=0.01, le=100)] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What was said of it."""
+        found = ((name, getattr(self, name)) for name in Writing.model_fields)
+        return {name: value for name, value in found if value is not None}
+
+
+class HubParameters(PredictParameters, Writing):
+    """What the Hub's clients send: for text, zero-shot and token classification, answers, translations, summaries."""
+
+    generate_parameters: Writing | None = None
     top_k: Annotated[int, Field(ge=1, le=100_000)] | None = None
     function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
     aggregation_strategy: Literal["first"] | None = None
 
 
-class Predict(Strict):
-    """What does the model decide about a text, a pair, or several of them?"""
+class About(Strict):
+    """What is asked about: `inputs`, or one conversation as `messages`, in the form of the Hub's chat clients."""
 
-    inputs: One | Several
+    inputs: One | Several | None = None
+    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=MESSAGES)] | None = None
+
+    @model_validator(mode="after")
+    def one_of_them(self) -> Self:
+        if (self.inputs is None) == (self.messages is None):
+            raise ValueError("expected either inputs or messages")
+        return self
+
+    @property
+    def subject(self) -> Any:
+        """The inputs, or the conversation as one of them."""
+        return self.inputs if self.messages is None else Chat(messages=self.messages)
+
+
+class Predict(About):
+    """What does the model decide about a text, a pair, a conversation, or several of them?"""
+
     parameters: PredictParameters = PredictParameters()
 
 
-class Explain(Strict):
-    """Why does the model decide so about a text, a pair, or several of them?"""
+class Explain(About):
+    """Why does the model decide so about a text, a pair, a conversation, or several of them?"""
 
-    inputs: One | Several
     parameters: ExplainParameters = ExplainParameters()
 
 
 class Hub(Strict):
-    """The body of the Hub's text, zero-shot and token classification, and of its question answering."""
+    """The body of the Hub's text, zero-shot and token classification, question answering, translation and summary."""
 
     inputs: One | Several
     parameters: HubParameters = HubParameters()
@@ -137,8 +184,11 @@ class Work(Strict):
     parameters: ExplainParameters = ExplainParameters()
 
 
-def texts_of(inputs: Any, limits: Settings) -> list[tuple[str, ...]]:
-    """One text or pair for every input; raises InputError for too many, and for what no tokenizer should see."""
+def texts_of(inputs: Any, limits: Settings) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The texts of every input and who wrote each, () where it is no conversation.
+
+    Raises InputError for too many inputs, and for what no tokenizer should see.
+    """
     several = inputs if isinstance(inputs, tuple) else (inputs,)
     if len(several) > limits.max_inputs:
         raise InputError(
@@ -147,12 +197,22 @@ def texts_of(inputs: Any, limits: Settings) -> list[tuple[str, ...]]:
             code="too_many",
         )
     found = [_texts(one) for one in several]
-    for texts in found:
-        check_texts(texts)
+    for texts, roles in found:
+        if roles:
+            require(texts, roles)
+            check_characters(texts)
+        else:
+            check_texts(texts)
     return found
 
 
-def _texts(one: str | Pair | Question | tuple[str, str]) -> tuple[str, ...]:
+def _texts(one: One | tuple[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if isinstance(one, Chat):
+        return tuple(m.content for m in one.messages), tuple(m.role for m in one.messages)
+    return _pair(one), ()
+
+
+def _pair(one: str | Pair | Question | tuple[str, str]) -> tuple[str, ...]:
     if isinstance(one, Pair):
         return one.text, one.text_pair
     if isinstance(one, Question):
@@ -170,11 +230,25 @@ def explanations(inputs: Any, parameters: ExplainParameters, limits: Settings, l
             raise InputError(f"{name} may be at most {most:,} in a request to this service.", code=f"bad_{name}")
     wanted = {name: getattr(parameters, name) for name in type(parameters).model_fields if name != "model"}
     wanted["attention"] = tuple(range(layers)) if parameters.attention is True else parameters.attention or None
-    return [asking.request(texts, **wanted) for texts in texts_of(inputs, limits)]
+    return [asking.request(texts, roles=roles, **wanted) for texts, roles in texts_of(inputs, limits)]
+
+
+def writings(inputs: Any, parameters: HubParameters, limits: Settings) -> list[GenerateRequest]:
+    """What is to be written about every text; raises InputError for what is no plain text, and for half a setting."""
+    texts = [one for one, roles in texts_of(inputs, limits) if not roles]
+    if any(len(one) != 1 for one in texts) or not texts:
+        raise InputError("This model writes about one text. Send inputs as a text, or a list of them.", code="bad_text")
+    wish = parameters.given() | (parameters.generate_parameters or Writing()).given()
+    if not wish.get("do_sample") and wish.keys() & {"seed", "temperature"}:
+        raise InputError("seed and temperature are for drawing tokens: send do_sample=true too.", code="bad_request")
+    seed = wish.get("seed", 0) if wish.get("do_sample") else None
+    tokens, heat = wish.get("max_new_tokens", GenerateRequest.tokens), float(wish.get("temperature", 1.0))
+    about = tokens, seed, heat, parameters.truncate
+    return [GenerateRequest(text, *about) for (text,) in texts]
 
 
 def predictions(inputs: Any, parameters: PredictParameters, limits: Settings) -> list[PredictRequest]:
     """A question for every input, without why; raises InputError."""
     asked = candidates(parameters.candidate_labels, parameters.multi_label, parameters.hypothesis_template)
-    about = parameters.truncate, parameters.place, asked, parameters.windows
-    return [PredictRequest(texts, *about) for texts in texts_of(inputs, limits)]
+    about = parameters.truncate, parameters.place, asked
+    return [PredictRequest(texts, *about, roles, parameters.windows) for texts, roles in texts_of(inputs, limits)]

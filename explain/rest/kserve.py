@@ -51,6 +51,13 @@ ANSWER = {
 }
 
 
+WRITTEN = {
+    "type": "object",
+    "required": ["generated_text", "translation_text", "summary_text"],
+    "properties": {name: {"type": "string"} for name in ("generated_text", "translation_text", "summary_text")},
+}
+
+
 def _each(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
@@ -119,7 +126,7 @@ async def explain(request: Request) -> Response:
     "explain",
     tag="Hub",
     takes=asks.Hub,
-    answers={"anyOf": [SCORES, ENTITIES, _each(ENTITIES), ANSWERS, _each(ANSWERS)]},
+    answers={"anyOf": [SCORES, ENTITIES, _each(ENTITIES), ANSWERS, _each(ANSWERS), _each(WRITTEN)]},
     examples={"as the Hub's clients": {"inputs": TEXT, "parameters": {"top_k": 1}}},
 )
 async def classify(request: Request) -> Response:
@@ -127,7 +134,8 @@ async def classify(request: Request) -> Response:
 
     Token classification too: the entities of a text, or a list of them for a list, joined by the strategy 'first'.
     With `candidate_labels` it is the Hub's zero-shot classification, whose answer to one text is no list of lists.
-    Question answering: the likeliest answer in a context, or a list of the `top_k` likeliest.
+    Question answering: the likeliest answer in a context, or a list of the `top_k` likeliest. Models that translate or
+    summarise answer with what they write, under the names that the Hub has for it: the same text under each.
 
     `huggingface_hub.InferenceClient(model="http://localhost:8600/v1/models/sentiment")` asks here.
     """
@@ -137,6 +145,10 @@ async def classify(request: Request) -> Response:
     _agrees(ask.parameters.model, model)
     questions = asks.predictions(ask.inputs, ask.parameters, here.settings)
     found = [json.loads(one) for one in await several(request, questions, model)]
+    if found[0]["left_out"] and (await running.info(here, model)).writes:
+        return answers.json(await _written(request, ask, model))
+    if said := [*ask.parameters.given(), *(["generate_parameters"] if ask.parameters.generate_parameters else [])]:
+        raise InputError(f"This model does not write about a text, so {said[0]} is not for it.", code="bad_task")
     if found[0]["answering"] is not None:
         answered = [_answers(one, ask.parameters) for one in found]
         return answers.json(answered if isinstance(ask.inputs, tuple) else answered[0])
@@ -146,6 +158,12 @@ async def classify(request: Request) -> Response:
         return answers.json(scores[0] if alone else scores)
     listed = [_entities(one, ask.parameters) for one in found]
     return answers.json(listed if isinstance(ask.inputs, tuple) else listed[0])
+
+
+async def _written(request: Request, ask: asks.Hub, model: Named) -> list[dict[str, str]]:
+    questions = asks.writings(ask.inputs, ask.parameters, face(request).settings)
+    texts = ["".join(json.loads(one)["pieces"]) for one in await several(request, questions, model)]
+    return [dict.fromkeys(WRITTEN["required"], text) for text in texts]
 
 
 def _entities(prediction: dict[str, Any], wish: asks.HubParameters) -> list[dict[str, Any]]:

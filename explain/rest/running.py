@@ -63,13 +63,16 @@ async def over(job: Job, gone: Callable[[], Awaitable[bool]] | None = None) -> A
 
 async def layers(here: Face, model: Named, attention: Any) -> int:
     """How many layers the model has, asked only where the attention of all of them is wanted; else 0."""
-    if attention is not True:
-        return 0
+    return (await info(here, model)).n_layers if attention is True else 0
+
+
+async def info(here: Face, model: Named) -> ModelInfo:
+    """What the model is, once it is loaded."""
     job = here.engine().info(model.source)
     async for _ in over(job):
         pass
     if isinstance(job.seen, ModelInfo):
-        return job.seen.n_layers
+        return job.seen
     raise outward(job.error or Cancelled("The question was cancelled."), model)
 
 

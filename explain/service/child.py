@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
 
+from explain.alignment import AlignRequest
 from explain.catalog import Forecast, PredictRequest, Request
 from explain.engine import Model
 from explain.generation import GenerateRequest
 from explain.heads import HeadRequest, HeadsRequest
 from explain.machine import versions
+from explain.messages import whole
 from explain.model.runner import Meter
 from explain.service.job import Answer, Asked, Facts, ForecastRequest, Forecasts, InfoRequest
 from explain.work import Listener
@@ -41,13 +43,15 @@ def answer(
     if isinstance(question, ForecastRequest):
         return Forecasts(tuple(model.forecasts(question.requests)))
     if isinstance(question, PredictRequest):
-        texts = cast(tuple[str, str], question.texts)  # one text in a tuple is one text
+        text = whole(question.texts, question.roles)
         about: dict[str, Any] = {name: getattr(question, name) for name in ("truncate", "place", "windows")}
-        return model.among(question.candidates).predict_batch([texts], **about, meter=Meter(cancel=cancel))[0]
+        return model.among(question.candidates).predict_batch([text], **about, meter=Meter(cancel=cancel))[0]
     if isinstance(question, (HeadsRequest, HeadRequest)):
         return model.look(question, progress=listen, cancel=cancel)
     if isinstance(question, GenerateRequest):
         return model.write(question, progress=listen, cancel=cancel)
+    if isinstance(question, AlignRequest):
+        return model.align(*question.texts, truncate=question.truncate, progress=listen, cancel=cancel)
     return model.walk(question, progress=listen, cancel=cancel)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from explain.alignment import Alignment, AlignRequest
 from explain.catalog import Claim, Forecast, PredictRequest, Progress, Request
 from explain.errors import Cancelled, ExplainError
 from explain.generation import GenerateRequest, Generation
@@ -52,9 +53,10 @@ class Facts(Record):
     threads: int
 
 
-Question = Request | PredictRequest | HeadsRequest | HeadRequest | RoadRequest | InsideRequest | GenerateRequest
+Looking = HeadsRequest | HeadRequest | RoadRequest | InsideRequest
+Question = Request | PredictRequest | Looking | GenerateRequest | AlignRequest
 Asked = Question | InfoRequest | ForecastRequest
-Seen = Prediction | HeadsReport | HeadMap | Road | Inside | Generation | ModelInfo | Forecasts
+Seen = Prediction | HeadsReport | HeadMap | Road | Inside | Generation | Alignment | ModelInfo | Forecasts
 Answer = Explanation | Seen
 
 

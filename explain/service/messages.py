@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from explain import catalog, generation, heads, lens, prediction, records, road
+from explain import alignment, catalog, generation, heads, lens, prediction, records, road
 from explain.record import Record
 from explain.service import job
 
@@ -25,7 +25,7 @@ _FRAME = struct.Struct(">4sQ")
 _HEAD = struct.Struct(">Q")
 _ALIGN = 16
 """Arrays begin at multiples of as many bytes, so that they are used where they lie."""
-MODULES = (prediction, records, catalog, generation, heads, road, lens, job)
+MODULES = (prediction, records, catalog, generation, alignment, heads, road, lens, job)
 RECORDS = {
     kind.__name__: kind
     for module in MODULES

@@ -16,54 +16,65 @@ import torch
 from jaxtyping import Float32
 
 from explain.catalog import TargetKind
-from explain.model.encoding import Encoding
+from explain.model.encoding import Encoding, whole
 from explain.model.rows import Row
 from explain.records import Prediction, Target
 
 
 class Task(Protocol):
-    """The seam between heads and everything else."""
+    """The seam between heads and everything else; a task says only where it differs from what stands here."""
 
     name: str
     """For people and records, as the Hub writes it: 'text-classification'."""
     summary: str
     """What is explained, in a line for the README."""
     problems: tuple[str, ...]
-    """The variants a caller may force with `task=`; () if there is only one."""
+    """The variants of the head, each of which a caller may force with `task=`."""
+    auto_class: Any
+    """transformers' Auto class that loads this head."""
+    classes: Mapping[str, Any]
+    """transformers' mapping from model_type to class name for this head."""
 
-    by_itself: bool
+    by_itself: bool = True
     """Whether a checkpoint may be of this task where nobody says so; else it is another way to ask another task's."""
-    goes_on: bool
-    """Whether the answer is the text's next token, so that the model can go on with the text."""
-    pairs: bool
+    goes_on: bool = False
+    """Whether the answer is a next token, so that the model can go on."""
+    pairs: bool = False
     """Whether a model of this task may read two texts at once."""
-    windows: bool
+    windows: bool = False
     """Whether a text may be read in parts, since the answer is about the whole of it and a mean of answers is one."""
 
     def architectures(self) -> Mapping[str, str]:
-        """transformers' mapping from model_type to class name for this head."""
+        """The `classes` that a checkpoint may name; several for one model_type are left out."""
+        return {kind: name for kind, name in self.classes.items() if isinstance(name, str)}
 
-    def auto_class(self) -> Any:
-        """transformers' Auto class that loads this head."""
+    def begin(self, module: Any) -> tuple[int, ...]:
+        """Ids that a decoder begins with which reads a text of its own, beside the encoder's; () where none does."""
+        return ()
 
     def problem(self, config: Any, wish: str) -> str:
         """Which variant of the head a checkpoint's configuration describes; `wish` is `task=` or 'auto'."""
+        return self.problems[0]
 
     def labels(self, config: Any, problem: str) -> tuple[str, ...]:
-        """Names of the outcomes, in index order; () where they are a vocabulary."""
+        """Names of the outcomes, in index order; () where they are a vocabulary, or parts of the text."""
+        return ()
 
     def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
-        """Names of the outcomes where they are a vocabulary; () where they are labels."""
+        """Names of the outcomes where they are a vocabulary; () where they are not."""
+        return ()
 
     def posed(self, texts: tuple[str, ...], tokenizer: Any) -> tuple[str, ...]:
         """Ordinary sentences in the form in which this task is asked about a text."""
+        return texts
 
     def asked(self, encoding: Encoding, tokenizer: Any, place: int | None) -> Encoding:
         """The encoding with the token that the answer is read at, where a text is asked about one of its places.
 
         `place` chooses among several, from 0 on; None: the first, or the one that the prediction chooses. Raises
-        InputError where there is no such place.
+        InputError where there is no such place; without any, where a place was named.
         """
+        return whole(encoding, place)
 
     def read(self, outputs: Any, rows: Sequence[Row]) -> torch.Tensor:
         """The head's raw output (M, …) from the module's output object, at each place (`Row.read`) of each row."""

@@ -34,7 +34,7 @@ class Continuation(NextToken):
         texts: the continuation, and what it is held against where that is asked.
     """
 
-    kind = CONTINUED
+    problems = (CONTINUED,)
 
     def __init__(self, texts: tuple[str, ...]) -> None:
         self.texts = texts

@@ -27,10 +27,11 @@ def softmax(logits: Float[np.ndarray, "... C"]) -> Float64[np.ndarray, "... C"]:
 def at(outputs: Any, rows: Sequence[Row]) -> torch.Tensor:
     """The logits (M, C) at each place of each row; raises ModelError where tokens have none."""
     logits: torch.Tensor = outputs.logits  # (N, T, C)
-    if logits.ndim != 3 or logits.shape[1] <= max(max(row.read) for row in rows):
+    if logits.ndim != 3 or logits.shape[1] <= max(max(row.read) - row.source for row in rows):
         raise ModelError("This model does not answer with logits for every token.", code="no_logits")
-    which = torch.tensor([(i, place) for i, row in enumerate(rows) for place in row.read], device=logits.device)
-    return logits[which[:, 0], which[:, 1]]
+    which = [(i, place - row.source) for i, row in enumerate(rows) for place in row.read]
+    there = torch.tensor(which, device=logits.device)
+    return logits[there[:, 0], there[:, 1]]
 
 
 def target(index: int, name: str, against: tuple[int, str] | None, quantity: TargetKind) -> Target:

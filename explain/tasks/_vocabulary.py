@@ -19,7 +19,7 @@ from explain.errors import InputError
 from explain.model.encoding import Encoding
 from explain.model.rows import Row
 from explain.records import Prediction, Target
-from explain.tasks import _exclusive
+from explain.tasks import Task, _exclusive
 
 KEPT = 16
 """Tokens that a prediction keeps, the most likely ones; a record of a whole vocabulary would be unreadable."""
@@ -88,21 +88,8 @@ def _places(labels: tuple[str, ...]) -> Mapping[str, int]:
     return {name: i for i, name in enumerate(labels)}
 
 
-class OpenVocabulary:
+class OpenVocabulary(Task):
     """What tasks share whose answer is one token of a vocabulary. Raw output: logits (N, V) at each row's place."""
-
-    kind: str
-    """The one variant of the head."""
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        return (self.kind,)
-
-    def problem(self, config: Any, wish: str) -> str:
-        return self.kind
-
-    def labels(self, config: Any, problem: str) -> tuple[str, ...]:
-        return ()
 
     def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
         return names(tokenizer)

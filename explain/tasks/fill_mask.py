@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from transformers import AutoModelForMaskedLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES as WRITERS
 
 from explain.bounds import require_whole
 from explain.errors import InputError
@@ -28,19 +29,13 @@ class FillMask(OpenVocabulary):
 
     name = "fill-mask"
     summary = "Which token stands at a mask in the text: the likeliest one, any other, or one rather than another."
-    kind = MASKED
-    by_itself = True
-    goes_on = False
-    pairs = False
-    windows = False
+    problems = (MASKED,)
+    auto_class = AutoModelForMaskedLM
+    classes = MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
     def architectures(self) -> Mapping[str, str]:
         """Those of encoders: an encoder-decoder with a mask writes the whole text anew, which is another question."""
-        named = MODEL_FOR_MASKED_LM_MAPPING_NAMES.items()
-        return {k: v for k, v in named if isinstance(v, str) and not v.endswith("ForConditionalGeneration")}
-
-    def auto_class(self) -> Any:
-        return AutoModelForMaskedLM
+        return {k: v for k, v in super().architectures().items() if k not in WRITERS}
 
     def posed(self, texts: tuple[str, ...], tokenizer: Any) -> tuple[str, ...]:
         """The sentence with its longest word masked."""

@@ -5,13 +5,9 @@ Everything that the model read is the text; nothing stands behind the place that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from explain.model.encoding import Encoding, whole
 from explain.tasks._vocabulary import OpenVocabulary
 
 NEXT = "next-token"
@@ -22,23 +18,10 @@ class NextToken(OpenVocabulary):
 
     name = "text-generation"
     summary = "Which token comes next: the likeliest one, any other, or one rather than another."
-    kind = NEXT
-    by_itself = True
+    problems = (NEXT,)
+    auto_class = AutoModelForCausalLM
+    classes = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     goes_on = True
-    pairs = False
-    windows = False
-
-    def architectures(self) -> Mapping[str, str]:
-        return {k: v for k, v in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items() if isinstance(v, str)}
-
-    def auto_class(self) -> Any:
-        return AutoModelForCausalLM
-
-    def posed(self, texts: tuple[str, ...], tokenizer: Any) -> tuple[str, ...]:
-        return texts
-
-    def asked(self, encoding: Encoding, tokenizer: Any, place: int | None) -> Encoding:
-        return whole(encoding, place)
 
 
 TASK = NextToken()

@@ -14,7 +14,7 @@ too. Where words are deleted, a token stays and stands in for the answer's first
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ from explain.model.encoding import Encoding, whole
 from explain.model.rows import Row
 from explain.prediction import Answer, Answering, Prediction
 from explain.records import Target, Tokens
+from explain.tasks import Task
 from explain.tasks._exclusive import UNITS
 
 ANSWER = "answer-span"
@@ -42,31 +43,24 @@ ORDINARY = "What does this say?"
 """What ordinary sentences are asked."""
 
 
-class QuestionAnswering:
+class QuestionAnswering(Task):
     """See the module's text. Raw output (M, 4) at each place: logit and log-odds as a start, and the same as an end."""
 
     name = "question-answering"
     summary = "The part of a context that answers a question: the likeliest, any other, its start or its end alone."
     problems = (ANSWER,)
-    by_itself = True
-    goes_on = False
+    auto_class = AutoModelForQuestionAnswering
+    classes = MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES
     pairs = True
-    windows = False
-
-    def architectures(self) -> Mapping[str, str]:
-        return {k: v for k, v in MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES.items() if isinstance(v, str)}
-
-    def auto_class(self) -> Any:
-        return AutoModelForQuestionAnswering
 
     def problem(self, config: Any, wish: str) -> str:
+        if config.num_labels != 2:
+            raise ModelError(
+                "A head that finds answers has two outputs, for their start and their end, and config.json gives this "
+                f"one {config.num_labels} labels. Use a checkpoint that was fine-tuned to answer questions.",
+                code="two_outputs",
+            )
         return ANSWER
-
-    def labels(self, config: Any, problem: str) -> tuple[str, ...]:
-        return ()
-
-    def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
-        return ()
 
     def posed(self, texts: tuple[str, ...], tokenizer: Any) -> tuple[str, ...]:
         return texts if len(texts) > 1 else (ORDINARY, *texts)

@@ -6,7 +6,7 @@ several labels at once (a sigmoid each), and regression (the number itself).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,10 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from explain.catalog import TargetKind
 from explain.errors import InputError
-from explain.model.encoding import Encoding, whole
+from explain.model.encoding import Encoding
 from explain.model.rows import Row, Slope
 from explain.records import Prediction, Target
-from explain.tasks import _exclusive, _labels
+from explain.tasks import Task, _exclusive, _labels
 
 SINGLE, BINARY, MULTI, REGRESSION = "single-label", "binary", "multi-label", "regression"
 _RULES = {
@@ -31,22 +31,16 @@ _RULES = {
 }
 
 
-class SequenceClassification:
+class SequenceClassification(Task):
     """See the module's text. Raw output: logits (N, C), C = 1 for binary and regression."""
 
     name = "text-classification"
     summary = "One decision about a text or a pair of texts: a label of several, labels at once, or a number."
     problems: tuple[str, ...] = (SINGLE, BINARY, MULTI, REGRESSION)
-    by_itself = True
-    goes_on = False
+    auto_class = AutoModelForSequenceClassification
+    classes = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
     pairs = True
     windows = True
-
-    def architectures(self) -> Mapping[str, str]:
-        return dict(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
-
-    def auto_class(self) -> Any:
-        return AutoModelForSequenceClassification
 
     def problem(self, config: Any, wish: str) -> str:
         if wish in self.problems:
@@ -66,15 +60,6 @@ class SequenceClassification:
         if problem == BINARY:
             return names[:2] if len(names) > 1 else (f"not {names[0]}", names[0])
         return names[: config.num_labels]
-
-    def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
-        return ()
-
-    def posed(self, texts: tuple[str, ...], tokenizer: Any) -> tuple[str, ...]:
-        return texts
-
-    def asked(self, encoding: Encoding, tokenizer: Any, place: int | None) -> Encoding:
-        return whole(encoding, place)
 
     def read(self, outputs: Any, rows: Sequence[Row]) -> torch.Tensor:
         return outputs.logits  # type: ignore[no-any-return]  # (N, C)

@@ -9,7 +9,7 @@ so where words are taken out of the text for good, these leave a token behind th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,29 +26,21 @@ from explain.model.encoding import Encoding
 from explain.model.rows import Row
 from explain.prediction import Entity, Prediction, Tag, Tagging, kind, kinds
 from explain.records import Target
-from explain.tasks import _exclusive, _labels
+from explain.tasks import Task, _exclusive, _labels
 
 TAGS = "word-tags"
 OUTSIDE = "O"
 """What words are tagged as that belong to no entity."""
 
 
-class TokenClassification:
+class TokenClassification(Task):
     """See the module's text. Raw output: logits (M, C) at each place."""
 
     name = "token-classification"
     summary = "The tag of a word or the kind of an entity, where each word has a tag: named entities, parts of speech."
     problems = (TAGS,)
-    by_itself = True
-    goes_on = False
-    pairs = False
-    windows = False
-
-    def architectures(self) -> Mapping[str, str]:
-        return {k: v for k, v in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES.items() if isinstance(v, str)}
-
-    def auto_class(self) -> Any:
-        return AutoModelForTokenClassification
+    auto_class = AutoModelForTokenClassification
+    classes = MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES
 
     def problem(self, config: Any, wish: str) -> str:
         if config.num_labels < 2:
@@ -58,12 +50,6 @@ class TokenClassification:
     def labels(self, config: Any, problem: str) -> tuple[str, ...]:
         named = config.id2label or {}
         return tuple(str(named.get(i, f"LABEL_{i}")) for i in range(config.num_labels))
-
-    def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
-        return ()
-
-    def posed(self, texts: tuple[str, ...], tokenizer: Any) -> tuple[str, ...]:
-        return texts
 
     def asked(self, encoding: Encoding, tokenizer: Any, place: int | None) -> Encoding:
         words = _words(encoding, tokenizer)

@@ -8,10 +8,14 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
 from transformers import AutoConfig
 from transformers.utils import logging
 
+from explain.engine import Model
+from explain.records import Prediction
 from tests.architectures.outcome import failure
 from tests.architectures.tiny import config, tokenizer
 
@@ -31,6 +35,22 @@ def build(auto_class: Any, model_type: str, folder: Path, labels: int = 3) -> No
     model.save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     assert AutoConfig.from_pretrained(folder).model_type == model_type
+
+
+def agree(
+    model: Model, text: Any, prediction: Prediction, *, jumps: bool = False, atol: float = 1e-4, **about: Any
+) -> None:
+    """Attribute by gradients and by occlusion: both explain the decision, and the first adds up unless it `jumps`."""
+    result = model.explain(text, methods=["integrated_gradients", "occlusion"], checks=(), budget=84, **about)
+    gradients, occlusion = result.attributions
+    words = (text if isinstance(text, str) else " ".join(text)).split()
+    assert np.allclose(result.prediction.logits, prediction.logits, atol=atol)
+    assert len(gradients.scores) == len(occlusion.scores) >= len(words) - 1
+    assert gradients.value_input == pytest.approx(occlusion.value_input, abs=1e-3)
+    if not jumps:
+        assert gradients.relative_residual is not None
+        assert gradients.exhausted or gradients.relative_residual <= 0.011
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.module.modules())
 
 
 def sample(mapping: Collection[str], known: Collection[str]) -> list[str]:

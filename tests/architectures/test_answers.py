@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForQuestionAnswering
@@ -17,7 +16,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_QUESTION_ANSWERING_
 
 from explain.engine import load
 from explain.tasks import tasks
-from tests.architectures.family import REQUIRED, build, count, sample
+from tests.architectures.family import REQUIRED, agree, build, count, sample
 from tests.architectures.tiny import JUMPS
 
 TEXTS = ("was the film bad ?", "the film was never bad and the ending is witty")
@@ -47,15 +46,7 @@ def explained(model_type: str, folder: Path) -> None:
         outputs = model.module(torch.tensor([ids]), **kinds)
     alone = float(outputs.start_logits[0, best.first] + outputs.end_logits[0, best.last])
     assert prediction.logits[0] == pytest.approx(alone, abs=1e-3)
-    result = model.explain(TEXTS, methods=["integrated_gradients", "occlusion"], checks=(), budget=84)
-    gradients, occlusion = result.attributions
-    assert np.allclose(result.prediction.logits, prediction.logits, atol=1e-3)
-    assert len(gradients.scores) == len(occlusion.scores) >= len(" ".join(TEXTS).split()) - 1
-    assert gradients.value_input == pytest.approx(occlusion.value_input, abs=1e-3)
-    if model_type not in JUMPS:
-        assert gradients.relative_residual is not None
-        assert gradients.exhausted or gradients.relative_residual <= 0.011
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.module.modules())
+    agree(model, TEXTS, prediction, jumps=model_type in JUMPS, atol=1e-3)
 
 
 @pytest.mark.parametrize("model_type", sample(MAPPING, KNOWN))

@@ -10,14 +10,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from transformers import AutoModelForMaskedLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MAPPING
 
 from explain.engine import load
 from explain.tasks import tasks
-from tests.architectures.family import REQUIRED, build, count, sample
+from tests.architectures.family import REQUIRED, agree, build, count, sample
 
 TEXT = "the film was never [MASK] and the ending is witty"
 
@@ -28,8 +27,6 @@ KNOWN: dict[str, str] = {
     "reformer": "its backward pass refuses evaluation mode",
 }
 """What is refused, and why."""
-JUMPS: dict[str, str] = {}
-"""Where the output jumps or its gradient is approximate, so that integrated gradients cannot add up."""
 
 
 def explained(model_type: str, folder: Path) -> None:
@@ -38,15 +35,7 @@ def explained(model_type: str, folder: Path) -> None:
     model = load(str(folder), task="fill-mask")
     prediction = model.predict(TEXT)
     assert prediction.position == model.tokenizer(TEXT)["input_ids"].index(model.tokenizer.mask_token_id)
-    result = model.explain(TEXT, methods=["integrated_gradients", "occlusion"], checks=(), budget=84)
-    gradients, occlusion = result.attributions
-    assert np.allclose(result.prediction.logits, prediction.logits, atol=1e-4)
-    assert len(gradients.scores) == len(occlusion.scores) >= len(TEXT.split()) - 1
-    assert gradients.value_input == pytest.approx(occlusion.value_input, abs=1e-3)
-    if model_type not in JUMPS:
-        assert gradients.relative_residual is not None
-        assert gradients.exhausted or gradients.relative_residual <= 0.011
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.module.modules())
+    agree(model, TEXT, prediction)
 
 
 @pytest.mark.parametrize("model_type", sample(MAPPING, KNOWN))

@@ -17,7 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATIO
 
 from explain.engine import load
 from explain.tasks import tasks
-from tests.architectures.family import REQUIRED, build, count, sample
+from tests.architectures.family import REQUIRED, agree, build, count, sample
 from tests.architectures.tiny import JUMPS
 
 TEXT = "the film was never bad and the ending is witty"
@@ -44,15 +44,7 @@ def explained(model_type: str, folder: Path) -> None:
     with torch.no_grad():
         alone = model.module(torch.tensor([ids])).logits[0, prediction.position].numpy()
     assert np.allclose(prediction.logits, alone, atol=1e-4)
-    result = model.explain(TEXT, place=3, methods=["integrated_gradients", "occlusion"], checks=(), budget=84)
-    gradients, occlusion = result.attributions
-    assert np.allclose(result.prediction.logits, prediction.logits, atol=1e-4)
-    assert len(gradients.scores) == len(occlusion.scores) >= len(TEXT.split()) - 1
-    assert gradients.value_input == pytest.approx(occlusion.value_input, abs=1e-3)
-    if model_type not in JUMPS:
-        assert gradients.relative_residual is not None
-        assert gradients.exhausted or gradients.relative_residual <= 0.011
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.module.modules())
+    agree(model, TEXT, prediction, jumps=model_type in JUMPS, place=3)
 
 
 @pytest.mark.parametrize("model_type", sample(MAPPING, KNOWN))

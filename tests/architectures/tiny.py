@@ -18,7 +18,13 @@ from typing import Any
 import torch
 from numpy.polynomial.legendre import leggauss
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    EncoderDecoderConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as MAPPING
 from transformers.utils import logging
 
@@ -155,6 +161,9 @@ def build(model_type: str, num_labels: int = 3, seed: int = 0) -> PreTrainedMode
 
 def config(model_type: str, num_labels: int = 3) -> Any:
     """The configuration of `build`."""
+    if model_type == "encoder-decoder":  # made of two others
+        two = config("bert"), config("bert")
+        return EncoderDecoderConfig.from_encoder_decoder_configs(*two, decoder_start_token_id=CLS, pad_token_id=PAD)
     made = AutoConfig.for_model(model_type, **_sizes(model_type, AutoConfig.for_model(model_type).to_dict()))
     made.num_labels = num_labels
     return made

@@ -18,19 +18,10 @@ import numpy as np
 import torch
 
 import explain
-from explain.catalog import Request
-from explain.engine import Model
-from explain.generation import Generation
 from explain.records import Explanation
+from explain.writing import CHECKS
 
 PROMPT = "Once upon a time there was a"
-
-
-def explained(model: Model, written: Generation) -> list[Explanation]:
-    """Every token that stands behind a text which is read as the model wrote it."""
-    places = [i for i in range(len(written.ids)) if i == 0 or written.readable[i - 1]]
-    wanted = [Request((written.prefix(i),), target=int(written.ids[i]), checks=()) for i in places]
-    return model.answer(wanted)
 
 
 def main() -> None:
@@ -38,19 +29,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=60)
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--checks", action="store_const", const=None, default=CHECKS, help="run all default checks")
     options = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
     model = explain.load("tales")
     written = model.generate(PROMPT, tokens=options.tokens, seed=1)
-    took, busy, found = [], [], []
+    took, busy, found = [], [], list[Explanation]()
     for _ in range(options.times):
         began, worked = time.perf_counter(), time.process_time()
-        found = explained(model, written)
+        found = model.explain_generation(written, checks=options.checks)
         took.append(time.perf_counter() - began)
         busy.append(time.process_time() - worked)
     missed = [a.relative_residual or 0.0 for e in found for a in e.attributions]
     odds = np.array([e.attributions[0].value_input for e in found], dtype=np.float64)
-    told = written.log_probs[[i for i in range(len(written.ids)) if i == 0 or written.readable[i - 1]]]
+    told = written.log_probs[list(written.explainable)]
     apart = float(np.abs(-np.logaddexp(0, -odds) - told).max())
     spent = sum(a.evaluations.backward for e in found for a in e.attributions)
     runs = ", ".join(f"{seconds:.1f}" for seconds in took)

@@ -84,3 +84,48 @@ def test_an_answer_in_its_context(page: Page, address: str, answerer_folder: Pat
     settle(page)
     expect(view.locator(".wb-tag-asked")).to_have_text(second)
     expect(verdict).to_contain_text(f"The model answers “{answer}”")
+
+
+def test_stepping_through_what_was_written(page: Page, address: str, teller_folder: Path) -> None:
+    open_model(page, address, teller_folder)
+    text, at = page.get_by_label("Text", exact=True), page.get_by_text("the token that the model wrote behind it")
+    begin = text.input_value()
+    page.get_by_role("button", name="Write on").click()
+    expect(at).to_contain_text("1 of", timeout=60_000)
+    tokens = page.get_by_role("radiogroup", name="Tokens that the model would write").get_by_role("radio")
+    expect(tokens.first).to_be_checked()
+    expect(page.get_by_role("button", name="Previous token")).to_be_disabled()
+
+    page.keyboard.press("n")
+    expect(at).to_contain_text("2 of")
+    settle(page)
+    second = text.input_value()
+    assert second.startswith(begin)
+    assert len(second) > len(begin)
+    expect(tokens.nth(1)).to_be_checked()
+    page.get_by_role("button", name="Next token").click()
+    expect(at).to_contain_text("3 of")
+    settle(page)
+    page.keyboard.press("p")
+    expect(at).to_contain_text("2 of")
+    settle(page)
+    expect(text).to_have_value(second)
+
+
+def test_what_is_written_about_a_text(page: Page, address: str, scribe_folder: Path) -> None:
+    open_model(page, address, scribe_folder)
+    assert page.get_by_label("Text", exact=True).input_value().startswith("translate English to German: ")
+    expect(page.locator(".wb-verdict h2")).to_contain_text("The most likely next token is")
+    tokens = page.get_by_role("radiogroup", name="Tokens that the model would write").get_by_role("radio")
+    expect(tokens.nth(2)).to_be_visible(timeout=60_000)
+    third = (tokens.nth(2).text_content() or "").strip()
+    tokens.nth(2).click()
+    expect(page.locator(".wb-how").first).to_contain_text(f"log-odds of {third}", timeout=60_000)
+    settle(page)
+    words = page.locator(".words")
+    expect(words.nth(0)).to_contain_text("Text")
+    expect(words.nth(1)).to_contain_text("Written so far")
+    assert "translate" not in page.url or "example=" in page.url, "an address never holds a person's text"
+    page.get_by_role("button", name="Align", exact=True).click()
+    expect(page.locator(".js-plotly-plot .heatmaplayer").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("written tokens, the word that counts most stands in the text")).to_be_visible()

@@ -170,3 +170,36 @@ def test_the_page_writes_on_and_explains_the_token_that_is_chosen(page: AppTest)
     said = page.session_state["job"].result
     assert said.tokens.texts[0].startswith(PROMPT)
     assert len(said.tokens.texts[0]) > len(PROMPT)
+
+
+def test_the_page_steps_through_what_was_written(page: AppTest) -> None:
+    finish(page)
+    page.run()
+    page.text_area(key="text").set_value(PROMPT)
+    finish(page)
+    page.run()
+    page.button(key="write").click().run()
+
+    def at() -> tuple[str, object]:
+        pills = next(g for g in page.button_group if g.key and g.key.startswith("written "))
+        assert not page.exception
+        return page.session_state["job"].result.tokens.texts[0], pills.value
+
+    assert at() == (PROMPT, 0)
+    assert page.button(key="step P").disabled
+    written = page.session_state["written"]
+    for place in (steps := written.explainable[1:3]):
+        page.button(key="step N").click()
+        finish(page)
+        assert at() == (written.prefix(place), place)
+        assert page.session_state["job"].result.target.index == written.ids[place]
+    page.button(key="step P").click()
+    finish(page)
+    before = written.explainable[len(steps) - 1]
+    assert at() == (written.prefix(before), before)
+    assert page.session_state["written"] is written, "nothing was written anew"
+
+    page.text_area(key="text").set_value("The king said")
+    finish(page)
+    assert not [b for b in page.button if (b.key or "").startswith("step ")]
+    assert not page.button(key="write").disabled

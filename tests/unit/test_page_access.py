@@ -35,6 +35,7 @@ BUTTONS: dict[tuple[str, str], tuple[Action | Literal["free"], tuple[str, ...]]]
     ("progress", "'Stop refining'"): (FREE, ("Stop refining",)),  # of the person's own question
     ("progress", "'Cancel'"): (FREE, ("Cancel",)),
     ("continuation", "'Write on'"): ("explain", ("Write on",)),
+    ("continuation", "label"): ("explain", ("Previous token", "Next token")),
     ("trust", "'Check thoroughly'"): ("explain", ("Check thoroughly",)),
     ("panels", "wish"): ("explain", ("Find words that work together",)),
     ("panels", "'Show it anyway'"): ("explain", ("Show it anyway",)),

@@ -23,7 +23,7 @@ from explain.audit.store import Store
 from explain.case import Case
 from explain.catalog import Request
 from explain.engine import Model
-from explain.errors import InputError
+from explain.errors import InputError, ModelError
 from explain.prediction import Answer
 from explain.records import Explanation
 from explain.render import answers, computed, html, sentences, terminal
@@ -197,6 +197,12 @@ def test_log_odds_are_of_the_decision_and_logits_are_not(tmp_path: Path) -> None
     moved = [b.value_input - a.value_input for a, b in zip(before, after, strict=True)]
     assert np.allclose(moved, [0, 0, 6], atol=1e-4)
     assert before[1].value_input == pytest.approx(best(model).prob, abs=1e-5)
+
+
+def test_a_head_with_three_outputs_is_no_head_for_answers(tmp_path: Path) -> None:
+    folder = answers_folder(tmp_path, id2label={i: str(i) for i in range(3)}, label2id={str(i): i for i in range(3)})
+    with pytest.raises(ModelError, match=r"two outputs.*3 labels"):
+        explain.load(str(folder))
 
 
 def test_an_answer_of_ones_own_need_not_be_likely(answerer: Model) -> None:

@@ -23,7 +23,7 @@ import explain
 from explain import costs, drive, replay
 from explain.audit.records import Content
 from explain.audit.store import Store
-from explain.case import TOGETHER, Ask, Case
+from explain.case import Ask, Case
 from explain.catalog import Request
 from explain.effects import measure
 from explain.engine import Model, load
@@ -33,6 +33,7 @@ from explain.model import windows
 from explain.model.encoding import encode
 from explain.model.runner import Meter
 from explain.records import Explanation
+from explain.together import TOGETHER
 from explain.wire import decode
 from tests import rest
 from tests.cases import case_of

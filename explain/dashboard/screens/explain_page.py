@@ -10,7 +10,7 @@ from explain.dashboard import evidence, jobs, panels, trust
 from explain.dashboard.answer import TASK as ANSWERS
 from explain.dashboard.answer import answer
 from explain.dashboard.ask import Asked, ask
-from explain.dashboard.continuation import continuation
+from explain.dashboard.continuation import continuation, written_about
 from explain.dashboard.examples import of
 from explain.dashboard.gap import gap
 from explain.dashboard.labels import TASK, noticed
@@ -48,6 +48,7 @@ def outcome(asked: Asked, job: Job) -> None:
         tags(explanation)
         answer(explanation)
         gap(explanation)
+        written_about(explanation, asked.model, running=running)
         if explanation.attributions:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
             st.session_state.word = selected  # the Attention page opens with it

@@ -1,0 +1,73 @@
+"""Beam search: the likeliest continuation that is found by keeping several beginnings at a time.
+
+After each step the `width` beginnings of the highest log-probability go on. One that the model ends is set aside; of
+those set aside and those that were never ended the one with the highest log-probability per token is the answer, the
+token that ends a text counted. Nothing is drawn, and of equals the first one in the order of beams and token ids wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+
+@dataclass(frozen=True, eq=False)
+class Beam:
+    """One beginning: the tokens written so far, with each one's log-probability and its place among all, from 1.
+
+    `total` is the log-probability of all of it, that of its end included where the model `ended` it.
+    """
+
+    ids: tuple[int, ...] = ()
+    found: tuple[tuple[float, int], ...] = ()
+    total: float = 0.0
+    ended: bool = False
+
+    @property
+    def score(self) -> float:
+        """Log-probability per token."""
+        return self.total / max(1, len(self.ids) + self.ended)
+
+
+def search(
+    read: Callable[[Sequence[Int64[np.ndarray, "T"]]], Float64[np.ndarray, "B V"]],
+    start: Int64[np.ndarray, "T"],
+    *,
+    width: int,
+    most: int,
+    ends: set[int],
+) -> Beam:
+    """The best of the continuations found, at most `most` tokens long.
+
+    Args:
+        read: log-probabilities of every token behind each of several texts of equal length.
+        start: the prompt.
+        width: beginnings that are kept.
+        most: steps.
+        ends: tokens that end a text.
+    """
+    running, ended = [Beam()], list[Beam]()
+    for _ in range(most):
+        logp = read([np.append(start, np.array(beam.ids, dtype=np.int64)) for beam in running])  # (B, V)
+        totals = np.array([beam.total for beam in running])[:, None] + logp  # (B, V)
+        order = np.argsort(-totals, axis=None, kind="stable")[: width + len(ends) * len(running)]
+        grown: list[Beam] = []
+        for b, token in (divmod(int(i), logp.shape[1]) for i in order):
+            beam, total = running[b], float(totals[b, token])
+            if token in ends:
+                if len(grown) < width:  # among the best, so that it would have gone on
+                    ended.append(Beam(beam.ids, beam.found, total, ended=True))
+            elif len(grown) < width:
+                rank = int((logp[b] > logp[b, token]).sum()) + 1
+                grown.append(Beam((*beam.ids, token), (*beam.found, (float(logp[b, token]), rank)), total))
+        running = grown
+        if len(ended) >= width and running[0].total / len(running[0].ids) <= min(_best(ended, width)):
+            break  # as it stands, nothing that goes on is better than what was ended
+    return max([*ended, *running], key=lambda beam: beam.score)
+
+
+def _best(beams: Sequence[Beam], count: int) -> list[float]:
+    return sorted((beam.score for beam in beams), reverse=True)[:count]

@@ -1,0 +1,59 @@
+"""A conversation as people give it: messages with a role and a content each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from explain.errors import InputError
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+"""Templates may make special tokens of a role's name, so no other names are put into one."""
+MOST = 256
+"""Messages of one conversation."""
+
+
+Message = Mapping[str, str]
+Text = str | tuple[str, str] | Sequence[Message]
+"""One text, the two of a pair, or a conversation: [{"role": …, "content": …}, …]."""
+
+
+def parted(text: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The texts of what a person asks about, and who wrote each of them: () where it is no conversation.
+
+    Raises:
+        InputError: as `require`, or a message is not of this form.
+    """
+    if isinstance(text, str):
+        return (text,), ()
+    parts = tuple(text)
+    if not any(isinstance(part, Mapping) for part in parts):
+        return parts, ()
+    for i, part in enumerate(parts, start=1):
+        if not isinstance(part, Mapping) or set(part) != {"role", "content"}:
+            raise InputError(
+                f"Expected messages in the form {{'role': …, 'content': …}}; message {i} is none.", code="bad_messages"
+            )
+    texts, roles = tuple(part["content"] for part in parts), tuple(part["role"] for part in parts)
+    require(texts, roles)
+    return texts, roles
+
+
+def whole(texts: tuple[str, ...], roles: tuple[str, ...]) -> Any:
+    """What `parted` makes these texts and roles of."""
+    if roles:
+        return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+    return texts[0] if len(texts) == 1 else texts
+
+
+def require(texts: Sequence[str], roles: Sequence[str]) -> None:
+    """Raise InputError for what is no conversation: none or too many messages, an unknown role, an empty message."""
+    if not 1 <= len(texts) <= MOST or len(texts) != len(roles):
+        raise InputError(f"Expected 1 to {MOST} messages with a role each, got {len(texts)}.", code="bad_messages")
+    for i, (text, role) in enumerate(zip(texts, roles, strict=True), start=1):
+        if role not in ROLES:
+            raise InputError(
+                f"Message {i} is of the role {role!r:.40}; there are: {', '.join(ROLES)}.", code="bad_messages"
+            )
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(f"Message {i} is empty or no text.", code="bad_messages")

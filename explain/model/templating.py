@@ -1,0 +1,135 @@
+"""Fill chat templates in, in a process of its own that may use little time and memory. Run as a script; needs jinja2.
+
+A template is a program that came with somebody's model. Jinja's sandbox keeps it from files and from Python's insides,
+not from running for ever or from growing. So it runs here, where the system ends what takes too much, with the names
+and the rules that transformers gives it; a test holds both against each other.
+
+Standard input: {"template", "variables", "conversations", "most"} as JSON. Standard output: {"texts"}, one for each
+conversation, or {"refused"} with what the template said, {"broken"} with what is wrong with it, {"large": true}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Environment, TemplateError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+
+MEMORY = 512 * 2**20
+"""Bytes of address space."""
+SECONDS = 2
+"""Of a processor; the process that waits allows some more on a clock."""
+
+
+class Refused(TemplateError):
+    """The template's own objection, such as to a role that it does not know."""
+
+
+class _Generation(Extension):
+    """`{% generation %}` marks what the assistant wrote, for training; here it is only what stands inside."""
+
+    tags = {"generation"}  # noqa: RUF012  a set, as Jinja declares it
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+
+
+class _Namespace(Namespace):
+    """Names that begin with an underscore lead to Python's insides."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:
+        self, rest = args[0], args[1:]
+        found = dict(*rest, **kwargs)
+        for name in found:
+            _proper(name)
+        Namespace.__init__(self, found)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _proper(name)
+        super().__setitem__(name, value)
+
+
+def _proper(name: object) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise SecurityError(f"a namespace has no name {name!r}")
+
+
+class _Dict:
+    """Makes dictionaries, and is no class whose attributes lead elsewhere."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        return dict(*args, **kwargs)
+
+    def fromkeys(self, *args: Any) -> dict[Any, Any]:
+        return dict.fromkeys(*args)
+
+
+def environment() -> Environment:
+    """What transformers fills templates in with."""
+
+    def refuse(message: object) -> None:
+        raise Refused(str(message))
+
+    def tojson(
+        value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+    ) -> str:
+        return json.dumps(
+            value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+        )  # Jinja's own escapes HTML
+
+    found = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    found.filters["tojson"] = tojson
+    found.globals.update(
+        raise_exception=refuse,
+        strftime_now=lambda form: datetime.now().strftime(form),
+        dict=_Dict(),
+        namespace=_Namespace,
+    )
+    return found
+
+
+def filled(asked: dict[str, Any]) -> dict[str, Any]:
+    """What is written to standard output."""
+    texts, left = [], int(asked["most"])
+    try:
+        template = environment().from_string(asked["template"])
+        for conversation in asked["conversations"]:
+            parts = []
+            for part in template.generate(messages=conversation, **asked["variables"]):
+                parts.append(part)
+                left -= len(part)
+                if left < 0:
+                    return {"large": True}
+            texts.append("".join(parts))
+    except Refused as error:
+        return {"refused": str(error)}
+    except (MemoryError, RecursionError, OverflowError):
+        return {"large": True}
+    except Exception as error:  # a template may raise whatever Python raises
+        return {"broken": f"{type(error).__name__}: {error}"}
+    return {"texts": texts}
+
+
+def main() -> None:
+    """Bind this process, then do what it is for."""
+    try:
+        import resource  # not on Windows, where only the clock ends it
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    except ImportError:
+        pass
+    asked = json.loads(sys.stdin.buffer.read())
+    sys.stdout.buffer.write(json.dumps(filled(asked)).encode("ascii"))
+
+
+if __name__ == "__main__":
+    main()
