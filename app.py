@@ -1,6 +1,7 @@
 """Picture frame of the dashboard: `streamlit run app.py` serves it."""
 
 import asyncio
+import logging.config
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-from explain import dashboard, rest
+from explain import dashboard, journal, rest
 from explain.dashboard import access, frames, left
 from explain.dashboard.policy import page_policy
 from explain.errors import ExplainError
@@ -39,6 +40,8 @@ async def lifespan(_app):
     """Load the first model while the first browser is still on its way."""
     if (address := st.get_option("server.address")) not in LOCAL and login is None:
         raise SystemExit(f"Without a login the dashboard serves this machine only; server.address is {address!r}.")
+    logging.config.dictConfig(journal.config("WARNING"))  # what went wrong, without a word of a text
+    journal.leave_no_dump()
     service().warm(settings().model)
     async with rest.lifespan(api):
         closing = asyncio.create_task(left.close_left())

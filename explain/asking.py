@@ -20,7 +20,8 @@ def spread(params: Mapping[str, Any], methods: Sequence[str]) -> dict[str, dict[
     for name in params.keys() - common.keys():
         find(name)
     for name in common.keys() & set(methods):
-        raise MethodError(f"Expected the parameters of {name} as names and values, got {str(common[name])[:40]!r}.")
+        given = str(common[name])[:40]
+        raise MethodError(f"Expected the parameters of '{name[:40]}' as names and values, got {given!r}.")
     return {m: {**common, **params.get(m, {})} for m in methods if common or m in params}
 
 

@@ -11,6 +11,9 @@ from explain.records import Granularity
 BOUNDS = {"seed": (0, 2**53 - 1), "budget": (1, 10**7), "orders": (2, 10**5)}
 """Whole numbers of a request: the least and the most they may be."""
 
+WORDS = 10_000
+"""Characters of what is named beside a text: a label, a part of it, what may follow it."""
+
 
 def require_whole(name: str, value: object, low: int, high: int) -> None:
     """Raise InputError, code bad_<name>, for what is no whole number from `low` to `high`; True and False are none."""
@@ -19,10 +22,14 @@ def require_whole(name: str, value: object, low: int, high: int) -> None:
 
 
 def require_bounds(request: Request) -> None:
-    """Raise InputError, code bad_<name>, for the first number or choice that is out of bounds."""
+    """Raise InputError, code bad_<name>, for the first number or choice that is out of bounds; too_large for words."""
     for name, (low, high) in BOUNDS.items():
         require_whole(name, getattr(request, name), low, high)
     for name, allowed in (("quantity", get_args(TargetKind)), ("granularity", get_args(Granularity))):
         value = getattr(request, name)
         if value not in allowed:
             raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r:.40}.", code=f"bad_{name}")
+    for name in ("target", "contrast", "continuation"):
+        value = getattr(request, name)
+        if isinstance(value, str) and len(value) > WORDS:
+            raise InputError(f"{name} may have {WORDS:,} characters, and it has {len(value):,}.", code="too_large")

@@ -124,7 +124,7 @@ class Client:
         if self._key is not None:
             request.add_header("Authorization", f"Bearer {self._key}")
         try:
-            return urllib.request.urlopen(request, timeout=self.timeout)
+            return urllib.request.build_opener(_Stay).open(request, timeout=self.timeout)
         except urllib.error.HTTPError as error:
             with error:
                 raise _error(_problem(error.read(100_000)), error.headers.get("Retry-After")) from None
@@ -135,6 +135,13 @@ class Client:
             raise errors.WorkerError(
                 f"The service cannot be reached ({str(reason)[:80]}).", code="unreachable"
             ) from None
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Goes nowhere else, whoever says so: the API key would go along."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 def _input(text: Text) -> Any:

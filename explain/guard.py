@@ -6,16 +6,17 @@ points at this machine (Host, "DNS rebinding"). Both are refused before anything
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+FOREIGN = "This server answers to its own names and pages only."
 SEALED = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -35,20 +36,28 @@ PAGE_POLICY = (
 """The policy of Streamlit's pages: scripts of this server only (blob: holds our own components), and no eval."""
 
 
-class AllowedHosts:
-    """ASGI middleware: Host must be a name of this server, and Origin, where a browser sends one, the same place."""
+def plainly(_scope: Scope, status: int) -> Response:
+    """A refusal in one sentence of text."""
+    return PlainTextResponse(FOREIGN, status)
 
-    def __init__(self, app: ASGIApp, more: Iterable[str] = ()) -> None:
-        self.app, self.names = app, LOCAL | {name.lower() for name in more}
+
+class AllowedHosts:
+    """ASGI middleware: Host must be a name of this server, and Origin, where a browser sends one, the same place.
+
+    `refuse` makes the answer to others, of a request's scope and a status.
+    """
+
+    def __init__(
+        self, app: ASGIApp, more: Iterable[str] = (), refuse: Callable[[Scope, int], Response] = plainly
+    ) -> None:
+        self.app, self.names, self.refuse = app, LOCAL | {name.lower() for name in more}, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 200 if scope["type"] == "lifespan" else verdict(dict(scope["headers"]), self.names)
         if status == 200:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            await PlainTextResponse("This server answers to its own names and pages only.", status)(
-                scope, receive, send
-            )
+            await self.refuse(scope, status)(scope, receive, send)
         else:
             await WebSocketClose(1008)(scope, receive, send)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -42,9 +43,19 @@ def note(event: str, **fields: Any) -> None:
     LOG.info(event, extra={_FIELDS: fields})
 
 
-def fault(request_id: str) -> None:
-    """Log the exception being handled."""
-    LOG.error("fault", exc_info=sys.exc_info(), extra={_FIELDS: {"request_id": request_id}})
+def fault(**fields: str) -> None:
+    """Log the exception being handled: its type and where it came from, whatever prints it; `fields` say of what."""
+    kind, _, trace = sys.exc_info()
+    what = {"exception": getattr(kind, "__name__", None), "where": places(trace)}
+    LOG.error("fault", extra={_FIELDS: {**fields, **what}})
+
+
+def leave_no_dump() -> None:
+    """Have the system write no image of this process's memory, which holds texts, when it crashes."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # not everywhere
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def config(level: str = "INFO") -> dict[str, Any]:

@@ -51,8 +51,10 @@ def serve(
     if limits.keys and not Keys(limits.keys).holders():
         raise InputError("EXPLAIN_KEYS names a file without keys, so that nobody could ask.", code="no_keys")
     _free(host, port)
-    service().warm(limits.model)
-    config = serving.config(rest.create(limits), limits, host=host, port=port, log_config=journal.config())
+    journal.leave_no_dump()
+    app = rest.create(limits)
+    service().warm(app.state.face.served.first)
+    config = serving.config(app, limits, host=host, port=port, log_config=journal.config())
     uvicorn.Server(config).run()
     service().stop(limits.drain_seconds)
 

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     queue: int = Field(16, ge=1, le=10_000, description="questions that may wait for a model")
     seconds: float = Field(120, gt=0, description="longest work on one question of a page or a REST call")
     job_seconds: float = Field(3_600, gt=0, description="longest work on one background job")
+    load_seconds: float = Field(600, gt=0, description="longest loading of a model")
     models: int = Field(2, ge=1, description="models that stay loaded")
     model_memory: int = Field(4_000, ge=1, description="megabytes of weights that stay loaded, beside the last model")
     cache_seconds: float = Field(900, ge=0, le=900, description="how long an answer is kept in memory; 0: not at all")
@@ -68,6 +69,9 @@ class Settings(BaseSettings):
     keys: Path | None = Field(None, description="file of hashed API keys; without it only this machine may ask")
     allowed_hosts: Names = Field((), description="further names that this server answers to, between commas")
     max_body: int = Field(2_000_000, ge=1_000, le=100_000_000, description="bytes of the largest request")
+    max_answer: int = Field(
+        256_000_000, ge=1_000, le=2**32, description="bytes of the answers to one request, or kept of one key's jobs"
+    )
     max_inputs: int = Field(32, ge=1, le=1_000, description="texts in one REST request")
     max_budget: int = Field(20_000, ge=1, le=10**7, description="largest budget that REST accepts")
     max_orders: int = Field(2_000, ge=2, le=10**5, description="most random orders that REST accepts")

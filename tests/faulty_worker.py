@@ -52,6 +52,8 @@ def misbehave(wire: Wire, number: str, how: str, raw: int) -> None:
     if how == "unlisted":
         wire.say("failed", number, "SystemExit", "Nonsense.", "nonsense")
         return
+    if how == "load for ever":
+        time.sleep(600)
     if how == "load slowly":
         time.sleep(2.5)
     wire.say("loaded", number)

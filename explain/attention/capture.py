@@ -23,7 +23,7 @@ def attention_maps(case: Case, layers: tuple[int, ...]) -> tuple[AttentionMaps, 
     (found,) = case.evaluate(Ask([case.row(logit(case.target))], attention=True)).attention  # (L, H, T, T)
     if bad := [i for i in layers if not 0 <= i < len(found)]:
         raise InputError(f"There is no layer {bad[0]}: this model has layers 0 to {len(found) - 1}.", code="bad_layer")
-    return tuple(_maps(i, found[i]) for i in layers)
+    return tuple(_maps(i, found[i]) for i in dict.fromkeys(layers))  # each once, however often it was named
 
 
 def _maps(layer: int, weights: Float32[np.ndarray, "H T T"]) -> AttentionMaps:

@@ -67,7 +67,7 @@ keys = sa.Table(
 
 
 def connect(url: str, *, only_read: bool = False) -> sa.Engine:
-    """An engine for a database, its tables made if they are missing; with `only_read` SQLite's file is not written to.
+    """An engine for a database, its tables made if they are missing; with `only_read` nothing of it is written.
 
     Raises:
         AuditError: it cannot be opened, is no store, or acts when it is read (views, triggers, virtual tables).
@@ -85,6 +85,8 @@ def connect(url: str, *, only_read: bool = False) -> sa.Engine:
             sa.event.listen(engine, "connect", _pragmas_to_read if only_read else _pragmas)
             sa.event.listen(engine, "begin", _immediately)
             _require_plain(engine)
+        elif only_read and engine.dialect.name == "postgresql":  # elsewhere the account's own rights decide
+            _read_only(engine)
         if not only_read:
             with _in_our_words(), engine.begin() as connection:
                 tables.create_all(connection)
@@ -170,6 +172,31 @@ def _require_plain(engine: sa.Engine) -> None:
     with reading(engine) as connection:
         if connection.exec_driver_sql(wish).scalar_one():
             raise AuditError("The store's database holds views or triggers; ours never do.", code="not_evidence")
+
+
+def _read_only(engine: sa.Engine) -> None:
+    """Have PostgreSQL refuse to write for us, and refuse a database in which reading runs what somebody else wrote.
+
+    Raises:
+        AuditError: what bears a table's name acts when it is read (a view, a rule, a policy of rows, a table that lies
+            elsewhere).
+    """
+    sa.event.listen(engine, "connect", _reading_session)
+    wish = sa.text(
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND c.relname = ANY(:names) "
+        "AND (c.relkind <> 'r' OR c.relhasrules OR c.relrowsecurity OR c.relhassubclass)"
+    )
+    with reading(engine) as connection:
+        if connection.execute(wish, {"names": list(tables.tables)}).scalar_one():
+            raise AuditError("The store's database holds views, rules or policies; ours never do.", code="not_evidence")
+
+
+def _reading_session(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+    cursor.close()
+    connection.commit()
 
 
 def _make_private(url: sa.URL) -> None:

@@ -73,6 +73,11 @@ def _kept(key: str) -> _Document | None:
         return _documents.get(key)
 
 
+def tidy() -> None:
+    """Drop what is too old, also while nobody asks for a document."""
+    _kept("")
+
+
 def forget() -> None:
     """Drop every document: one of them may show what is being erased."""
     with _lock:

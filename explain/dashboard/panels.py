@@ -126,7 +126,7 @@ def _measured(explanation: Explanation, request: Request, model: str, running: b
 
 
 def attention(explanation: Explanation, request: Request, model: str, selected: int | None) -> None:
-    """Where one head looks: layer and head picker, words by words."""
+    """Where one head looks: layer and head picker, words by words; asked and drawn only once it is opened."""
     info = explanation.model
     st.html(html.heading("Where heads look", CAVEAT))
     if info.writes:
@@ -136,6 +136,14 @@ def attention(explanation: Explanation, request: Request, model: str, selected: 
     if not info.n_layers or not info.n_heads:
         st.caption("This model does not say how many layers and heads it has.")
         return
+    box = st.expander("One head, word by word", key="one head", on_change="rerun")
+    if box.open:
+        with box:
+            _head(explanation, request, model, selected)
+
+
+def _head(explanation: Explanation, request: Request, model: str, selected: int | None) -> None:
+    info = explanation.model
     one, two = st.columns(2)
     layer = one.slider("Layer", 0, info.n_layers - 1, key="layer") if info.n_layers > 1 else 0
     head = two.slider("Head", 0, info.n_heads - 1, key="head") if info.n_heads > 1 else 0

@@ -20,6 +20,8 @@ from explain.service import Job
 
 POLL, SELDOM = 0.4, 2.0
 """Seconds between looks at a running job: of one person alone, and at most."""
+SOON = 1.0
+"""Seconds before the end of a job in which nothing is drawn that the end would draw again."""
 PART = 0.2
 """The part of the time that drawing what is new may take."""
 STOP = "Keep the scores as they are now, with their standard errors, and go on to the checks."
@@ -39,7 +41,7 @@ class Drawn:
         if job.over:
             return True
         new = job.partial
-        if new is None or new is self.partial:
+        if new is None or new is self.partial or 0 < job.left(now) < SOON:
             return False
         first = bool(new.attributions) and not (self.partial is not None and self.partial.attributions)
         return first or now - self.at >= self.seconds * max(1, self.waiting) / PART

@@ -70,10 +70,12 @@ def input_reduction(case: Case, params: Params) -> Steps[Attribution]:
 def _lead(case: Case) -> Target:
     """What is above 0 exactly where the explained label is decided; raises MethodError where this text's is not."""
     if case.target.index not in case.prediction.decided:
-        decided = " and ".join(case.prediction.labels[i] for i in case.prediction.decision) or "none of its labels"
+        few = [f"“{case.prediction.labels[i][:80]}”" for i in case.prediction.decision[:3]]
+        more = ["others"] if len(case.prediction.decision) > 3 else []
+        decided = " and ".join(few + more) or "none of its labels"
         raise MethodError(
-            f"Input reduction keeps a decision, and for this text the model decides {decided[:200]}, not "
-            f"{case.target.name}. Choose a label that it decides, or use another method.",
+            f"Input reduction keeps a decision, and for this text the model decides {decided}, not what "
+            "is explained. Choose a label that it decides, or use another method.",
             code="not_decided",
         )
     kind: TargetKind = "margin" if case.prediction.activation == "softmax" else "log_odds"

@@ -7,6 +7,7 @@ and `asks` (what is asked), `running` (the way through the service), `answers`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -17,10 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 import explain
-from explain.errors import ExplainError, InputError
-from explain.guard import DATA_POLICY, AllowedHosts, Headers
+from explain.errors import AccessError, ExplainError, InputError
+from explain.guard import DATA_POLICY, FOREIGN, AllowedHosts, Headers
 from explain.keys import Keys
 from explain.rest import access, answering, document, health, kserve, later, lists
 from explain.rest.access import authorise
@@ -62,7 +64,7 @@ def create(limits: Settings | None = None, engine: Callable[[], Engine] = servic
         middleware=[
             Middleware(Traffic, metrics=metrics),
             Middleware(Headers, policy=DATA_POLICY),
-            Middleware(AllowedHosts, more=limits.allowed_hosts),
+            Middleware(AllowedHosts, more=limits.allowed_hosts, refuse=_foreign),
         ],
         lifespan=lifespan,
         exception_handlers={ExplainError: _refused, HTTPException: _unrouted},
@@ -99,9 +101,11 @@ def create(limits: Settings | None = None, engine: Callable[[], Engine] = servic
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """From the start of an application to its end, at which its jobs are cancelled; a mounted one needs it by hand."""
+    tidying = asyncio.create_task(app.state.face.board.tidy())
     try:
         yield
     finally:
+        tidying.cancel()
         await app.state.face.board.stop()
 
 
@@ -131,6 +135,12 @@ def _plain(handler: Callable[[Request], Awaitable[Response]]) -> Callable[..., A
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, ExplainError)
     return refusal(request, error)
+
+
+def _foreign(scope: Scope, status: int) -> Response:
+    """What `AllowedHosts` refuses."""
+    error = InputError(FOREIGN, code="bad_host") if status == 400 else AccessError(FOREIGN)
+    return refusal(Request(scope), error)
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:

@@ -13,12 +13,21 @@ from starlette.responses import Response
 from explain import wire
 from explain.records import Explanation, Prediction
 from explain.rest import answers, asks, bodies, running, stream
-from explain.rest.face import face, holder, route
+from explain.rest.face import face, holder, route, told_of_machine
 from explain.rest.served import Named
 from explain.service import Question
 
 TEXT = "A stirring, funny film."
 OPTIONS = {"methods": ["occlusion"], "target": "NEGATIVE", "checks": []}
+LABELS = {"candidate_labels": ["funny", "very dull", "a moving story"], "hypothesis_template": "This film is {}."}
+ASKED = {"question": "Who was funny?", "context": "The actor was funny. The director was not."}
+OTHERS = {
+    "own labels": ("zero-shot-classification", {"inputs": TEXT, "parameters": LABELS}),
+    "a tag of every word": ("token-classification", {"inputs": TEXT}),
+    "a question and its context": ("question-answering", {"inputs": ASKED}),
+    "a word left out": ("fill-mask", {"inputs": "A stirring, [MASK] film."}),
+}
+FOLLOWED = {"continuation": "a good film", "contrast": "a dull film"}
 FORECAST = {
     "type": "object",
     "required": ["seconds", "memory"],
@@ -49,6 +58,7 @@ def one_or_list(schema: dict[str, Any]) -> dict[str, Any]:
         "several texts": {"inputs": [TEXT, "Never once funny."], "parameters": {"checks": []}},
         "through windows": {"inputs": f"{TEXT} " * 40, "parameters": {"windows": True, "checks": []}},
     },
+    others=OTHERS | {"what may follow": ("text-generation", {"inputs": "It was", "parameters": FOLLOWED})},
 )
 async def explain(request: Request) -> Response:
     """Explain decisions: one explanation for one input, a list for a list.
@@ -74,6 +84,7 @@ async def explain(request: Request) -> Response:
     takes=asks.Predict,
     answers=one_or_list(PREDICTION),
     examples={"one text": {"inputs": TEXT}, "several texts": {"inputs": [TEXT, "Never once funny."]}},
+    others=OTHERS,
 )
 async def predict(request: Request) -> Response:
     """What the model decides, without why: one prediction for one input, a list for a list."""
@@ -114,11 +125,12 @@ async def forecast(request: Request) -> Response:
 
 async def several(request: Request, questions: Sequence[Question], model: Named) -> list[bytes]:
     """Canonical answers, one question after the other; the first refusal ends them all, and so does who leaves."""
-    here, who = face(request), holder(request).name
-    return [
-        await running.answered(here, question, model, who, patient=i > 0, gone=request.is_disconnected)
-        for i, question in enumerate(questions)
-    ]
+    here, who, found = face(request), holder(request), []
+    about: dict[str, Any] = {"machine": told_of_machine(who), "gone": request.is_disconnected}
+    for i, question in enumerate(questions):
+        found.append(await running.answered(here, question, model, who.name, patient=i > 0, **about))
+        running.require_room(sum(map(len, found)), here.settings)
+    return found
 
 
 def _one_or_list(found: list[bytes], inputs: Any) -> Response:

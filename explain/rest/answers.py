@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from explain import canonical
 from explain.errors import OUTCOMES, TYPE, BusyError, ExplainError, WorkerError, outcome
+from explain.rest import quotes
 
 AGAIN = 5
 """Seconds after which to ask again once the worker was lost: it is back by then."""
@@ -30,11 +31,11 @@ def raw(content: bytes, status: int = 200, headers: dict[str, str] | None = None
     return Response(content, status, headers, media_type="application/json")
 
 
-def problem(error: ExplainError, request_id: str) -> dict[str, Any]:
-    """An error as a problem document. It holds no path, no traceback, and never the text."""
+def problem(error: ExplainError, request_id: str, asked: Any = None) -> dict[str, Any]:
+    """An error as a problem document. It holds no path, no traceback, and nothing of what was `asked`."""
     status = outcome(error).status
     title = "Client Closed Request" if status == 499 else http.HTTPStatus(status).phrase
-    sentence = str(error)
+    sentence = quotes.unquoted(str(error), asked)
     kind = next(k for k in type(error).__mro__ if k in OUTCOMES)
     return {
         "type": f"{TYPE}{kind.__name__}",
@@ -49,7 +50,7 @@ def problem(error: ExplainError, request_id: str) -> dict[str, Any]:
 
 def refusal(request: Request, error: ExplainError) -> Response:
     """An error as an answer."""
-    found = problem(error, request_id(request))
+    found = problem(error, request_id(request), getattr(request.state, "body", None))
     headers = {}
     if isinstance(error, BusyError):
         headers["Retry-After"] = str(max(1, int(error.retry_after)))

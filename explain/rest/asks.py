@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from explain import asking
-from explain.bounds import BOUNDS
+from explain.bounds import BOUNDS, WORDS
 from explain.candidates import LONGEST, MOST, candidates
 from explain.catalog import PredictRequest, Request, TargetKind
 from explain.errors import InputError
@@ -22,13 +22,15 @@ from explain.model.encoding import check_characters, check_texts
 from explain.records import Granularity
 from explain.settings import Settings
 
+PARTS, LAYERS = 100, 1_000
+"""Parts of a text, and layers, that one question may name."""
 Named = Annotated[str, Field(max_length=200)]
-Label = Annotated[str, Field(max_length=10_000)] | Annotated[int, Field(ge=0, le=10**6)]
+Label = Annotated[str, Field(max_length=WORDS)] | Annotated[int, Field(ge=0, le=10**6)]
 Place = Annotated[int, Field(ge=0, le=10**7)]
-Part = Annotated[str, Field(min_length=1, max_length=10_000)] | tuple[Place, Place] | tuple[Place, Place, Place]
-Parts = Annotated[tuple[Part, ...], Field(max_length=100)]
+Part = Annotated[str, Field(min_length=1, max_length=WORDS)] | tuple[Place, Place] | tuple[Place, Place, Place]
+Parts = Annotated[tuple[Part, ...], Field(max_length=PARTS)]
 Candidate = Annotated[str, Field(min_length=1, max_length=LONGEST)]
-Value = bool | int | float | Annotated[str, Field(max_length=10_000)]
+Value = bool | int | float | Annotated[str, Field(max_length=WORDS)]
 
 
 class Strict(BaseModel):
@@ -87,10 +89,10 @@ class ExplainParameters(PredictParameters):
     params: dict[Named, Value | dict[Named, Value]] = {}
     target: Label | None = None
     contrast: Label | None = None
-    continuation: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
+    continuation: Annotated[str, Field(min_length=1, max_length=WORDS)] | None = None
     quantity: TargetKind = "log_odds"
     granularity: Granularity = "word"
-    attention: bool | Annotated[tuple[Annotated[int, Field(ge=0, le=1_000)], ...], Field(max_length=1_000)] = False
+    attention: bool | Annotated[tuple[Annotated[int, Field(ge=0, le=1_000)], ...], Field(max_length=LAYERS)] = False
     checks: Annotated[tuple[Named, ...], Field(max_length=100)] | None = None
     checked: Annotated[int, Field(ge=0, le=100)] | None = None
     budget: Annotated[int, Field(ge=BOUNDS["budget"][0], le=BOUNDS["budget"][1])] = Request.budget

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from explain import canonical
+from explain import canonical, journal
 from explain.catalog import Progress
 from explain.errors import BusyError, Cancelled, ExplainError, InputError, WorkerError, outcome
 from explain.rest import answers, running
@@ -27,18 +27,23 @@ if TYPE_CHECKING:
 
 KEPT = 64
 """Finished jobs of one owner that are remembered; the one that ended first goes first."""
+OFTEN = 30.0
+"""Seconds between looks for jobs to forget, at most."""
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 @dataclass
 class Entry:
-    """One job of one owner. `found` has an answer, or a problem, for every question that is over."""
+    """One job of one owner. `found` has an answer, or a problem, for every question that is over; with `machine` an
+    answer says where it was computed (`face.told_of_machine`).
+    """
 
     owner: str
     task: str
     model: Named
     questions: Sequence[Question | ExplainError]  # an error: why this input is refused whatever the model
     request_id: str
+    machine: bool
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     state: State = "queued"
@@ -80,10 +85,12 @@ class Entry:
         yield b"]}"
 
     def interrupt(self, since: float) -> None:
-        """Take it up as an earlier service left it `since` seconds ago: over, or waiting to be resumed."""
+        """Take it up as an earlier service left it `since` seconds ago: over, cancelled, or waiting to be resumed."""
         self.ended = time.monotonic() - since
         self.state = "failed"
-        if len(self.found) < len(self.questions):
+        if self.found.cancelled:
+            self.state = "cancelled"
+        elif len(self.found) < len(self.questions):
             said = "The service ended before this job did. Resume it, or send it again with its Idempotency-Key."
             self.error = answers.problem(WorkerError(said, code="interrupted"), self.request_id)
         elif len(self.found.failed) < len(self.questions):
@@ -142,8 +149,9 @@ class Board:
             return before, False
         self._has_room(entry.owner)
         if self.shelf is not None:
-            about = {name: getattr(entry, name) for name in ("id", "owner", "created", "request_id")}
-            entry.found = self.shelf.begin(entry.id, {**about, "key": key, "digest": digest, **asked})
+            about = {name: getattr(entry, name) for name in ("id", "owner", "created", "request_id", "machine")}
+            about |= {"model": entry.model.name, "key": key, "digest": digest}
+            entry.found = self.shelf.begin(entry.id, {**about, **asked})
         self._entries[entry.id] = entry
         if key is not None:
             self._sent[entry.owner, key] = (entry.id, digest)
@@ -159,7 +167,12 @@ class Board:
         entry.runner = asyncio.create_task(self._run(here, entry))
 
     def cancel(self, entry: Entry) -> None:
-        """End an open job; what it found stays."""
+        """End an open job for its owner; what it found stays."""
+        if entry.open:
+            entry.found.stop()
+            self._halt(entry)
+
+    def _halt(self, entry: Entry) -> None:
         if entry.open:
             _end(entry, "cancelled")
             if entry.runner is not None:
@@ -171,14 +184,14 @@ class Board:
         """Cancel everything, and wait until it has ended."""
         runners = [e.runner for e in self._entries.values() if e.open and e.runner is not None]
         for entry in list(self._entries.values()):
-            self.cancel(entry)
+            self._halt(entry)
         await asyncio.gather(*runners, return_exceptions=True)
         if self.shelf is not None:
             self.shelf.close()
 
     def forget(self, entry: Entry) -> None:
         """End a job, and keep nothing of it."""
-        self.cancel(entry)
+        self._halt(entry)
         entry.found.drop()
         del self._entries[entry.id]
         self._forget()
@@ -207,11 +220,30 @@ class Board:
             entry.state = "running"
             async for _ in running.over(entry.job):
                 pass
-            entry.found.put(i, running.answer(entry.job, entry.model), failed=False)
+            content = await running.answer(entry.job, entry.model, machine=entry.machine)
+            if self.shelf is None:
+                self._make_room(here, entry, len(content))
+            entry.found.put(i, content, failed=False)
         except ExplainError as error:
             if outcome(error).status != 422:
                 raise
-            entry.found.put(i, canonical.encode(answers.problem(error, entry.request_id)), failed=True)
+            entry.found.put(i, canonical.encode(answers.problem(error, entry.request_id, question)), failed=True)
+
+    def _make_room(self, here: Face, entry: Entry, more: int) -> None:
+        """Forget what ended first of an owner's jobs, until an answer of so many bytes may be kept beside the others.
+
+        Raises:
+            InputError: this job's own answers take too much (code answer_too_large).
+        """
+
+        def held() -> int:
+            return more + sum(e.found.size for e in self._entries.values() if e.owner == entry.owner)
+
+        ended = (e for e in self.of(entry.owner) if e.ended is not None and e.found.size)
+        for old in sorted(ended, key=lambda e: float(e.ended or 0)):
+            if held() > here.settings.max_answer and old.id in self._entries:
+                self.forget(old)
+        running.require_room(held(), here.settings)
 
     def _has_room(self, owner: str) -> None:
         if sum(e.open for e in self.of(owner)) >= self.most_open:
@@ -220,6 +252,17 @@ class Board:
                 retry_after=5,
                 code="too_many_jobs",
             )
+
+    async def tidy(self) -> None:
+        """Forget what is over for too long, also while nobody asks for a job; until cancelled."""
+        while True:
+            await asyncio.sleep(max(0.1, min(OFTEN, self.keep_seconds)))
+            try:
+                self._forget()
+                if self.shelf is not None:
+                    self.shelf.sweep(self.keep_seconds, set(self._entries))
+            except OSError:  # a disk that fails now may not later
+                journal.fault(about="jobs to forget")
 
     def _forget(self) -> None:
         """Drop what ended too long ago, and an owner's oldest beyond KEPT."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from functools import cache
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -19,7 +20,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 async def body(request: Request, limits: Settings) -> bytes:
-    """The whole body of a request.
+    """The whole body of a request, which is kept in its state: a refusal must not repeat it.
 
     Raises:
         InputError: not JSON by its header, compressed, larger than `max_body`, or slower than `body_seconds`.
@@ -45,7 +46,8 @@ async def body(request: Request, limits: Settings) -> bytes:
         raise InputError(f"The body did not arrive within {limits.body_seconds:g} s.", code="slow_body") from None
     except ClientDisconnect:
         raise Cancelled("The client left before its request was complete.", code="client_gone") from None
-    return b"".join(parts)
+    request.state.body = b"".join(parts)
+    return request.state.body  # type: ignore[no-any-return]
 
 
 def parsed(kind: type[B], raw: bytes) -> B:
@@ -71,16 +73,26 @@ def parsed(kind: type[B], raw: bytes) -> B:
     try:
         return kind.model_validate_json(raw)
     except ValidationError as error:
-        raise _fault(error) from None
+        raise _fault(error, _names(kind)) from None
 
 
-def _fault(error: ValidationError) -> ExplainError:
-    """The first fault as a sentence: where, and what was expected; never what came."""
+def _fault(error: ValidationError, names: frozenset[str]) -> ExplainError:
+    """The first fault as a sentence: where, and what was expected; never what came, nor a name that is none of ours."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    known = [str(part) for part in first["loc"] if isinstance(part, int) or re.fullmatch(r"\w{1,20}", part)]
+    known = [str(part) for part in first["loc"] if isinstance(part, int) or part in names]
     where = ".".join(known[:4]) or "the body"
-    said = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"][:120].lower()
+    unknown = first["type"] == "extra_forbidden"
+    said = "there is a field that is not known here" if unknown else first["msg"][:120].lower()
     return InputError(f"At '{where}': {said}.", code="bad_request")
+
+
+@cache
+def _names(kind: type[BaseModel]) -> frozenset[str]:
+    """The names of all fields of a body, and of what is in it."""
+    schema = kind.model_json_schema()
+    return frozenset(
+        name for part in (schema, *schema.get("$defs", {}).values()) for name in part.get("properties", ())
+    )
 
 
 def _large(limits: Settings) -> InputError:

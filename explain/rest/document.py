@@ -41,6 +41,7 @@ REFUSALS = {
     500: "A failure that nobody foresaw.",
     503: "The worker was lost, or the service is stopping; Retry-After says when to come back.",
     504: "The answer took too long.",
+    507: "There is no room: of memory for the run, or of disk for a job.",
 }
 PLACES = {"name": "A model's name.", "job": "A job's id."}
 
@@ -62,8 +63,9 @@ def extra(route: Route) -> dict[str, Any]:
     }  # fmt: skip
     if route.takes is not None:
         content: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{route.takes.__name__}"}}
-        content["examples"] = {name.replace(" ", "-"): {"summary": name, "value": v}
-                               for name, v in route.examples.items()}  # fmt: skip
+        some = [(name, name, v) for name, v in route.examples.items()]
+        some += [(name, f"{name} (a model for {task})", v) for name, (task, v) in route.others.items()]
+        content["examples"] = {n.replace(" ", "-"): {"summary": said, "value": v} for n, said, v in some}
         found["requestBody"] = {"required": True, "content": {"application/json": content}}
     return found
 

@@ -76,11 +76,17 @@ def holder(request: Request) -> Holder:
     return request.state.holder  # type: ignore[no-any-return]
 
 
+def told_of_machine(who: Holder) -> bool:
+    """Whether answers tell somebody on which machine and with which code they were computed: who may read records."""
+    return who.may(DOORS["read evidence"])
+
+
 @dataclass(frozen=True)
 class Route:
     """One address: what is done there, what it takes, and an example that a test sends and documentation shows.
 
     `answers` is the JSON schema of a good answer, `examples` are bodies by name, `path` has its parameters in braces.
+    `others` are examples for models of another task than text classification, each with that task.
     """
 
     method: str
@@ -90,6 +96,7 @@ class Route:
     takes: type[BaseModel] | None = None
     answers: dict[str, Any] = field(default_factory=lambda: {"type": "object"})
     examples: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, tuple[str, Any]] = field(default_factory=dict)
     status: int = 200
     media: tuple[str, ...] = ("application/json",)
     tag: str = "Lists"

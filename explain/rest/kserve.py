@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from explain.errors import InputError
 from explain.rest import answers, asks, bodies, running
-from explain.rest.answering import EXPLANATION, OPTIONS, PREDICTION, TEXT, several
+from explain.rest.answering import EXPLANATION, OPTIONS, OTHERS, PREDICTION, TEXT, several
 from explain.rest.face import face, route
 from explain.rest.served import Named
 
@@ -128,6 +128,7 @@ async def explain(request: Request) -> Response:
     takes=asks.Hub,
     answers={"anyOf": [SCORES, ENTITIES, _each(ENTITIES), ANSWERS, _each(ANSWERS), _each(WRITTEN)]},
     examples={"as the Hub's clients": {"inputs": TEXT, "parameters": {"top_k": 1}}},
+    others=OTHERS,
 )
 async def classify(request: Request) -> Response:
     """Text classification as the Hub's inference endpoints answer it: labels with scores, best first, for every input.

@@ -12,9 +12,9 @@ from starlette.responses import Response, StreamingResponse
 
 from explain import canonical, journal
 from explain.errors import ExplainError, InputError
-from explain.rest import answers, asks, bodies, running, stream
+from explain.rest import answers, asks, bodies, quotes, running, stream
 from explain.rest.board import Entry
-from explain.rest.face import Face, face, holder, route
+from explain.rest.face import Face, face, holder, route, told_of_machine
 from explain.service import Question
 from explain.settings import Settings
 
@@ -62,7 +62,7 @@ async def submit(request: Request) -> Response:
     if ask.task == "explain":
         layers = await running.layers(here, model, ask.parameters.attention)
     questions = await asyncio.to_thread(_questions, ask, here.settings, layers)  # there may be many
-    entry = Entry(who.name, ask.task, model, questions, answers.request_id(request))
+    entry = Entry(who.name, ask.task, model, questions, answers.request_id(request), told_of_machine(who))
     asked = {"layers": layers, "body": raw.decode()}
     entry, fresh = here.board.start(here, entry, key, hashlib.sha256(raw).hexdigest(), asked)
     where = f"{request.scope.get('root_path', '')}/v1/jobs/{entry.id}"
@@ -122,10 +122,12 @@ def earlier(here: Face) -> Iterator[tuple[Entry, str | None, str]]:
     for asked, rows, since in here.board.shelf.all() if here.board.shelf is not None else ():
         try:
             ask = bodies.parsed(asks.Work, asked["body"].encode())
-            model = here.served.find(ask.parameters.model)
+            # the model that answered first, whatever the default is now
+            model = here.served.find(asked.get("model", ask.parameters.model))
             questions = _questions(ask, here.settings, asked["layers"])
+            about = {name: asked[name] for name in ("id", "owner", "created", "request_id")}
             entry = Entry(
-                asked["owner"], ask.task, model, questions, asked["request_id"], asked["id"], asked["created"]
+                task=ask.task, model=model, questions=questions, machine=asked.get("machine") is True, **about
             )
             entry.found = rows
             entry.interrupt(since)
@@ -148,6 +150,7 @@ def _questions(ask: asks.Work, limits: Settings, layers: int) -> list[Question |
             else:
                 found += asks.predictions(one, ask.parameters, limits)
         except ExplainError as error:
+            error.args = (quotes.unquoted(str(error), ask.parameters.model_dump(mode="json")),)
             found.append(error)
     if all(isinstance(one, ExplainError) for one in found):
         raise found[0]  # type: ignore[misc]

@@ -9,15 +9,17 @@ from starlette.responses import Response
 
 import explain
 from explain import wire
-from explain.bounds import BOUNDS
+from explain.bounds import BOUNDS, WORDS
+from explain.candidates import LONGEST, MOST
 from explain.catalog import MethodInfo, ModelCard
-from explain.rest import answers
+from explain.rest import answers, asks
 from explain.rest.face import face, route
 from explain.settings import Settings
 
 LIMITS = (
-    "max_body", "max_inputs", "max_characters", "max_budget", "max_orders", "max_jobs", "max_rows",
+    "max_body", "max_answer", "max_inputs", "max_characters", "max_budget", "max_orders", "max_jobs", "max_rows",
     "rate", "body_seconds", "keep_seconds", "jobs_hours", "token_budget", "queue", "seconds", "job_seconds",
+    "load_seconds",
 )  # fmt: skip
 """Settings that bound a client; those that name places on this machine are not told."""
 METHODS = {"type": "array", "items": wire.json_schema(MethodInfo)}
@@ -27,7 +29,9 @@ CHECKS = {"type": "array", "items": {"type": "string"}}
 
 def limits_of(settings: Settings) -> dict[str, Any]:
     """Every limit of a client, with its value; a range as [least, most]."""
-    return {name: getattr(settings, name) for name in LIMITS} | {name: list(ends) for name, ends in BOUNDS.items()}
+    found = {name: getattr(settings, name) for name in LIMITS} | {name: list(ends) for name, ends in BOUNDS.items()}
+    found |= {"candidate_labels": [1, MOST], "label_characters": LONGEST, "word_characters": WORDS}
+    return found | {"phrases": asks.PARTS, "attention": asks.LAYERS}
 
 
 @route("GET", "/v1/methods", "see lists", answers=METHODS)

@@ -46,7 +46,7 @@ class Metrics:
     def fault(self, request_id: str) -> None:
         """The exception being handled was nobody's plan: count it, and log where it happened."""
         self._faults.inc()
-        journal.fault(request_id)
+        journal.fault(request_id=request_id)
 
     def text(self) -> bytes:
         """All of them, in Prometheus' text form."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from explain import canonical
-from explain.errors import BusyError, Cancelled, ExplainError
-from explain.records import ModelInfo
+from explain.errors import BusyError, Cancelled, ExplainError, InputError
+from explain.records import Explanation, ModelInfo
 from explain.rest.served import Named
 from explain.service import Job, Question
+from explain.settings import Settings
 
 if TYPE_CHECKING:
     from explain.rest.face import Face
@@ -23,10 +25,17 @@ LOOK = 0.2
 
 
 async def submit(
-    here: Face, question: Question, model: Named, client: str, *, patient: bool, later: bool = False
+    here: Face,
+    question: Question,
+    model: Named,
+    client: str,
+    *,
+    patient: bool,
+    later: bool = False,
+    gone: Callable[[], Awaitable[bool]] | None = None,
 ) -> Job:
-    """Queue a question. `patient` waits for a place in the line; else BusyError is raised. A job for `later` may work
-    longer than one that somebody waits for.
+    """Queue a question. `patient` waits for a place in the line, unless the client is `gone`; else BusyError is raised.
+    A job for `later` may work longer than one that somebody waits for.
     """
     seconds = here.settings.job_seconds if later else here.settings.seconds
     while True:
@@ -36,6 +45,8 @@ async def submit(
             if not patient or error.code == "stopping":
                 raise
         await asyncio.sleep(0.5)
+        if gone is not None and await gone():
+            raise Cancelled("The client left.", code="client_gone")
 
 
 async def over(job: Job, gone: Callable[[], Awaitable[bool]] | None = None) -> AsyncGenerator[Job, None]:
@@ -76,12 +87,28 @@ async def info(here: Face, model: Named) -> ModelInfo:
     raise outward(job.error or Cancelled("The question was cancelled."), model)
 
 
-def answer(job: Job, model: Named) -> bytes:
-    """What a job found, as canonical JSON; raises its error, which never names a place on this machine."""
-    if job.state == "done":
-        found = job.result if job.seen is None else job.seen
-        return canonical.encode(found)
-    raise outward(job.error or Cancelled("The explanation was cancelled."), model)
+async def answer(job: Job, model: Named, *, machine: bool) -> bytes:
+    """What a job found, as canonical JSON; raises its error, which never names a place on this machine.
+
+    Written beside the event loop: the answer to a long text takes seconds, in which nobody else would be heard.
+    Without `machine` it does not say on which machine it was computed, and with which state of the code.
+    """
+    if job.state != "done":
+        raise outward(job.error or Cancelled("The explanation was cancelled."), model)
+    found = job.result if job.seen is None else job.seen
+    if isinstance(found, Explanation) and not machine:
+        found = replace(found, provenance=replace(found.provenance, machine=None))
+    return await asyncio.to_thread(canonical.encode, found)
+
+
+def require_room(size: int, limits: Settings) -> None:
+    """Raise InputError, code answer_too_large, where answers take more bytes together than may be kept."""
+    if size > limits.max_answer:
+        raise InputError(
+            f"The answers take more than the {limits.max_answer:,} bytes that are kept at once. Ask about fewer texts "
+            "at a time, or about the attention of fewer layers.",
+            code="answer_too_large",
+        )
 
 
 def outward(error: ExplainError, model: Named) -> ExplainError:
@@ -97,11 +124,12 @@ async def answered(
     model: Named,
     client: str,
     *,
+    machine: bool,
     patient: bool = False,
     gone: Callable[[], Awaitable[bool]] | None = None,
 ) -> bytes:
     """Submit a question and wait for its answer as canonical JSON; raises what the service raises, or Cancelled."""
-    job = await submit(here, question, model, client, patient=patient)
+    job = await submit(here, question, model, client, patient=patient, gone=gone)
     async for _ in over(job, gone):
         pass
-    return answer(job, model)
+    return await answer(job, model, machine=machine)

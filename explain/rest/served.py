@@ -41,8 +41,17 @@ class Served:
     def default(self) -> str:
         """The model of a request that names none; by its name here where it was set as the path of a folder."""
         chosen = self.settings.model
-        same = (name for name, folder in self._folders().items() if str(folder) == str(Path(chosen).absolute()))
+        place = Path(chosen).absolute().resolve()  # by whichever links it was named
+        same = (name for name, folder in self._folders().items() if folder.resolve() == place)
         return next(same, chosen)
+
+    @property
+    def first(self) -> str:
+        """What the loader takes for the default: the same as a request for it asks for, if any may."""
+        try:
+            return self.find(None).source
+        except ModelError:
+            return self.settings.model
 
     def find(self, name: str | None) -> Named:
         """The model of this name (None: the default); raises ModelError, code model_not_found."""

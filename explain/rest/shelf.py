@@ -1,8 +1,9 @@
 """Where a job's answers are kept: in memory or, where EXPLAIN_JOBS names a folder, in one file for each job.
 
 The first line of a file says what was asked, texts included; each further line is a row that is over, with its number,
-in the order in which they ended. Whatever ends the service, a row is there whole or not at all: a last line without
-its end is cut off, and that row is asked again. Answers of a file stay there; only where they lie is in memory.
+in the order in which they ended, or says that the owner cancelled the job. Whatever ends the service, a row is there
+whole or not at all: a last line without its end is cut off, and that row is asked again. Answers of a file stay there;
+only where they lie is in memory.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from explain import canonical
 from explain.errors import ExplainError, InputError
 
 _ROW = re.compile(rb'\{"row":(\d{1,9}),"failed":(true|false),"found":')
+_STOPPED = b'{"cancelled":true}\n'
 _NAME = re.compile(r"[0-9a-f]{32}\.jsonl")
 
 
@@ -27,12 +29,19 @@ class Rows(Protocol):
     """The answers of one job: canonical JSON, a problem where `failed`, by the row's number from 0."""
 
     failed: set[int]
+    size: int
+    """Bytes of them in memory."""
+    cancelled: bool
+    """Whether the owner ended the job, as far as it is written, and no row has come since."""
 
     def put(self, row: int, content: bytes, failed: bool) -> None:
         """Keep the answer of a row that has none."""
 
     def get(self, row: int) -> bytes | None:
         """A row's answer; None where there is none yet."""
+
+    def stop(self) -> None:
+        """Note that the owner ended the job, for whoever reads it after a restart."""
 
     def drop(self) -> None:
         """Forget all of them, for good."""
@@ -45,26 +54,37 @@ class Rows(Protocol):
 class Kept(dict[int, bytes]):
     """Rows in memory."""
 
+    cancelled = False
+
     def __init__(self) -> None:
         super().__init__()
         self.failed: set[int] = set()
+        self.size = 0
 
     def put(self, row: int, content: bytes, failed: bool) -> None:
         """See Rows."""
         self[row] = content
+        self.size += len(content)
         self.failed |= {row} if failed else set()
+
+    def stop(self) -> None:
+        """See Rows; nobody reads these after a restart."""
 
     def drop(self) -> None:
         """See Rows."""
         self.clear()
+        self.size = 0
 
 
 class Written:
     """Rows in a file. Not synchronised with the disk: what a power failure takes is asked again."""
 
+    size = 0
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.failed: set[int] = set()
+        self.cancelled = False
         self._places: dict[int, tuple[int, int]] = {}
 
     def put(self, row: int, content: bytes, failed: bool) -> None:
@@ -91,6 +111,12 @@ class Written:
             file.seek(start)
             return file.read(length)
 
+    def stop(self) -> None:
+        """See Rows. A disk that does not take it keeps nobody from ending a job."""
+        with contextlib.suppress(OSError), self.path.open("ab") as file:
+            file.write(_STOPPED)
+            self.cancelled = True
+
     def drop(self) -> None:
         """See Rows."""
         self.path.unlink(missing_ok=True)
@@ -111,15 +137,18 @@ class Written:
             place = file.tell()
             for line in file:
                 head = _ROW.match(line)
-                if head is None or not line.endswith(b"}\n"):
+                if head is not None and line.endswith(b"}\n"):
+                    self._note(int(head[1]), head[2] == b"true", place + head.end(), len(line) - head.end() - 2)
+                elif line == _STOPPED:
+                    self.cancelled = True
+                else:
                     break
-                self._note(int(head[1]), head[2] == b"true", place + head.end(), len(line) - head.end() - 2)
                 place += len(line)
             file.truncate(place)
         return asked
 
     def _note(self, row: int, failed: bool, start: int, length: int) -> None:
-        self._places[row] = (start, length)
+        self._places[row], self.cancelled = (start, length), False
         self.failed |= {row} if failed else set()
 
 
@@ -173,6 +202,16 @@ class Shelf:
             rows, since = Written(path), max(0.0, time.time() - path.stat().st_mtime)
             with contextlib.suppress(ValueError, OSError):
                 yield rows.found(), rows, since
+
+    def sweep(self, seconds: float, known: Collection[str]) -> None:
+        """Delete jobs that nobody knows and nobody wrote to for so long: what they hold must not stay for ever because
+        this service cannot read it, or would refuse it.
+        """
+        for path in self.folder.iterdir():
+            if _NAME.fullmatch(path.name) and path.stem not in known:
+                with contextlib.suppress(OSError):
+                    if time.time() - path.stat().st_mtime > seconds:
+                        path.unlink()
 
     def close(self) -> None:
         """Let another service use the folder."""

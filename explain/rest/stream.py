@@ -16,9 +16,10 @@ from starlette.responses import StreamingResponse
 
 from explain import canonical
 from explain.errors import ExplainError
+from explain.keys import Holder
 from explain.records import Explanation
 from explain.rest import answers, running
-from explain.rest.face import Face, face, holder
+from explain.rest.face import Face, face, holder, told_of_machine
 from explain.rest.served import Named
 from explain.service import Job, Question
 
@@ -35,30 +36,31 @@ def wanted(request: Request) -> bool:
 
 async def stream(request: Request, questions: Sequence[Question], model: Named) -> StreamingResponse:
     """Answer with progress. The first question is queued before anything is sent, so that BusyError has its status."""
-    here, who = face(request), holder(request).name
-    first = await running.submit(here, questions[0], model, who, patient=False)
+    here, who = face(request), holder(request)
+    first = await running.submit(here, questions[0], model, who.name, patient=False)
     lines = _lines(here, first, questions, model, who, answers.request_id(request))
     return StreamingResponse(lines, media_type=MEDIA)
 
 
 async def _lines(
-    here: Face, job: Job, questions: Sequence[Question], model: Named, who: str, request_id: str
+    here: Face, job: Job, questions: Sequence[Question], model: Named, who: Holder, request_id: str
 ) -> AsyncGenerator[bytes, None]:
     """Lines of all questions, one after the other; `input` says which one, where there are several."""
     try:
         for i, question in enumerate(questions):
             number = {"input": i} if len(questions) > 1 else {}
             if i:
-                job = await running.submit(here, question, model, who, patient=True)
+                job = await running.submit(here, question, model, who.name, patient=True)
             async with aclosing(_job(job, number)) as lines:
                 async for line in lines:
                     yield line
             try:
                 last = canonical.encode({"event": "result", **number})
-                yield last[:-1] + b',"result":' + running.answer(job, model) + b"}\n"
+                found = await running.answer(job, model, machine=told_of_machine(who))
+                yield last[:-1] + b',"result":' + found + b"}\n"
             except ExplainError as error:
-                yield _line("error", number, error=answers.problem(error, request_id))
-    except ExplainError as error:
+                yield _line("error", number, error=answers.problem(error, request_id, question))
+    except ExplainError as error:  # the line is closed
         yield _line("error", {}, error=answers.problem(error, request_id))
     finally:
         if not job.over:  # the client has left
@@ -77,16 +79,20 @@ async def _job(job: Job, number: dict[str, Any]) -> AsyncGenerator[bytes, None]:
                 yield _line("progress", number, progress=progress)
             if isinstance(partial, Explanation) and said.get("partial") is not partial:
                 said["partial"], silent = partial, time
-                for name in PARTS:
-                    value = getattr(partial, name)
-                    if value and said.get(name) is not value and _new(said.get(name), value):
-                        said[name] = value
-                        yield _line(name, number, **{name: value})
+                for line in await asyncio.to_thread(_news, said, partial, number):  # see running.answer
+                    yield line
 
 
-def _new(before: Any, value: Any) -> bool:
-    """Whether a part says something new: a worker may send an equal part again with every step."""
-    return before is None or canonical.encode(before) != canonical.encode(value)
+def _news(said: dict[str, Any], partial: Explanation, number: dict[str, Any]) -> list[bytes]:
+    """A line for each part that is not what was said of it: a worker may send an equal part again with every step."""
+    lines = []
+    for name in PARTS:
+        if value := getattr(partial, name):
+            line = _line(name, number, **{name: value})
+            if line != said.get(name):
+                said[name] = line
+                lines.append(line)
+    return lines
 
 
 def _line(event: str, number: dict[str, Any], **more: Any) -> bytes:

@@ -15,6 +15,7 @@ from explain.generation import GenerateRequest
 from explain.heads import HeadRequest, HeadsRequest
 from explain.machine import versions
 from explain.messages import whole
+from explain.methods import find
 from explain.model.runner import Meter
 from explain.service.job import Answer, Asked, Facts, ForecastRequest, Forecasts, InfoRequest
 from explain.work import Listener
@@ -56,6 +57,9 @@ def answer(
 
 
 def facts(model: Model) -> Facts:
-    """What is known of a model by now."""
-    claims = {name: claim for (name, _), claim in model.claims.items()}
+    """What is known of a model by now; of claims, those of methods as they are by themselves.
+
+    Somebody who asked with parameters of their own must not decide what others are told of a method.
+    """
+    claims = {name: claim for (name, params), claim in model.claims.items() if params == find(name).configured({})}
     return Facts(model.info, claims, versions(), torch.get_num_threads())

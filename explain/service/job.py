@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -44,7 +46,8 @@ class Forecasts(Record):
 class Facts(Record):
     """What an engine says of a model that it has loaded: which one it is, what was measured on it, and with what.
 
-    `claims` are those of gated methods, by method. `versions` and `threads` change the last bits of an answer.
+    `claims` are those of gated methods with their usual parameters, by method. `versions` and `threads` change the last
+    bits of an answer.
     """
 
     info: ModelInfo
@@ -64,7 +67,7 @@ class Job:
     """Read `state`, `progress`, `partial` and `seen` at any time; call `cancel`, `settle` and `wait` from any thread.
 
     `seconds` bounds the work from the moment when the model is loaded; None: no bound. `forecast` is what it should
-    cost; None before that is known.
+    cost; None before that is known. `begun` is when its work began, by the monotonic clock; None while it waits.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Job:
         self.seen: Seen | None = None
         self.error: ExplainError | None = None
         self.forecast: Forecast | None = None
+        self.begun: float | None = None
         self.stop, self.enough = threading.Event(), threading.Event()
         self._over, self._lock = threading.Event(), threading.Lock()
 
@@ -124,8 +128,14 @@ class Job:
         """From now on it runs; False if it is over already."""
         with self._lock:
             if not self.over:
-                self.state = "running"
+                self.state, self.begun = "running", time.monotonic()
             return not self.over
+
+    def left(self, now: float) -> float:
+        """Seconds that the work should still take from `now` on; infinite where nobody knows."""
+        if self.begun is None or self.forecast is None or self.forecast.seconds is None:
+            return math.inf
+        return max(0.0, self.begun + self.forecast.seconds - now)
 
     def tell(self, progress: Progress, partial: Explanation | None = None) -> None:
         """How far it is, and what is known so far where that is new."""

@@ -11,6 +11,7 @@ from explain import errors
 from explain.errors import Cancelled, ExplainError, TimeLimitError, WorkerError
 from explain.service.job import Answer, Facts, Job
 from explain.service.process import Process
+from explain.settings import settings
 
 TICK = 0.05
 """Seconds between looks at whether somebody still waits."""
@@ -21,8 +22,10 @@ PATIENCE = 1.5
 class Keeper:
     """Keeps one worker. One thread calls `answer`; `facts` and `stop` may be called from any."""
 
-    def __init__(self, start: Callable[[], Process] = Process) -> None:
+    def __init__(self, start: Callable[[], Process] = Process, loading: float | None = None) -> None:
+        """`start` gives a worker; `loading` is how many seconds it has to load a model, None for the setting's."""
         self._start = start
+        self._loading = settings().load_seconds if loading is None else loading
         self._worker: Process | None = None
         self._facts: dict[str, Facts] = {}
         self._lock, self._closed = threading.Lock(), False
@@ -48,7 +51,7 @@ class Keeper:
         """See Engine."""
         before = self.starts
         worker = self._ready()
-        watch = _Watch(worker, job, self._learn)
+        watch = _Watch(worker, job, self._learn, time.monotonic() + self._loading)
         try:
             worker.say("ask", job.id, job.model, job.request)
             return watch.until_over()
@@ -93,8 +96,10 @@ class _Deaf(Exception):
 class _Watch:
     """One job in the worker, until it is over."""
 
-    def __init__(self, worker: Process, job: Job, learn: Callable[[Facts, str, tuple[str, ...]], None]) -> None:
-        self.worker, self.job, self.learn = worker, job, learn
+    def __init__(
+        self, worker: Process, job: Job, learn: Callable[[Facts, str, tuple[str, ...]], None], loaded_by: float
+    ) -> None:
+        self.worker, self.job, self.learn, self.loaded_by = worker, job, learn, loaded_by
         self.until: float | None = None  # counted from the moment when the model is loaded, which may take its time
         self.loaded = self.settled = self.heard = False
         self.reason: ExplainError | None = None  # why the worker was asked to stop
@@ -113,6 +118,10 @@ class _Watch:
     def _look(self) -> None:
         """Does anybody still wait, and is there still time?"""
         now = time.monotonic()
+        if not self.loaded and now > self.loaded_by:  # it hears nothing while it loads
+            raise _Deaf(
+                TimeLimitError("The model took too long to load, and the loading was ended.", code="load_timeout")
+            )
         if self.reason is None:
             if self.job.abandoned:
                 self._ask_to_stop(Cancelled("The explanation was cancelled."), now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import logging
+import logging.config
 import os
 import queue
 import signal
@@ -18,7 +18,7 @@ import time
 from functools import partial
 from typing import Any, BinaryIO
 
-from explain import errors
+from explain import errors, journal
 from explain.catalog import Progress
 from explain.errors import Cancelled, ExplainError
 from explain.records import Explanation
@@ -28,9 +28,9 @@ from explain.settings import settings
 
 QUIET = 0.1
 """Seconds between two reports of progress that bring nothing to show."""
-_UNKNOWN = "The explanation failed for a reason that Whyboard does not know; the log says more."
+UNKNOWN = "The explanation failed for a reason that Whyboard does not know; the log says more."
+"""What is said of a fault that nobody foresaw."""
 _PR_SET_PDEATHSIG = 1
-_log = logging.getLogger(__name__)
 
 
 class Wire:
@@ -90,6 +90,8 @@ def main() -> None:
     """Serve until the pipe closes."""
     die_with_parent()
     wire = Wire(*private_pipes())
+    logging.config.dictConfig(journal.config("WARNING"))  # an exception's own words may hold a text
+    journal.leave_no_dump()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal goes to all; the parent decides
     threading.Thread(target=wire.listen, name="listen", daemon=True).start()
     from explain.service.child import answer, facts  # torch
@@ -119,8 +121,8 @@ def main() -> None:
         except ExplainError as error:
             wire.say("failed", number, _kind(error), str(error), error.code)
         except Exception:  # the process must outlive any fault of a model; the log has the rest
-            _log.exception("question %s failed", number)
-            wire.say("failed", number, "ExplainError", _UNKNOWN, "error")
+            journal.fault(question=number)
+            wire.say("failed", number, "ExplainError", UNKNOWN, "error")
 
 
 def _kind(error: ExplainError) -> str:

@@ -47,6 +47,20 @@ def test_nothing_is_recomputed_that_did_not_change(app: AppTest) -> None:
     assert linked(app, "scale") == "free"
 
 
+def test_heads_are_asked_once_somebody_looks(app: AppTest) -> None:
+    finish(app)
+    assert "Where heads look" in html_of(app)
+    assert "asides" not in app.session_state, "nothing is computed that nobody sees"
+    assert not [s for s in app.slider if s.key in ("layer", "head")]
+    app.session_state["one head"] = True
+    app.run()
+    assert len(app.session_state["asides"]) == 1
+    app.slider(key="layer").set_value(1).run()
+    assert len(app.session_state["asides"]) == 2
+    assert "Rows sum to 1" in "\n".join(c.value for c in app.caption)
+    assert not app.exception
+
+
 def test_an_answer_is_encoded_once(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     real = Explanation.to_json

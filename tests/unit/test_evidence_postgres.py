@@ -84,6 +84,35 @@ def test_a_store_in_postgresql(url: str, tiny: Model, tmp_path: Path) -> None:
     assert any("label" in str(fault) for fault in faults), "what the list says is compared with what was signed"
 
 
+def test_a_foreign_store_is_only_read(url: str, tiny: Model, tmp_path: Path) -> None:
+    with sa.create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE other")
+    url = url.removesuffix("postgres") + "other"
+    found = tiny.explain("A charming film.", checks=())
+    own = Store(tmp_path / "evidence", url=url)
+    filed = own.file(found, who=Who("ada"))
+    foreign = Store(tmp_path / "evidence", url=url, only_read=True)
+    assert foreign.content(filed.header.id).explanation == found
+    assert not verify.store(foreign).faults
+    with pytest.raises(AuditError, match="read-only"):
+        foreign.file(found)
+    with pytest.raises(sa.exc.DBAPIError, match="read-only"), foreign.engine.begin() as connection:
+        connection.execute(sa.update(entries).values(label="OTHER"))
+    assert not verify.store(own).faults
+
+    with own.engine.begin() as connection:  # reading it would run what somebody else wrote
+        connection.exec_driver_sql("ALTER TABLE keys RENAME TO hidden")
+        connection.exec_driver_sql("CREATE VIEW keys AS SELECT * FROM hidden")
+    try:
+        with pytest.raises(AuditError, match="views") as caught:
+            Store(tmp_path / "evidence", url=url, only_read=True)
+        assert caught.value.code == "not_evidence"
+    finally:
+        with own.engine.begin() as connection:
+            connection.exec_driver_sql("DROP VIEW keys")
+            connection.exec_driver_sql("ALTER TABLE hidden RENAME TO keys")
+
+
 def test_an_address_that_nothing_answers_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(AuditError) as caught:
         Store(tmp_path / "evidence", url=f"postgresql+pg8000://whyboard@127.0.0.1:{free_port()}/postgres")

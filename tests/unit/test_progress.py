@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 
-from explain.catalog import Progress, Request
-from explain.dashboard.progress import PART, POLL, SELDOM, Drawn, pace
+from explain.catalog import Forecast, Progress, Request
+from explain.dashboard.progress import PART, POLL, SELDOM, SOON, Drawn, pace
 from explain.engine import Model
 from explain.records import Explanation
 from explain.service import Job
@@ -39,6 +40,20 @@ def test_the_end_and_the_first_scores_wait_for_nothing(whole: Explanation) -> No
     job.cancel()
     job.done(whole)
     assert Drawn(whole, 0.0, 60.0).stale(job, now=0.0)
+
+
+def test_what_is_over_in_a_moment_is_drawn_once(whole: Explanation) -> None:
+    drawn, job = Drawn(replace(whole, attributions=(), checks=()), 0.0, 0.0), job_with(whole)
+    job.begin()
+    assert job.begun is not None
+    assert drawn.stale(job, now=job.begun), "nobody knows how long it takes"
+    job.forecast = Forecast(seconds=10.0)
+    assert drawn.stale(job, now=job.begun)
+    end = job.begun + 10
+    assert not drawn.stale(job, now=end - SOON / 2)
+    assert drawn.stale(job, now=end + 5), "it takes longer than was forecast"
+    job.forecast = Forecast(seconds=math.inf)
+    assert drawn.stale(job, now=job.begun)
 
 
 def test_drawing_takes_no_more_than_its_part_of_the_time(whole: Explanation) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +18,13 @@ from huggingface_hub import InferenceClient
 from starlette.testclient import TestClient
 
 import explain
+from explain import canonical
 from explain.engine import Model
-from explain.errors import OUTCOMES, ExplainError, InputError
+from explain.errors import BY_CODE, OUTCOMES, ExplainError, InputError
 from explain.model.memory import weights
+from explain.records import Explanation
 from explain.rest.face import ROUTES, Route
+from explain.rest.quotes import unquoted
 from explain.service import Service
 from tests import rest
 from tests.conftest import undated
@@ -124,6 +131,27 @@ def test_progress_tells_the_prediction_first(web: TestClient) -> None:
     assert lines[first["prediction"]]["prediction"] == json.loads(whole.prediction.to_json())
 
 
+@pytest.mark.parametrize("accept", ["application/json", "application/jsonl"])
+def test_nobody_waits_for_somebody_elses_answer_to_be_written(
+    web: TestClient, accept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long text's answer takes seconds to write; the loop that hears everybody else does not write it."""
+    encode = canonical.encode
+
+    def beside(value: Any) -> bytes:
+        if isinstance(value, Explanation) or (isinstance(value, dict) and "attributions" in value):
+            with pytest.raises(RuntimeError):
+                asyncio.get_running_loop()
+            written.append(value)
+        return encode(value)
+
+    written: list[Any] = []
+    monkeypatch.setattr(canonical, "encode", beside)
+    answer = web.post("/v1/explain", json={"inputs": TEXT, "parameters": {"seed": 7}}, headers={"accept": accept})
+    assert answer.status_code == 200
+    assert written
+
+
 def test_a_refusal_ends_a_stream_too(web: TestClient) -> None:
     body = {"inputs": "a film", "parameters": {"target": "NOBODY"}}
     answer = web.post("/v1/explain", json=body, headers={"accept": "application/jsonl"})
@@ -136,9 +164,34 @@ def test_every_example_of_the_document_works(web: TestClient, route: Route) -> N
     operation = web.get("/openapi.json").json()["paths"][route.path][route.method.lower()]
     examples = operation["requestBody"]["content"]["application/json"]["examples"]
     assert examples
-    for example in examples.values():
+    assert set(route.others) <= {name.replace("-", " ") for name in examples}
+    for name in route.examples:
+        example = examples[name.replace(" ", "-")]
         answer = web.request(route.method, route.path.replace("{name}", "tiny0"), json=example["value"])
         assert answer.status_code == route.status, answer.text
+
+
+@pytest.mark.parametrize(
+    ("task", "fixture"),
+    [
+        ("zero-shot-classification", "inferrer_folder"),
+        ("token-classification", "tagger_folder"),
+        ("question-answering", "answerer_folder"),
+        ("fill-mask", "filler_folder"),
+        ("text-generation", "teller_folder"),
+    ],
+)
+def test_examples_for_other_tasks_work(task: str, fixture: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(fixture)
+    asked = [(r, body) for r in ROUTES for named, body in r.others.values() if named == task]
+    assert asked
+    with rest.client(rest.application(folder)) as web:
+        for route, body in asked:
+            answer = web.request(route.method, route.path.replace("{name}", folder.name), json=body)
+            assert answer.status_code == route.status, answer.text
+            if route.path == "/v1/explain":
+                assert answer.json()["model"]["task"] == task
+    assert task in {named for r in ROUTES for named, _ in r.others.values()}
 
 
 @pytest.mark.parametrize("path", [r.path for r in ROUTES if r.method == "GET" and "{" not in r.path])
@@ -154,6 +207,32 @@ def test_lists_are_those_of_the_command_line(web: TestClient, run: Any) -> None:
     limits = web.get("/v1/limits").json()
     assert (limits["max_body"], limits["max_characters"], limits["max_inputs"]) == (2_000_000, 100_000, 32)
     assert not any("/" in str(value) for value in limits.values()), "no place on this machine"
+
+
+@pytest.mark.parametrize(
+    ("limit", "field", "write"),
+    [
+        ("candidate_labels", "candidate_labels", lambda n: [str(i) for i in range(n)]),
+        ("label_characters", "candidate_labels", lambda n: ["a" * n]),
+        ("label_characters", "hypothesis_template", lambda n: "{}" + "a" * (n - 2)),
+        ("word_characters", "continuation", lambda n: "a" * n),
+        ("word_characters", "target", lambda n: "a" * n),
+        ("word_characters", "contrast", lambda n: "a" * n),
+        ("phrases", "phrases", lambda n: [[0, 1]] * n),
+        ("attention", "attention", lambda n: [0] * n),
+    ],
+)
+def test_every_limit_is_the_one_that_is_told(
+    web: TestClient, limit: str, field: str, write: Callable[[int], Any]
+) -> None:
+    most = web.get("/v1/limits").json()[limit]
+    most = most[1] if isinstance(most, list) else most
+    for count, refused in ((most, False), (most + 1, True)):
+        body = {"inputs": TEXT, "parameters": {"methods": ["occlusion"], "checks": [], field: write(count)}}
+        if field == "hypothesis_template":
+            body["parameters"]["candidate_labels"] = ["a"]
+        said = web.post("/v1/explain", json=body).json()
+        assert (said.get("code") == "bad_request") == refused, said.get("detail")
 
 
 @pytest.mark.parametrize(
@@ -198,6 +277,63 @@ def test_bad_questions_are_problems(web: TestClient, path: str, body: Any, statu
     assert "site-packages" not in answer.text
 
 
+SAID = "zzkeepthis"
+
+
+@pytest.mark.parametrize(
+    ("about", "code"),
+    [
+        ({"target": SAID}, "bad_target"),
+        ({"contrast": f"it's {SAID} {'x' * 100}"}, "bad_target"),
+        ({"phrases": [SAID]}, "no_such_span"),
+        ({"rationale": [f"{SAID} {'x' * 100}"]}, "no_such_span"),
+        ({"candidate_labels": [SAID, SAID]}, "bad_candidates"),
+        ({"methods": [SAID]}, "unknown_method"),
+        ({"checks": [SAID]}, "unknown_check"),
+        ({"params": {SAID: 1}}, "bad_parameter"),
+        ({"params": {"integrated_gradients": SAID}}, "method_error"),
+        ({"params": {"baseline": f'a "{SAID}"'}}, "bad_parameter"),
+    ],
+)
+def test_a_refusal_does_not_repeat_what_was_asked(web: TestClient, about: dict[str, Any], code: str) -> None:
+    body = {"inputs": TEXT, "parameters": about}
+    lines = {"accept": "application/jsonl"}
+    said = [web.post("/v1/explain", json=body), web.post("/v1/explain", json=body, headers=lines)]
+    job = web.post("/v1/jobs", json=body)
+    if job.status_code == 202:
+        while (found := web.get(f"/v1/jobs/{job.json()['id']}")).json()["state"] in ("queued", "running"):
+            time.sleep(0.02)
+        job = found
+    for answer in (*said, job):
+        assert code in answer.text
+        assert SAID not in answer.text
+    assert "…" in said[0].json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "left"),
+    [
+        ("The model's label 'a film' is not 'POSITIVE'.", "The model's label '…' is not 'POSITIVE'."),
+        ("There is no 'it's \"good\"', and no 'dull' label.", "There is no '…', and no '…' label."),
+        ("Behind “ a fil” and “x”, 'and' stays.", "Behind “…” and “x”, 'and' stays."),
+        ("At 'parameters.seed': expected 'this'.", "At 'parameters.seed': expected 'this'."),
+        ("Nothing is quoted: a film.", "Nothing is quoted: a film."),
+        ("Not closed: 'a film", "Not closed: 'a film"),
+    ],
+)
+def test_what_is_quoted_is_left_out(sentence: str, left: str) -> None:
+    asked = {"inputs": ["a film"], "parameters": {"seed": 3, "target": 'it\'s "good"', "params": {"dull": 1}}}
+    assert unquoted(sentence, asked) == unquoted(sentence, json.dumps(asked).encode()) == left
+
+
+def test_nor_does_one_about_what_may_follow(teller_folder: Path) -> None:
+    with rest.client(rest.application(teller_folder)) as web:
+        body = {"inputs": "Once upon a ti", "parameters": {"continuation": f"…me {SAID}"}}
+        answer = web.post("/v1/explain", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "other_tokens")
+    assert SAID not in answer.text
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/v1/explain", 405)])
 def test_what_is_not_there(web: TestClient, method: str, path: str, status: int) -> None:
     answer = web.request(method, path)
@@ -207,7 +343,8 @@ def test_what_is_not_there(web: TestClient, method: str, path: str, status: int)
 
 def test_every_status_of_an_error_is_documented(web: TestClient) -> None:
     document = web.get("/openapi.json").json()
-    statuses = {str(found.status) for found in OUTCOMES.values()}
+    known = [*OUTCOMES.values(), *(found for code, found in BY_CODE.items() if code != "erased")]  # that is evidence's
+    statuses = {str(found.status) for found in known}
     for path in document["paths"].values():
         for operation in path.values():
             assert statuses <= set(operation["responses"])
@@ -274,3 +411,24 @@ def test_the_client_says_when_nobody_answers() -> None:
             explain.Client(f"http://127.0.0.1:{taken.getsockname()[1]}").models()
     with pytest.raises(InputError):
         explain.Client("file:///etc/passwd")
+
+
+def test_the_client_takes_its_key_nowhere_else() -> None:
+    seen: list[str | None] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["authorization"])
+            self.send_response(307 if len(seen) == 1 else 200)
+            self.send_header("location", f"http://127.0.0.1:{server.server_port}/taken")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ExplainError, match="not this service"):
+            explain.Client(f"http://127.0.0.1:{server.server_port}", "wb_secret").models()
+        server.shutdown()
+    assert seen == ["Bearer wb_secret"]

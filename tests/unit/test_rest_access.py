@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +114,23 @@ def test_a_job_is_its_owners(tiny_folder: Path, tmp_path: Path) -> None:
         assert web.get(f"/v1/jobs/{job}", headers=one).json()["state"] == "running"
 
 
+def test_who_may_read_records_is_told_of_the_machine(tiny_folder: Path, keyring: tuple[Path, dict[str, str]]) -> None:
+    """Platform, processor and state of the code serve a replay; they are nobody else's business."""
+    path, keys = keyring
+    body = {"inputs": TEXT, "parameters": {"checks": []}}
+    with rest.client(rest.application(tiny_folder, keys=path)) as web:
+        for role, told in (("admin", True), ("analyst", False)):
+            mine = {"authorization": f"Bearer {keys[role]}"}
+            plain = web.post("/v1/explain", json=body, headers=mine).json()
+            lines = web.post("/v1/explain", json=body, headers={**mine, "accept": "application/jsonl"}).text
+            job = web.post("/v1/jobs", json=body, headers=mine).json()["id"]
+            while (found := web.get(f"/v1/jobs/{job}", headers=mine).json())["state"] in ("queued", "running"):
+                time.sleep(0.02)
+            answers = (plain, json.loads(lines.splitlines()[-1])["result"], *found["results"])
+            assert [a["provenance"]["machine"] is not None for a in answers] == [told] * 3
+            assert all(a["provenance"]["versions"]["torch"] for a in answers), "what a replay needs most stays"
+
+
 def test_keys_are_digests_and_go_at_once(tiny_folder: Path, tmp_path: Path) -> None:
     keys = Keys(tmp_path / "deep" / "keys")
     key = keys.add("ann", "viewer")
@@ -185,7 +204,12 @@ def test_a_bucket_fills_again() -> None:
 def test_foreign_pages_and_names_are_refused(tiny_folder: Path, headers: dict[str, str], status: int) -> None:
     app = rest.application(tiny_folder, Held(), allowed_hosts="explain.example, other.example")
     with rest.client(app) as web:
-        assert web.get("/v1/models", headers=headers).status_code == status
+        answer = web.get("/v1/models", headers=headers)
+    assert answer.status_code == status
+    if status != 200:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == status
+        assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
@@ -240,6 +264,10 @@ def test_a_default_that_was_set_as_a_path_is_served_by_its_name(tiny_folder: Pat
     assert served.find(None).name == tiny_folder.name
     with pytest.raises(Exception, match="no such model"):
         served.find(str(tiny_folder))
+    assert served.first == served.find(None).source, "it is loaded once, ahead of the first request"
+    (tmp_path / "linked").symlink_to(tiny_folder.parent)
+    linked = Served(rest.settings(tiny_folder, model=str(tmp_path / "linked" / tiny_folder.name)))
+    assert linked.find(None).source == linked.first == str(tiny_folder.resolve())
     elsewhere = Served(rest.settings(tiny_folder, model=str(tmp_path)))
     with pytest.raises(Exception, match="no such model"):
         elsewhere.find(None)

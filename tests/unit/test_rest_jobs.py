@@ -196,6 +196,39 @@ def test_answers_are_not_kept_for_ever(tiny_folder: Path) -> None:
         assert submitted(web, "a film", **{"Idempotency-Key": "one"})["id"] != job
 
 
+def test_nor_while_nobody_asks(held: Held, tiny_folder: Path) -> None:
+    app = rest.application(tiny_folder, held, keep_seconds=0.3)
+    entries = app.state.face.board._entries
+    with rest.client(app) as web:
+        submitted(web)
+        until = time.monotonic() + 20
+        while not held.jobs:
+            time.sleep(0.01)
+        finish(held.jobs[0])
+        while entries:
+            assert time.monotonic() < until, "texts and answers stay until somebody comes"
+            time.sleep(0.05)
+
+
+def test_answers_are_kept_up_to_so_many_bytes(tiny_folder: Path) -> None:
+    most = 1_000
+    with rest.client(rest.application(tiny_folder, max_answer=most)) as web:
+        one = len(web.post("/v1/predict", json={"inputs": TEXT}).content)
+
+        def job(size: int) -> dict[str, Any]:
+            asked = {"task": "predict", "inputs": [TEXT] * (size // one)}
+            return over(web, web.post("/v1/jobs", json=asked).json()["id"])
+
+        first, second = job(most * 2 // 3), job(most * 2 // 3)
+        assert (first["state"], second["state"]) == ("done", "done")
+        kept = [found["id"] for found in web.get("/v1/jobs").json()["jobs"]]
+        assert kept == [second["id"]], "what ended first makes room"
+        codes = {found.get("code") for found in job(2 * most)["results"]}
+        assert codes == {None, "answer_too_large"}, "a job keeps what there is room for, and says what it does not keep"
+        refused = web.post("/v1/predict", json={"inputs": [TEXT] * (2 * most // one)})
+        assert (refused.status_code, refused.json()["code"]) == (422, "answer_too_large")
+
+
 @pytest.mark.parametrize("job", ["0" * 32, "..", "%2e%2e", "x" * 300, "a%00b"])
 def test_a_job_that_is_not_there(waiting: TestClient, job: str) -> None:
     answer = waiting.get(f"/v1/jobs/{job}")

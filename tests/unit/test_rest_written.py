@@ -82,6 +82,35 @@ def test_a_job_resumes_after_a_restart_without_a_key(tmp_path: Path, tiny_folder
         assert over(web, job)["state"] == "done"
 
 
+def test_what_its_owner_cancelled_stays_so(tmp_path: Path, tiny_folder: Path) -> None:
+    with open_at(tmp_path, tiny_folder, held := Held()) as web:
+        job = submitted(web, SECRETS, **KEY)["id"]
+        answered(held, 1)
+        while web.get(f"/v1/jobs/{job}").json()["answered"] < 1:
+            time.sleep(0.01)
+        web.post(f"/v1/jobs/{job}:cancel")
+    with open_at(tmp_path, tiny_folder, held := Held()) as web:
+        again = submitted(web, SECRETS, **KEY)
+        assert (again["id"], again["state"], again["answered"], again["error"]) == (job, "cancelled", 1, None)
+        assert not held.jobs, "the same key begins nothing that was ended on purpose"
+        web.post(f"/v1/jobs/{job}:resume")
+        answered(held, 2)
+        assert over(web, job)["state"] == "done"
+    with open_at(tmp_path, tiny_folder, Held()) as web:
+        assert web.get(f"/v1/jobs/{job}").json()["state"] == "done"
+
+
+def test_a_job_keeps_its_model(tmp_path: Path, tiny_folder: Path) -> None:
+    """Its body names none; another one is the default by the time it goes on."""
+    with open_at(tmp_path, tiny_folder, Held()) as web:
+        job = submitted(web, SECRETS)
+    assert job["model"] == tiny_folder.name
+    with open_at(tmp_path, tiny_folder, held := Held(), model="sentiment") as web:
+        web.post(f"/v1/jobs/{job['id']}:resume")
+        assert over(web, job["id"], "running")["model"] == tiny_folder.name
+        assert held.jobs[0].model == str(tiny_folder.resolve())
+
+
 def test_nothing_is_written_unless_somebody_asks(tmp_path: Path, tiny_folder: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -115,6 +144,22 @@ def test_files_are_not_kept_for_ever(tmp_path: Path, tiny_folder: Path) -> None:
     with open_at(tmp_path, tiny_folder, Held(), jobs_hours=1) as web:
         assert web.get(f"/v1/jobs/{job}").status_code == 404
     assert not file.exists()
+
+
+def test_nor_what_this_service_cannot_read(tmp_path: Path, tiny_folder: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("explain.rest.board.OFTEN", 0.1)
+    long_ago = time.time() - 2 * 3_600
+    for name in ("1" * 32, "2" * 32):
+        (tmp_path / f"{name}.jsonl").write_text(SECRETS[0])
+    os.utime(tmp_path / f"{'1' * 32}.jsonl", (long_ago, long_ago))
+    (tmp_path / "notes.txt").write_text("mine")
+    os.utime(tmp_path / "notes.txt", (long_ago, long_ago))
+    with open_at(tmp_path, tiny_folder, Held(), jobs_hours=1):
+        until = time.monotonic() + 20
+        while (tmp_path / f"{'1' * 32}.jsonl").exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    assert {p.name for p in tmp_path.iterdir()} == {f"{'2' * 32}.jsonl", "notes.txt", "lock"}
 
 
 def test_two_services_do_not_share_a_folder(tmp_path: Path, tiny_folder: Path) -> None:

@@ -117,6 +117,19 @@ def test_what_is_written_is_what_transformers_writes(scribe: Model) -> None:
     assert wire.decode(Generation, found.to_json()).digest == found.digest
 
 
+def test_beams_and_a_whole_generation_explained(scribe: Model) -> None:
+    found = scribe.generate(TEXT, tokens=6, num_beams=3)
+    source, _ = ids_of(scribe, (TEXT,))
+    theirs = scribe.module.generate(torch.tensor([source]), max_new_tokens=6, num_beams=3, do_sample=False)  # type: ignore[operator]
+    assert [2, *found.ids.tolist()] == theirs[0].tolist()[: len(found.ids) + 1]
+    for i, reason in enumerate(scribe.explain_generation(found, places=[0, 3], checks=())):
+        place = (0, 3)[i]
+        one = scribe.explain(**found.question(place) or {}, checks=())
+        assert reason.tokens == one.tokens
+        assert reason.attributions[0].value_input == pytest.approx(log_odds(float(found.log_probs[place])), abs=1e-3)
+        assert np.allclose(reason.attributions[0].scores, one.attributions[0].scores, atol=1e-3)
+
+
 @pytest.mark.parametrize("seed", [None, 1, 5])
 def test_every_written_token_can_be_asked_about(scribe: Model, seed: int | None) -> None:
     found = scribe.generate(TEXT, tokens=8, seed=seed)

@@ -17,7 +17,7 @@ from explain.engine import Model
 from explain.heads import HeadRequest, HeadsRequest
 from explain.lens import DirectRequest, LensRequest, PatchRequest
 from explain.road import RoadRequest
-from explain.service import Job, Question, Service
+from explain.service import Job, Question, Service, worker
 from explain.service.keeper import Keeper
 from explain.service.process import Process
 from explain.settings import Settings
@@ -95,6 +95,33 @@ def test_facts_and_forecasts_come_from_the_worker(real: tuple[Service, Keeper], 
     assert (found.memory or 0) > 0
     assert real[0].submit(Request((TEXT,), methods=("integrated_gradients", "deep_lift"), checks=()), name).wait(100)
     assert set(real[0].claims(name)) == {"deep_lift"}
+
+
+def test_a_fault_leaves_neither_words_nor_memory_behind(tmp_path: Path) -> None:
+    """What a worker says when it meets what nobody foresaw holds no text; and no image of its memory may be written."""
+    code = (
+        "import resource\n"
+        "from explain.service import child, models, worker\n"
+        "def broken(*_):\n"
+        "    assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0\n"
+        "    raise KeyError('the secret text')\n"
+        "child.answer, models.Models.get = broken, lambda *_: None\n"
+        "worker.main()\n"
+    )
+    script = tmp_path / "broken.py"
+    script.write_text(code)
+    with (tmp_path / "err").open("w") as err, pytest.MonkeyPatch.context() as patch:
+        popen = subprocess.Popen
+        patch.setattr(subprocess, "Popen", lambda *a, **k: popen(*a, **k, stderr=err))
+        found = Service(Keeper(lambda: Process([sys.executable, str(script)])))
+        job = found.submit(PredictRequest(("the secret text",)), "x")
+        assert job.wait(60)
+    found.stop(0)
+    assert str(job.error) == worker.UNKNOWN
+    said = (tmp_path / "err").read_text()
+    assert "KeyError" in said
+    assert "broken.py" in said
+    assert "secret" not in said
 
 
 def test_long_work_is_cancelled_and_the_worker_stays(real: tuple[Service, Keeper], tiny_folder: Path) -> None:
@@ -190,6 +217,23 @@ def test_a_cancel_does_not_cost_the_model_that_is_being_loaded(faulty: Callable[
     assert good.wait(30)
     assert good.state == "done"
     assert faulty.keeper.starts == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_loading_without_an_end_is_ended(cancelled: bool) -> None:
+    found = Service(Keeper(lambda: Process(FAULTY), loading=8))
+    bad = found.submit(PredictRequest(("load for ever",)), "x")
+    while bad.state == "queued":
+        time.sleep(0.01)
+    if cancelled:
+        bad.cancel()
+    good = found.submit(PredictRequest(("fine",)), "x")
+    assert bad.wait(30)
+    assert bad.error is not None
+    assert bad.error.code == ("cancelled" if cancelled else "load_timeout")
+    assert good.wait(30), "the others do not wait for it"
+    assert good.state == "done"
+    found.stop(0)
 
 
 def test_a_worker_that_died_idle_costs_nothing(faulty: Callable[..., Job]) -> None:

@@ -33,6 +33,8 @@ from tests.tiny import bert_folder
 
 PATIENCE = 600
 """Seconds until a page is given up."""
+LOOK = 0.25
+"""Seconds between looks at a page; each one is work for its renderer, too."""
 STILL = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 
@@ -90,7 +92,7 @@ async def _settled(page: Page, text: str | None) -> None:
         counts = [await page.locator(where).count() for where in (STILL, ".wb-how", "[data-testid=stProgress]")]
         if words == (text or words or None) and counts == [1, 1, 0]:
             return
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(LOOK)
     raise TimeoutError(f"no result within {PATIENCE} s")
 
 

@@ -1,0 +1,140 @@
+"""No refusal sends back what was sent: every field of every body, wrong in every shape, and on every kind of model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from starlette.testclient import TestClient
+
+from explain.rest.face import ROUTES
+from tests import rest
+
+SECRET = "zqsecret"
+TEXT = "the film is never boring"
+SHAPES: list[Any] = [
+    SECRET,
+    f"{SECRET} ’s \u2018own\u2019",
+    [SECRET],
+    [SECRET, SECRET],
+    {SECRET: 1},
+    {"steps": SECRET, SECRET: SECRET},
+    {"saliency": {SECRET: 1}},
+    {"saliency": SECRET},
+    {SECRET: {SECRET: 1}},
+    [{SECRET: SECRET}],
+    {"text": SECRET, SECRET: 1},
+]
+BODIES = {route.path: route.takes for route in ROUTES if route.takes is not None}
+QUICK = {"methods": ["saliency"], "checks": []}
+WISHES: dict[str, list[dict[str, Any]]] = {
+    "tiny": [
+        {"target": SECRET},
+        {"contrast": SECRET},
+        {"methods": [SECRET], "params": {SECRET: 1}},
+        {"params": {"saliency": 1, SECRET: 2}},
+        {"rationale": [SECRET]},
+        {"phrases": [SECRET]},
+        {"checks": [SECRET]},
+        {"continuation": SECRET},
+    ],
+    "teller": [
+        {"target": SECRET},
+        {"contrast": SECRET},
+        {"continuation": SECRET},
+        {"continuation": SECRET, "contrast": SECRET},
+    ],
+    "filler": [{"target": SECRET}],
+    "tagger": [{"target": SECRET}, {"target": SECRET, "contrast": SECRET}],
+    "answerer": [{"target": SECRET}, {"contrast": SECRET}, {"target": SECRET, "contrast": SECRET}],
+    "inferrer": [
+        {"candidate_labels": [SECRET, SECRET]},
+        {"candidate_labels": [SECRET, "dull"], "target": "brilliant"},
+        {"candidate_labels": [SECRET, "dull"], "target": SECRET, "contrast": SECRET},
+        {"candidate_labels": [SECRET, "dull"], "target": SECRET, "methods": ["input_reduction"]},
+        {"candidate_labels": [SECRET, "dull"], "target": "dull", "methods": ["input_reduction"]},
+        {"candidate_labels": [SECRET, "dull"], "target": "dull", "contrast": SECRET, "methods": ["input_reduction"]},
+        {"candidate_labels": [SECRET, "dull"], "hypothesis_template": SECRET},
+    ],
+}
+
+
+def fields(body: type[BaseModel]) -> list[tuple[str, ...]]:
+    """Where a value goes in a body: each field, each parameter, and a name that is none of either."""
+    inner = body.model_fields["parameters"].annotation
+    assert inner is not None
+    return [(name,) for name in [*body.model_fields, SECRET]] + [
+        ("parameters", name) for name in [*inner.model_fields, SECRET]
+    ]
+
+
+@pytest.fixture(scope="module")
+def web(tiny_folder: Path) -> Iterator[TestClient]:
+    """A client of an application that computes."""
+    with rest.client(rest.application(tiny_folder, rate=1e6, max_jobs=1_000)) as found:
+        yield found
+
+
+@pytest.mark.parametrize(("path", "body"), BODIES.items(), ids=BODIES)
+def test_no_field_comes_back(web: TestClient, path: str, body: type[BaseModel]) -> None:
+    refused = 0
+    said = "instances" if "instances" in body.model_fields else "inputs"
+    for place in fields(body):
+        for value in SHAPES:
+            sent: dict[str, Any] = {said: [TEXT], "parameters": {}}
+            at = sent
+            for name in place[:-1]:
+                at = at[name]
+            at[place[-1]] = value
+            try:
+                body.model_validate_json(json.dumps(sent))
+                if path != "/v1/explain":
+                    continue  # it is in order, and is worked on in the same way wherever it was sent
+                sent["parameters"] = {**QUICK, **sent["parameters"]}
+            except ValueError:
+                pass
+            answer = web.post(path.replace("{name}", "tiny0"), json=sent)
+            if answer.status_code != 200:
+                refused += 1
+                assert SECRET not in answer.text, (place, value)
+    assert refused > len(fields(body)) * 4
+
+
+@pytest.mark.parametrize("model", WISHES)
+def test_no_wish_that_a_model_refuses_comes_back(model: str, request: pytest.FixtureRequest) -> None:
+    text: Any = {"teller": TEXT, "filler": "the [MASK] is never boring"}.get(model, TEXT)
+    if model == "answerer":
+        text = {"question": "what is never boring ?", "context": TEXT}
+    codes = set()
+    with rest.client(rest.application(request.getfixturevalue(f"{model}_folder"), rate=1e6)) as web:
+        for wish in WISHES[model]:
+            for streamed in (False, True):
+                headers = {"accept": "application/jsonl"} if streamed else {}
+                answer = web.post("/v1/explain", json={"inputs": text, "parameters": QUICK | wish}, headers=headers)
+                if answer.status_code == 200 and not streamed:
+                    continue
+                said = json.loads(answer.text.splitlines()[-1])
+                said = said.get("error", {}) if answer.status_code == 200 else said
+                assert SECRET not in json.dumps(said), (wish, said)
+                codes.add(said.get("code"))
+    assert codes - {None}
+
+
+def test_a_row_that_is_refused_does_not_come_back(web: TestClient) -> None:
+    body = {"inputs": [f"the {SECRET} film", TEXT], "parameters": QUICK | {"phrases": [SECRET]}}
+    job = web.post("/v1/jobs", json=body).json()["id"]
+    with web.stream("GET", f"/v1/jobs/{job}", headers={"accept": "application/jsonl"}) as answer:
+        whole, refused = json.loads(list(answer.iter_lines())[-1])["results"]
+    assert whole["tokens"]["texts"] == [f"the {SECRET} film"]
+    assert refused["code"] == "no_such_span"
+    assert SECRET not in json.dumps(refused)
+
+
+def test_people_are_told_what_they_wrote(run: Any) -> None:
+    code, _, said = run("run", TEXT, "--method", SECRET)
+    assert code == 2
+    assert SECRET in said
