@@ -210,17 +210,21 @@ class Case:
         """The text with the marked units replaced by a token, or removed.
 
         Where a removed unit holds a place that the answer is read at, a token stays there and stands in (`filler`).
+        Windows stay where they were, and lose what was removed in them.
         """
         gone = np.zeros(len(self.tokens.ids), dtype=bool)  # (T,)
         scored = self.units.of_token >= 0
         gone[scored] = units[self.units.of_token[scored]]
         inputs, places, rivals = dict(self.encoding.inputs), self.encoding.places, self.encoding.rivals
-        source = self.encoding.source
+        windows, source = self.encoding.windows, self.encoding.source
         inputs["input_ids"] = np.where(gone, self.filler(how)[1], inputs["input_ids"])
         if how == "remove":
             stays = ~gone
             stays[list(places)] = True  # nothing else could be asked about them
-            stays[0] |= not stays[: source or self.encoding.begin].any()  # a model needs one token to read
+            for read in windows or (np.arange(source or self.encoding.begin),):
+                stays[read[0]] |= not stays[read].any()  # a model needs one token to read
+            at = np.cumsum(stays) - 1
+            windows = tuple(at[w[stays[w]]] for w in windows)
             if rivals is not None:
                 if (rivals & stays).sum() < 2:  # an answer is one of several
                     stays[np.flatnonzero(rivals & ~stays)[:1]] = True
@@ -228,7 +232,7 @@ class Case:
             inputs = {name: array[stays] for name, array in inputs.items()}
             places, source = tuple(int(stays[:place].sum()) for place in places), int(stays[:source].sum())
         changed: dict[str, Any] = {"inputs": inputs, "places": places, "rivals": rivals, "source": source}
-        return replace(self.encoding.row(target or self.target), **changed)
+        return replace(self.encoding.row(target or self.target), **changed, windows=windows)
 
     def stands_in(self, how: str) -> str:
         """What really stands in a removed word's place: 'remove', or the name of the token that the tokenizer has."""
@@ -263,8 +267,9 @@ class Case:
 
     def per_unit(self, scores: Float[np.ndarray, "... T"]) -> Float[np.ndarray, "... U"]:
         """Sum token scores over each unit; specials are left out."""
-        member = self.units.of_token[None, :] == np.arange(self.n_units)[:, None]  # (U, T)
-        return scores @ member.T.astype(scores.dtype)
+        found, scored = np.zeros((*scores.shape[:-1], self.n_units), scores.dtype), self.units.of_token >= 0
+        np.add.at(found, (..., self.units.of_token[scored]), scores[..., scored])  # type: ignore[arg-type]
+        return found
 
     def of_specials(self, scores: Float[np.ndarray, "T"]) -> float:
         """The total of the tokens that belong to no unit."""

@@ -91,7 +91,8 @@ class Request(Record):
     `orders` is how many random orders the removal checks draw. `budget` bounds the gradient evaluations
     spent on one text by one method. `phrases` are (text, start, end) characters that are scored as one unit,
     `rationale` those that a person marked as the reason. `forced` runs methods that miss their own claim on this model.
-    `interactions` asks what pairs of words do together.
+    `interactions` asks what pairs of words do together. `truncate` cuts a text that is too long; with `windows` it is
+    seen through windows that overlap, up to 8,192 tokens (see `explain.model.windows`).
     """
 
     texts: tuple[str, ...]
@@ -116,6 +117,7 @@ class Request(Record):
     rationale: tuple[tuple[int, int, int], ...] = ()
     forced: bool = False
     interactions: bool = False
+    windows: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +136,7 @@ class Forecast(Record):
 class PredictRequest(Record):
     """What does the model decide? Without why. One text, or the two of a pair; `truncate` cuts what is too long.
 
-    `place`, `candidates` and `roles` as in Request.
+    `place`, `candidates`, `windows` and `roles` as in Request.
     """
 
     texts: tuple[str, ...]
@@ -142,6 +144,7 @@ class PredictRequest(Record):
     place: int | None = None
     candidates: Candidates | None = None
     roles: tuple[str, ...] = ()
+    windows: bool = False
 
 
 @dataclass(frozen=True, eq=False)

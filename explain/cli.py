@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -92,6 +92,7 @@ def run(
     phrase: Annotated[list[str] | None, typer.Option(help="Part of the text scored as one; repeat for more.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**53 - 1, help="For everything drawn at random.")] = 0,
     truncate: Annotated[bool, typer.Option("--truncate", help="Cut a text that is too long.")] = False,
+    windows: Annotated[bool, typer.Option("--windows", help="See it through windows that overlap.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (float32), float64, bfloat16, float16.")] = "auto",
     revision: Annotated[str | None, typer.Option(help="Hub branch, tag or commit.")] = None,
@@ -125,6 +126,7 @@ def run(
         "phrases": tuple(phrase or ()),
         "seed": seed,
         "truncate": truncate,
+        "windows": windows,
         "forced": force,
     }
     watched = nullcontext() if profile is None else profiled(profile)
@@ -136,10 +138,7 @@ def run(
             progress=lambda now, _: status.update(f"{now.stage}… {now.done or ''}"),
             **wanted,
         )
-    if as_json:
-        sys.stdout.buffer.write(result.to_json().encode("utf-8") + b"\n")  # UTF-8, whatever the terminal speaks
-    else:
-        _out.print(terminal.explanation(result), soft_wrap=False)
+    _say(result, as_json, terminal.explanation)
     if spent is not None:
         _err.print(terminal.profile(spent.seconds))
 
@@ -168,10 +167,15 @@ def heads(
             found: Any = loaded.heads(whole, ablation=one_of("ablation", ablation, ABLATIONS), **about)  # type: ignore[arg-type]
         else:
             found = loaded.head(whole, *_head(at), **about)
+    _say(found, as_json, terminal.head if at else terminal.heads)
+
+
+def _say(found: Any, as_json: bool, drawn: Callable[[Any], Any]) -> None:
+    """Print a record as JSON, or as what is `drawn` of it."""
     if as_json:
-        sys.stdout.buffer.write(found.to_json().encode("utf-8") + b"\n")
+        sys.stdout.buffer.write(found.to_json().encode("utf-8") + b"\n")  # UTF-8, whatever the terminal speaks
     else:
-        _out.print(terminal.head(found) if at else terminal.heads(found), soft_wrap=False)
+        _out.print(drawn(found), soft_wrap=False)
 
 
 def _head(wish: str) -> tuple[int, int | None]:
@@ -206,10 +210,7 @@ def inside(
             found = loaded.patch(whole, other, **about)
         else:
             found = loaded.direct(whole, **about) if direct else loaded.lens(whole, **about)
-    if as_json:
-        sys.stdout.buffer.write(found.to_json().encode("utf-8") + b"\n")
-    else:
-        _out.print(terminal_inside.inside(found), soft_wrap=False)
+    _say(found, as_json, terminal_inside.inside)
 
 
 @app.command()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from explain.case import Ask, Case, Replacement, Steps
+from explain.case import Case, Replacement, Steps
 from explain.records import Target
+from explain.together import values as values_of
 
 AT_ONCE = 4_096
 """Rows that are prepared together: some tenths of a second, after which a cancel is seen; and some megabytes."""
@@ -23,8 +24,10 @@ def coalition_values(
     values = []
     for start in range(0, max(1, len(distinct)), AT_ONCE):
         part = distinct[start : start + AT_ONCE]
-        answer = yield Ask([case.row(target) if u.all() else case.without(~u, how, target) for u in part])
-        values.append(answer.values.astype(np.float64))
+        found = yield from values_of(
+            case, (case.row(target) if u.all() else case.without(~u, how, target) for u in part)
+        )
+        values.append(found.astype(np.float64))
     return np.concatenate(values)[index]
 
 

@@ -14,7 +14,9 @@ from explain.model import memory
 from explain.model.encoding import Encoding
 from explain.model.memory import Pass
 from explain.model.runner import Runner
+from explain.model.windows import BATCHES
 from explain.settings import settings
+from explain.together import TOGETHER
 
 MEGABYTE = 10**6
 
@@ -24,20 +26,40 @@ def refused(request: Request, units: int) -> bool:
     return any(units > (find(name).info.limit or units) for name in request.methods)
 
 
-def passes(request: Request, units: int) -> tuple[int, int]:
-    """(forward passes, forward-and-backward passes) for a text of so many units."""
-    methods = [find(name).cost(units) for name in request.methods]
+def passes(request: Request, units: int, share: float = 1.0) -> tuple[int, int]:
+    """(forward passes, forward-and-backward passes) for a text of so many units.
+
+    `share` is how much of the text is read anew where one unit is taken out (`anew`).
+    """
+    alone = math.ceil(units * share)
+    methods = [find(name).cost(alone if find(name).alone else units) for name in request.methods]
     checked = methods[: request.checked]
     checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]
-    words = [(units + 1, 0)] if methods else []  # each word's measured effect
+    words = [(alone + 1, 0)] if methods else []  # each word's measured effect
     pairs = [(cost_of_pairs(units, request.budget), 0)] if request.interactions else []
     forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, *pairs, strict=True))
     return forward, backward
 
 
 def options(request: Request, encoding: Encoding) -> int:
-    """How many inputs one row of the request is asked with: one for each label of one's own, or continuation."""
-    return given.passes if (given := request.candidates) else len(encoding.options) or 1
+    """How many inputs a row of the request is asked with: one for each window, label of one's own, or continuation."""
+    return given.passes if (given := request.candidates) else len(encoding.windows or encoding.options) or 1
+
+
+def length(request: Request, encoding: Encoding) -> int:
+    """Tokens of all inputs that one row of the request is asked with."""
+    return sum(map(len, encoding.windows)) or len(encoding.tokens.ids) * options(request, encoding)
+
+
+def longest(encoding: Encoding) -> int:
+    """Tokens that the model reads at once, at most."""
+    return max(map(len, encoding.windows), default=len(encoding.tokens.ids))
+
+
+def anew(encoding: Encoding) -> float:
+    """Share of a text that is read anew where one word is taken out: of windows, those that hold it."""
+    windows = encoding.windows
+    return sum(map(len, windows)) / len(windows) / len(encoding.tokens.ids) if windows else 1.0
 
 
 def beside(runner: Runner, request: Request, encoding: Encoding, units: int, texts: int = 1) -> int | None:
@@ -46,8 +68,8 @@ def beside(runner: Runner, request: Request, encoding: Encoding, units: int, tex
     One batch of passes at the token budget, the dearest kind; slopes and attention weights that are kept until they
     are used; a copy of the weights, where a check makes one. `texts` are refined together.
     """
-    info, tokens = runner.info, len(encoding.tokens.ids)
-    forward, backward = passes(request, units)
+    info, tokens = runner.info, longest(encoding)
+    forward, backward = passes(request, units, anew(encoding))
     most = 1 if runner.padding == "single" else max(1, runner.token_budget // tokens)
     heights = []
     for kind in kinds(request, backward):
@@ -56,11 +78,20 @@ def beside(runner: Runner, request: Request, encoding: Encoding, units: int, tex
             return None
         rows = texts * options(request, encoding) * (1 if kind.maps else backward if kind.backward else forward)
         heights.append(found.of(max(1, min(most, rows)), tokens))
-    slopes = 4 * texts * backward * tokens * info.d_model
+    slopes = 4 * info.d_model * _held(runner, encoding, backward, texts)
     layers = len(request.attention or ()) + 2 * info.n_layers * any(find(name).maps for name in request.methods)
     maps = 4 * texts * layers * info.n_heads * tokens**2
     copies = memory.weights(runner.module) if any(c.copies for c in chosen(request.checks)) else 0
     return max(heights) + slopes + maps + copies
+
+
+def _held(runner: Runner, encoding: Encoding, backward: int, texts: int) -> int:
+    """Tokens whose slopes are held until they are used; of windows also those that are not put together yet."""
+    whole, windows = len(encoding.tokens.ids), sum(map(len, encoding.windows))
+    if not windows or not backward:
+        return texts * backward * whole
+    together = min(backward, max(1, TOGETHER[True] // whole))
+    return texts * together * whole + max(BATCHES * runner.token_budget, windows)
 
 
 def kinds(request: Request, backward: int) -> Iterator[Pass]:

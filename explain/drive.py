@@ -9,15 +9,22 @@ from typing import TypeVar, cast
 import numpy as np
 
 from explain.case import Answer, Ask, Draft, Steps
+from explain.errors import ModelError
 from explain.model import ends, prefixes
+from explain.model.encoding import Encoding
 from explain.model.heads import ablated, observe, surveyed
 from explain.model.inside import look
 from explain.model.rescale import multipliers
+from explain.model.rows import Row
 from explain.model.runner import Meter, Runner
 from explain.model.written import require_one_stack
 from explain.records import Attribution, Evaluations
 
 T = TypeVar("T")
+INSIDE = (
+    "This looks inside one pass through the model, and a text that is seen through windows is a pass for each of them. "
+    "Ask about a part of the text that the model reads at once, or allow it to be cut (truncate=True)."
+)
 
 
 def drive(
@@ -56,16 +63,27 @@ def drive(
             found, at = answer(runner, replace(first, rows=rows), meter), 0
             for i in waiting:
                 n = len(asks[i].rows)
-                spent[i][first.gradients] += sum(ends.passes(runner, row) for row in asks[i].rows)
+                cost = ends.passes(runner, asks[i].rows, first.gradients)
+                spent[i][0], spent[i][1] = spent[i][0] + cost.forward, spent[i][1] + cost.backward
                 at += n
                 advance(i, found.part(at - n, at))
     return [(cast(T, r), Evaluations(*cost)) for r, cost in zip(results, spent, strict=True)]
 
 
+def require_whole(read: Row | Encoding) -> None:
+    """Raise ModelError where what looks inside one pass is asked of a text that is a pass for each of its windows."""
+    if read.windows:
+        raise ModelError(INSIDE, code="no_windows")
+
+
 def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
-    """Evaluate the rows of one Ask."""
-    if ask.survey or ask.attention or {ask.heads, ask.layer} != {None} or any(r.ablation for r in ask.rows):
+    """Evaluate the rows of one Ask; raises ModelError as `require_whole`, and for what reads one stack alone."""
+    inside = ask.survey or ask.attention or {ask.heads, ask.layer} != {None} or any(r.ablation for r in ask.rows)
+    if inside:
         require_one_stack(ask.rows)
+    for row in ask.rows:
+        if inside or ask.rescaled:
+            require_whole(row)
     if ask.rescaled:
         return Answer(*multipliers(runner, ask.rows, meter))
     if ask.survey is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import chain
 
 import numpy as np
 
 from explain.case import Ask, Case, Steps
 from explain.records import Effects
+from explain.together import values as values_of
 
 
 def probability(log_odds: float | np.ndarray) -> np.ndarray:
@@ -18,8 +20,8 @@ def probability(log_odds: float | np.ndarray) -> np.ndarray:
 def measure(case: Case) -> Steps[Effects]:
     """Remove each unit and record the target's value, and the probability where there is one."""
     alone = np.eye(case.n_units, dtype=bool)  # (U, U)
-    answer = yield Ask([case.row(), *(case.without(unit, "remove") for unit in alone)])
-    value, without = float(answer.values[0]), answer.values[1:]
+    values = yield from values_of(case, chain([case.row()], (case.without(unit, "remove") for unit in alone)))
+    value, without = float(values[0]), values[1:]
     known = case.target.has_probability
     return Effects(
         replacement="remove",

@@ -55,6 +55,7 @@ class Model(Writing):
         attention: bool | Sequence[int] = False,
         checks: Sequence[str] | None = None,
         truncate: bool = False,
+        windows: bool = False,
         budget: int = 512,
         orders: int = 20,
         seed: int = 0,
@@ -90,6 +91,7 @@ class Model(Writing):
             attention: True for the attention maps of all layers, or a list of layers.
             checks: names of checks; None for all of them, () for none.
             truncate: cut a text that is too long instead of refusing it.
+            windows: see one that is too long through windows that overlap; what the model says is their mean.
             budget: gradient evaluations that one method may spend (a forward pass counts a quarter); its first
                 answer is always computed.
             orders: random orders that the removal checks draw (200 for a verdict).
@@ -124,6 +126,7 @@ class Model(Writing):
             attention=attention,
             checks=checks,
             truncate=truncate,
+            windows=windows,
             budget=budget,
             orders=orders,
             seed=seed,
@@ -308,15 +311,16 @@ class Model(Writing):
         """`forecast` for requests about the same text, which is read once."""
         if not requests:
             return []
-        encoding = self.asked(requests[0]).encode(requests[0].texts, truncate=True, place=requests[0].place)
-        units = int(encoding.units(requests[0].granularity, requests[0].phrases).of_token.max(initial=0)) + 1
+        first = requests[0]
+        encoding = self.asked(first).encode(first.texts, truncate=True, place=first.place, windows=first.windows)
+        units = int(encoding.units(first.granularity, first.phrases).of_token.max(initial=0)) + 1
         return [self._forecast(request, encoding, units) for request in requests]
 
     def _forecast(self, request: Request, encoding: Encoding, units: int) -> Forecast:
         if costs.refused(request, units):
             return Forecast(seconds=math.inf)
-        tokens, more = len(encoding.tokens.ids), costs.beside(self, request, encoding, units)
-        seconds = super().forecast(tokens * costs.options(request, encoding), *costs.passes(request, units))
+        more, share = costs.beside(self, request, encoding, units), costs.anew(encoding)
+        seconds = super().forecast(costs.length(request, encoding), *costs.passes(request, units, share))
         return Forecast(seconds, None if more is None else weights(self.module) + more)
 
 

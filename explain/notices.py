@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import regex
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 from explain.candidates import sides
 from explain.records import ModelInfo, Notice, Prediction, Target, Tokens
@@ -35,7 +35,13 @@ _SPELLING = regex.compile(
 
 
 def notices(
-    info: ModelInfo, tokens: Tokens, prediction: Prediction, target: Target, unknown_id: int | None, special: set[int]
+    info: ModelInfo,
+    tokens: Tokens,
+    prediction: Prediction,
+    target: Target,
+    unknown_id: int | None,
+    special: set[int],
+    windows: Sequence[Int64[np.ndarray, "K"]] = (),
 ) -> tuple[Notice, ...]:
     """Everything that applies, most serious first.
 
@@ -46,9 +52,11 @@ def notices(
         target: what is explained.
         unknown_id: the tokenizer's id for unknown words, None if it has none.
         special: all special ids of the tokenizer.
+        windows: the tokens of each window that the text was seen through, () where it was read at once.
     """
     found = [
         *_truncated(tokens),
+        *_windows(tokens, windows),
         *_unknown(tokens, unknown_id),
         *_typed_specials(tokens, special - {unknown_id}),
         *_hidden_characters(tokens),
@@ -88,6 +96,20 @@ def _truncated(tokens: Tokens) -> Iterator[Notice]:
             "What follows had no influence on the decision.",
             last,
             ((tokens.truncated_at, end),),
+        )
+
+
+def _windows(tokens: Tokens, windows: Sequence[Int64[np.ndarray, "K"]]) -> Iterator[Notice]:
+    if windows:
+        inner = [w[~tokens.special[w]] for w in windows]
+        yield Notice(
+            "windows",
+            f"The text has {len(tokens.ids):,} tokens, more than the model reads at a time, so it was seen through "
+            f"{len(windows)} windows of up to {max(map(len, windows)):,} tokens that overlap. The decision is that of "
+            "the mean of their logits: every window counts the same, a word counts in each window that holds it, and "
+            "nothing was seen of how words of different windows work together.",
+            0,
+            tuple((int(tokens.offsets[w, 0].min()), int(tokens.offsets[w, 1].max())) for w in inner),
         )
 
 

@@ -146,6 +146,7 @@ def inferred(then: Explanation) -> Request:
         quantity=quantity,
         granularity=first.granularity if first is not None else "word",
         truncate=then.tokens.truncated_at is not None,
+        windows=any(notice.code == "windows" for notice in then.warnings),
         seed=then.provenance.seed,
         forced=True,
         budget=Request.budget if budget is None else budget,

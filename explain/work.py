@@ -23,7 +23,7 @@ from explain.attention.capture import attention_maps
 from explain.bounds import require_bounds
 from explain.case import Case, Steps
 from explain.catalog import Claim, Progress, Request
-from explain.drive import answer, drive
+from explain.drive import answer, drive, require_whole
 from explain.errors import MethodError
 from explain.machine import here, versions
 from explain.methods import Method, find
@@ -31,19 +31,9 @@ from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
 from explain.model.redraw import redrawn
 from explain.model.runner import Meter, Runner
-from explain.notices import notices
 from explain.reading import standouts
-from explain.records import (
-    Attribution,
-    Check,
-    Effects,
-    Evaluations,
-    Explanation,
-    Interactions,
-    Notice,
-    Prediction,
-    Provenance,
-)
+from explain.records import Attribution, Effects, Evaluations, Explanation, Notice, Prediction, Provenance
+from explain.results import Result
 
 T = TypeVar("T")
 Listener = Callable[[Progress, Explanation | None], None]
@@ -82,13 +72,16 @@ class Work:
             checking.chosen(request.checks)
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
-        encodings = [self.model.encode(r.texts, truncate=r.truncate, place=r.place) for r in self.requests]
+        encodings = [self._encoded(r) for r in self.requests]
+        for request, encoding in zip(self.requests, encodings, strict=True):
+            if request.attention:
+                require_whole(encoding)
         costs.require(self.base, self.requests, encodings)
         self._pass_the_gate()
         self._enter("Predicting")
         predictions = self.model.decide(encodings, self.meter)
         cases = [self._case(*t) for t in zip(self.requests, encodings, predictions, strict=True)]
-        results = [_Result(case) for case in cases]
+        results = [Result(case) for case in cases]
         self._show(results)
         for place in range(len(self.methods)):
             self._attribute(results, place)
@@ -179,8 +172,12 @@ class Work:
         """The text of such a question, with some words `hidden`; nothing is decided."""
         require_bounds(request)
         self._enter(stage)
-        encoding = self.model.encode(request.texts, truncate=request.truncate, place=request.place)
+        encoding = self._encoded(request)
+        require_whole(encoding)
         return masked(encoding, hidden, self.model.tokenizer) if hidden else encoding
+
+    def _encoded(self, about: Request) -> Encoding:
+        return self.model.encode(about.texts, truncate=about.truncate, place=about.place, windows=about.windows)
 
     def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
         other = Work(redrawn(self.model, seed), [request])  # a copy that has learned nothing
@@ -193,10 +190,10 @@ class Work:
             own = {"place": None, "target": None, "contrast": None}
             texts, changes = self.model.task.posed(texts, self.model.tokenizer), {**own, **changes}
         other = replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
-        encoding = self.model.encode(texts, truncate=other.truncate, place=other.place)
+        encoding = self._encoded(other)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
-    def _attribute(self, results: list[_Result], place: int) -> None:
+    def _attribute(self, results: list[Result], place: int) -> None:
         method = find(self.methods[place])
         self._enter(method.info.title)
         limit, most = method.info.limit, max(r.case.n_units for r in results)
@@ -228,7 +225,7 @@ class Work:
         for i, (found, cost) in enumerate(drive(self.model, steps, self.meter, draft)):
             results[i].attributions[place:] = [whole(i, found, cost)]
 
-    def _pair(self, results: list[_Result]) -> None:
+    def _pair(self, results: list[Result]) -> None:
         if not results:
             return
         self._enter("Measuring pairs of words")
@@ -237,7 +234,7 @@ class Work:
             result.interactions = replace(found, evaluations=spent)
         self._show(results)
 
-    def _check(self, results: list[_Result]) -> None:
+    def _check(self, results: list[Result]) -> None:
         named = False
         for checker in checking.chosen(self.requests[0].checks):
             if checker.order >= 20 and not named:  # the headline may be written before the slow checks
@@ -253,7 +250,7 @@ class Work:
         if not named:
             self._name(results)
 
-    def _name(self, results: list[_Result]) -> bool:
+    def _name(self, results: list[Result]) -> bool:
         ready = [r for r in results if r.effects is not None and r.attributions]
         units = [standouts(r.attributions[0], r.checks).supporting for r in ready]
         steps = [
@@ -275,36 +272,12 @@ class Work:
         if self.listener is not None:
             self.listener(Progress(self.stage, done), None)
 
-    def _show(self, results: list[_Result]) -> None:
+    def _show(self, results: list[Result]) -> None:
         if self.listener is not None and len(results) == 1:
             self.listener(Progress(self.stage, self.meter.done), self._explanation(results[0]))
 
-    def _explanation(self, result: _Result) -> Explanation:
-        case, info, tokenizer = result.case, self.model.info, self.model.tokenizer
-        return Explanation(
-            model=info,
-            tokens=case.tokens,
-            prediction=case.prediction,
-            target=case.target,
-            attributions=tuple(result.attributions),
-            effects=result.effects,
-            attention=result.attention,
-            checks=tuple(result.checks),
-            warnings=(
-                *self.gated,
-                *notices(
-                    info,
-                    case.tokens,
-                    case.prediction,
-                    case.target,
-                    tokenizer.unk_token_id,
-                    set(tokenizer.all_special_ids),
-                ),
-            ),
-            interactions=result.interactions,
-            candidates=self.model.candidates,
-            provenance=self.provenance(case),
-        )
+    def _explanation(self, result: Result) -> Explanation:
+        return result.explanation(self.model, self.gated, self.provenance(result.case))
 
     def begin(self, stage: str) -> None:
         """Say what is done now, for questions that have no case."""
@@ -329,15 +302,3 @@ class Work:
             libraries={m.info.name: m.library for m in ran},
             cautions={m.info.name: m.info.misleads for m in ran},
         )
-
-
-class _Result:
-    """What is known so far about one case."""
-
-    def __init__(self, case: Case) -> None:
-        self.case = case
-        self.attributions: list[Attribution] = []
-        self.effects: Effects | None = None
-        self.checks: list[Check] = []
-        self.interactions: Interactions | None = None
-        self.attention: Any = None

@@ -16,7 +16,7 @@ def case_of(model: Model, text: str | tuple[str, str], **options: Any) -> Case:
     """The Case that the engine would make for this text."""
     request = Request(texts=(text,) if isinstance(text, str) else text, **options)
     work = Work(model, [request])
-    encoding = model.encode(request.texts, truncate=request.truncate)
+    encoding = model.encode(request.texts, truncate=request.truncate, windows=request.windows)
     return work._case(request, encoding, model.decide([encoding])[0])
 
 

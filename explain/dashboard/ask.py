@@ -16,6 +16,7 @@ from explain.dashboard.continuation import WRITER, followed
 from explain.dashboard.examples import CONTEXTS, EXAMPLES, LABELS, of
 from explain.dashboard.labels import own
 from explain.dashboard.link import DECIDED, GRANULARITIES, NOTHING, QUANTITIES
+from explain.dashboard.long import wanted
 from explain.errors import InputError
 from explain.plugins import LONGEST
 from explain.records import Granularity
@@ -113,7 +114,8 @@ def _settings(
     state = st.session_state
     known = {m.name: m for m in list_methods()}
     text = texts[0]
-    plain = Request(texts, truncate=True, granularity=state.granularity or "word", **about)
+    through = not about and wanted(text)
+    plain = Request(texts, truncate=True, windows=through, granularity=state.granularity or "word", **about)
     costs = jobs.forecasts(plain, model)
     method = choices.pick(known, costs, jobs.refused(model))
     values = {name: privacy.value(given) for name, given in choices.parameters(method).items()}
@@ -172,6 +174,7 @@ def _settings(
         quantity=cast(TargetKind, quantity),
         granularity=cast(Granularity, granularity or "word"),
         truncate=True,
+        windows=through,
         orders=200 if thorough else 20,
         checks=tuple(list_checks()) if thorough else None,
         forced=state.get("forced") == [str(state.model or settings().model), method.name],

@@ -30,7 +30,8 @@ class Method:
     `why_not(info)` is None where the method applies, else the reason. `cost(units)` forecasts
     (forward passes, forward-and-backward passes) for a text of so many units. `gated(module)` says why the scores may
     not add up on a model; None for methods that claim nothing, or see to their claim themselves. `maps` says that it
-    holds the attention weights of every layer, and their slopes.
+    holds the attention weights of every layer, and their slopes; `alone` that each of its passes is the text without
+    one unit.
     """
 
     info: MethodInfo
@@ -40,6 +41,7 @@ class Method:
     cost: Callable[[int], tuple[int, int]]
     gated: Callable[[Any], str] | None = None
     maps: bool = False
+    alone: bool = False
 
     def configured(self, values: Mapping[str, Any]) -> Any:
         """Its Params with the given values; raises MethodError."""
@@ -71,6 +73,7 @@ def method(
     why_not: Callable[[ModelInfo], str | None] = lambda info: None,
     gated: Callable[[Any], str] | None = None,
     maps: bool = False,
+    alone: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a generator function as a method; its name is the method's, its docstring's first line the summary."""
 
@@ -90,7 +93,7 @@ def method(
             stochastic=stochastic,
             limit=limit,
         )
-        _registered[fn.__name__] = Method(info, params, fn, why_not, cost, gated, maps)
+        _registered[fn.__name__] = Method(info, params, fn, why_not, cost, gated, maps, alone)
         return fn
 
     return register

@@ -10,6 +10,7 @@ scatter over rounds, each with every background text once, gives the standard er
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from explain.methods import method
 from explain.methods._sampling import standard_error
 from explain.plugins import number, words
 from explain.records import Attribution
+from explain.together import slopes as slopes_of
 
 FIRST = 4
 """Rounds before the first answer."""
@@ -60,9 +62,8 @@ def expected_gradients(case: Case, params: Params) -> Steps[Attribution]:
     ends = yield Ask([case.row(), *(case.point(start, 0.0) for start in starts)])
     rng, rounds = np.random.default_rng(case.seed), np.zeros((0, len(deltas[0])))
     while True:
-        rows = [case.point(start, float(rng.random())) for _ in range(FIRST) for start in starts]
-        answer = yield Ask(rows, gradients=True)
-        slopes = [(g * deltas[i % len(starts)]).sum(1) for i, g in enumerate(answer.gradients)]
+        rows, turn = [case.point(start, float(rng.random())) for _ in range(FIRST) for start in starts], cycle(deltas)
+        _, slopes = yield from slopes_of(case, rows, lambda g, turn=turn: (g * next(turn)).sum(1))  # type: ignore[misc]
         rounds = np.concatenate([rounds, np.array(slopes).reshape(FIRST, len(starts), -1).mean(1)])  # (R, T)
         units, tokens = case.per_unit(rounds), rounds.mean(0)
         scores, error = units.mean(0), standard_error(units)

@@ -29,6 +29,7 @@ from explain.methods import method
 from explain.methods._quadrature import COARSE, FINE, GAUSS, KRONROD, NODES, PATTERSON
 from explain.plugins import choice, number, words
 from explain.records import Attribution
+from explain.together import slopes as slopes_of
 
 STARTS = ((0.0, 0.25, 0.5, 1.0), (0.0, 1 / 3, 2 / 3, 1.0))
 """Edges of the first intervals, closer where texts are mostly baseline and functions turn sharply; then those of old
@@ -86,12 +87,13 @@ def integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
         """Coarse intervals for new pieces, fine ones for pieces that have been coarse."""
         edges = sorted({edge for a, b, _ in pieces for edge in (a, b)} - value.keys())
         if edges:
-            found = yield Ask([case.point(start, alpha) for alpha in edges])
-            value.update(zip(edges, map(float, found.values), strict=True))
+            known = yield Ask([case.point(start, alpha) for alpha in edges])
+            value.update(zip(edges, map(float, known.values), strict=True))
         places = [COARSE if old is None else FINE for _, _, old in pieces]
         alphas = [(a + b) / 2 + (b - a) / 2 * NODES[p] for (a, b, _), p in zip(pieces, places, strict=True)]
-        answer = yield Ask([case.point(start, float(x)) for some in alphas for x in some], gradients=True)
-        slopes = iter([(g.astype(np.float64) * delta).sum(1) for g in answer.gradients])  # (T,) each
+        points = (case.point(start, float(x)) for some in alphas for x in some)
+        _, found = yield from slopes_of(case, points, lambda g: (g.astype(np.float64) * delta).sum(1))  # (T,) each
+        slopes = iter(found)
         done = []
         for (a, b, old), place in zip(pieces, places, strict=True):
             table = np.full((15, len(delta)), np.nan) if old is None else old.slopes.copy()

@@ -10,13 +10,15 @@ either changes nothing) and where the shortened text is unlike anything the mode
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
-from explain.case import Ask, Case, Steps
+from explain.case import Case, Steps
 from explain.methods import method
 from explain.plugins import choice
 from explain.records import Attribution
+from explain.together import values as values_of
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,11 @@ class Params:
     misleads="Words that back each other up all score near zero; the scores do not add up to the decision.",
     axioms=("dummy",),
     cost=lambda units: (units + 1, 0),
+    alone=True,
 )
 def occlusion(case: Case, params: Params) -> Steps[Attribution]:
     """Takes each word out in turn and measures how far the decision moves."""
     alone = np.eye(case.n_units, dtype=bool)  # (U, U)
-    answer = yield Ask([case.row(), *(case.without(unit, params.replacement) for unit in alone)])  # type: ignore[arg-type]
-    value, without = float(answer.values[0]), answer.values[1:].astype(np.float64)
+    values = yield from values_of(case, chain([case.row()], (case.without(u, params.replacement) for u in alone)))  # type: ignore[arg-type]
+    value, without = float(values[0]), values[1:].astype(np.float64)
     return case.attribution(unit_scores=value - without, value_input=value, baseline=case.stands_in(params.replacement))

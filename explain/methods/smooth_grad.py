@@ -10,14 +10,16 @@ slope at one point: it says how the model reacts nearby, and the scores do not a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
-from explain.case import Ask, Case, Draft, Steps
+from explain.case import Case, Draft, Steps
 from explain.methods import method
 from explain.methods._sampling import standard_error
 from explain.plugins import choice, number
 from explain.records import Attribution
+from explain.together import slopes as slopes_of
 
 ROUND = 16
 """Noisy copies between two looks at the standard error."""
@@ -52,11 +54,12 @@ def smooth_grad(case: Case, params: Params) -> Steps[Attribution]:
     rng = np.random.default_rng(case.seed)
     draws = np.zeros((0, len(delta)))
     while True:
-        points = [
+        points = (
             (case.embeds + spread * noisy * rng.standard_normal(delta.shape)).astype(np.float32) for _ in range(ROUND)
-        ]
-        answer = yield Ask([case.row(), *(case.point(p, 0.0, p) for p in points)], gradients=True)
-        draws = np.concatenate([draws, [(g * delta).sum(1) for g in answer.gradients[1:]]])  # (N, T)
+        )
+        rows = chain([case.row()], (case.point(p, 0.0, p) for p in points))
+        values, slopes = yield from slopes_of(case, rows, lambda g: (g * delta).sum(1))
+        draws = np.concatenate([draws, slopes[1:]])  # (N, T)
         units = case.per_unit(draws)  # (N, U)
         scores, error = units.mean(0), standard_error(units)
         stop = case.stop(scores, error, params.tolerance, spent=4 * len(draws), following=4 * ROUND)
@@ -64,7 +67,7 @@ def smooth_grad(case: Case, params: Params) -> Steps[Attribution]:
             unit_scores=scores,
             token_scores=draws.mean(0),
             special=case.of_specials(draws.mean(0)),
-            value_input=float(answer.values[0]),
+            value_input=float(values[0]),
             baseline=name,
             error=error,
             seed=case.seed,

@@ -23,7 +23,7 @@ class Encoding:
     `places` are the tokens that the answer is read at, where the text asks about some of its own; else (). `tagged`
     are the words that get an answer each, as (first token, first character, character after the last); else ().
     `options` are the text with each hypothesis or continuation behind it, () where there are none; `tails`, `own`,
-    `rivals` and `source` as in Row.
+    `rivals`, `windows` and `source` as in Row.
     """
 
     tokens: Tokens
@@ -34,11 +34,12 @@ class Encoding:
     tails: tuple[Mapping[str, Int64[np.ndarray, "K"]], ...] = ()
     own: int = 0
     rivals: Bool[np.ndarray, "T"] | None = None
+    windows: tuple[Int64[np.ndarray, "K"], ...] = ()
     source: int = 0
 
     def row(self, target: Target, **more: Any) -> Row:
         """The text as one pass through the model, with what else a Row may say."""
-        also = {n: getattr(self, n) for n in ("places", "tails", "own", "rivals", "source")}
+        also = {n: getattr(self, n) for n in ("places", "tails", "own", "rivals", "windows", "source")}
         return Row(self.inputs, target, **{**also, **more})
 
     def units(self, granularity: Granularity, phrases: tuple[tuple[int, int, int], ...] = ()) -> Units:
@@ -113,8 +114,8 @@ def encode(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, truncate: bo
     cut = count > max_tokens
     if cut and not truncate:
         raise InputError(
-            f"The text has {count:,} tokens and this model reads {max_tokens:,}. Shorten it, or allow it to be "
-            "cut (truncate=True).",
+            f"The text has {count:,} tokens and at most {max_tokens:,} are read. Shorten it, allow it to be cut "
+            "(truncate=True), or, if it is one text to be classified, to be seen through windows (windows=True).",
             code="too_long",
         )
     return read(_cut(tokenizer, texts, max_tokens, full) if cut else full, texts, len(texts) - 1 if cut else None)

@@ -6,23 +6,27 @@ compares ends is a function of one value of each,
 
     F(x) = g(z_1(x), …, z_L(x)),    ∂F/∂x = Σ_j ∂g/∂z_j · ∂z_j/∂x
 
-so each end is a row of its own, and the slopes at the text's tokens are added.
+so each end is a row of its own, and the slopes at the text's tokens are added. A row that is seen through windows has
+no ends, and is put together in `explain.model.windows`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
+from explain.model import windows
 from explain.model.rows import Row
-from explain.records import Target
+from explain.records import Evaluations, Target
 
 if TYPE_CHECKING:
     from explain.model.runner import Meter, Runner
+
+T = TypeVar("T")
 
 
 class Ends(Protocol):
@@ -40,38 +44,70 @@ class Ends(Protocol):
 
 def outputs(runner: Runner, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "K ..."]]:
     """`Runner.outputs`; of a text with L ends all of them, each read at its one place: (L, C)."""
-    parts = [[_pair(row, j, row.target) for j in range(len(row.tails))] if row.tails else [row] for row in rows]
-    found = iter(runner.outputs([one for some in parts for one in some], meter))
-    return [
-        np.concatenate([next(found) for _ in some]) if row.tails else next(found)
-        for row, some in zip(rows, parts, strict=True)
-    ]
+
+    def whole(some: Sequence[Row]) -> list[Float32[np.ndarray, "K ..."]]:
+        parts = [[_pair(row, j, row.target) for j in range(len(row.tails))] if row.tails else [row] for row in some]
+        found = iter(runner.outputs([one for each in parts for one in each], meter))
+        return [
+            np.concatenate([next(found) for _ in each]) if row.tails else next(found)
+            for row, each in zip(some, parts, strict=True)
+        ]
+
+    return _apart(rows, whole, lambda some: windows.outputs(runner, some, meter))
 
 
-def passes(runner: Runner, row: Row) -> int:
-    """How many passes through the model one row costs."""
-    return len(cast(Ends, runner.task).needed(row.target)) if row.tails else 1
+def passes(runner: Runner, rows: Sequence[Row], gradients: bool) -> Evaluations:
+    """How many passes through the model these rows cost when they are asked for together."""
+    seen = [row for row in rows if row.windows]
+    needed = sum(len(cast(Ends, runner.task).needed(row.target)) if row.tails else not row.windows for row in rows)
+    if not gradients:
+        return Evaluations(forward=needed + windows.passes(seen))
+    curved = windows.passes([row for row in seen if not windows.linear(runner, row.target)])
+    return Evaluations(forward=curved, backward=needed + sum(len(row.windows) for row in seen))
 
 
 def values(runner: Runner, rows: Sequence[Row], meter: Meter) -> Float32[np.ndarray, "N"]:
-    """`Runner.values`, also of rows that compare ends."""
-    parts = [_parts(runner, row) for row in rows]
-    found = runner.values([one for some in parts for one in some], meter)
-    return np.array([_joined(runner, row, z)[0] for row, z in _each(rows, parts, found)], dtype=np.float32)
+    """`Runner.values`, also of rows that compare ends, or are seen through windows."""
+
+    def whole(some: Sequence[Row]) -> list[float]:
+        parts = [_parts(runner, row) for row in some]
+        found = runner.values([one for each in parts for one in each], meter)
+        return [_joined(runner, row, z)[0] for row, z in _each(some, parts, found)]
+
+    return np.array(_apart(rows, whole, lambda some: windows.values(runner, some, meter).tolist()), dtype=np.float32)
 
 
 def gradients(
     runner: Runner, rows: Sequence[Row], meter: Meter
 ) -> tuple[Float32[np.ndarray, "N"], list[Float32[np.ndarray, "T D"]]]:
-    """`Runner.gradients`, also of rows that compare ends; 0 at the tokens of an end, which is the question."""
-    parts = [_parts(runner, row) for row in rows]
-    found, slopes = runner.gradients([one for some in parts for one in some], meter)
-    joined = [_joined(runner, row, z) for row, z in _each(rows, parts, found)]
-    summed = [
-        _summed(row, some, weights)
-        for (row, some), (_, weights) in zip(_each(rows, parts, slopes), joined, strict=True)
-    ]
-    return np.array([value for value, _ in joined], dtype=np.float32), summed
+    """`Runner.gradients`, as `values`; 0 at the tokens of an end, which is the question."""
+
+    def whole(some: Sequence[Row]) -> list[tuple[float, Float32[np.ndarray, "T D"]]]:
+        parts = [_parts(runner, row) for row in some]
+        found, slopes = runner.gradients([one for each in parts for one in each], meter)
+        joined = [_joined(runner, row, z) for row, z in _each(some, parts, found)]
+        return [
+            (value, _summed(row, each, weights))
+            for (row, each), (value, weights) in zip(_each(some, parts, slopes), joined, strict=True)
+        ]
+
+    def seen(some: Sequence[Row]) -> list[tuple[float, Float32[np.ndarray, "T D"]]]:
+        found, slopes = windows.gradients(runner, some, meter)
+        return list(zip(found.tolist(), slopes, strict=True))
+
+    both = _apart(rows, whole, seen)
+    return np.array([value for value, _ in both], dtype=np.float32), [slope for _, slope in both]
+
+
+def _apart(
+    rows: Sequence[Row], whole: Callable[[Sequence[Row]], Sequence[T]], seen: Callable[[Sequence[Row]], Sequence[T]]
+) -> list[T]:
+    """What `whole` finds of rows that are read at once, and `seen` of those with windows, in the order of the rows."""
+    found = {
+        windowed: iter(ask(some) if (some := [row for row in rows if bool(row.windows) is windowed]) else ())
+        for windowed, ask in ((False, whole), (True, seen))
+    }
+    return [next(found[bool(row.windows)]) for row in rows]
 
 
 def _each(rows: Sequence[Row], parts: Sequence[Sequence[Row]], found: Any) -> Iterator[tuple[Row, Any]]:

@@ -11,6 +11,13 @@ from jaxtyping import Bool, Float32, Int64
 from explain.records import Target
 
 
+@dataclass(frozen=True, eq=False)
+class Slope(Target):
+    """Σ weight · logit: what a target is near one point, or everywhere where it is linear. Never recorded."""
+
+    weights: tuple[float, ...] = ()
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Row:
     """`inputs` holds the model's integer inputs by name, each of its own length; `input_ids` is
@@ -23,8 +30,10 @@ class Row:
     for the last one; of several, the value is the mean. `ablation` names a head (layer, head) whose output is
     replaced by a vector (d,) at every token. `tails` are the inputs that may stand at the row's end, one for every
     hypothesis or continuation that is asked about; `own` is the one that stands there. `rivals` are the tokens
-    among which an answer is chosen, None where none is. `source` is how many of the tokens, from the first on, an
-    encoder reads while a decoder of its own reads the others; 0 where one stack reads all.
+    among which an answer is chosen, None where none is. `windows` are the tokens that the model reads at a time, ()
+    where it reads all at once: such a row is a pass for each, and what is read is the mean (`explain.model.windows`).
+    `source` is how many of the tokens, from the first on, an encoder reads while a decoder of its own reads the others;
+    0 where one stack reads all.
     """
 
     inputs: Mapping[str, Int64[np.ndarray, "K"]]
@@ -39,6 +48,7 @@ class Row:
     tails: tuple[Mapping[str, Int64[np.ndarray, "K"]], ...] = ()
     own: int = 0
     rivals: Bool[np.ndarray, "T"] | None = None
+    windows: tuple[Int64[np.ndarray, "K"], ...] = ()
     source: int = 0
 
     @property

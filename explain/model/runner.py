@@ -72,10 +72,10 @@ class Runner:
         self.padding: Padding = "pad"
         self.padding = self._probe_padding()
 
-    def encode(self, texts: tuple[str, ...], *, truncate: bool = False, place: int | None = None) -> Encoding:
-        """Tokenize one text or a pair; raises InputError as `explain.model.encoding.encode` and `Task.asked`."""
+    def encode(self, texts: tuple[str, ...], **about: Any) -> Encoding:
+        """Tokenize one text or a pair; `truncate`, `place` and `windows` as in `Model.explain`; raises InputError."""
         with self.lock:  # truncation is state of the tokenizer
-            return views.encoded(self, texts, truncate, place)
+            return views.encoded(self, texts, **about)
 
     def embed(self, ids: Int64[np.ndarray, "T"]) -> Float32[np.ndarray, "T D"]:
         """The vectors that the model looks up for `ids`."""
@@ -125,13 +125,14 @@ class Runner:
         *,
         truncate: bool = False,
         place: int | None = None,
+        windows: bool = False,
         meter: Meter | None = None,
         **labels: Any,
     ) -> list[Prediction]:
-        """What the model decides about many texts, in order; `place` and candidate labels as in `Model.explain`."""
-        model, whole = self.among(candidates(**labels)), [parted(text) for text in texts]
-        views_ = [(views.talking(model, roles), parts) for parts, roles in whole]
-        return model.decide([v.encode(parts, truncate=truncate, place=place) for v, parts in views_], meter)
+        """What the model decides about many texts, in order; `place`, `windows` and labels as in `Model.explain`."""
+        model, about = self.among(candidates(**labels)), {"truncate": truncate, "place": place, "windows": windows}
+        whole = [(views.talking(model, roles), parts) for parts, roles in map(parted, texts)]
+        return model.decide([view.encode(parts, **about) for view, parts in whole], meter)
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""
@@ -206,13 +207,14 @@ class Runner:
 
     def _raw(self, rows: list[Row]) -> Float32[np.ndarray, "M ..."]:
         with torch.no_grad():  # not inference_mode: what a model caches then could never be differentiated
-            return self.raw(self.call(rows), rows).cpu().numpy()
+            return self.raw(self._called(rows), rows).cpu().numpy()
 
     def _values(self, rows: list[Row]) -> Float32[np.ndarray, "N"]:
         with torch.no_grad():
-            if all(row.start is None for row in rows):
-                return self.score(self.call(rows), rows).cpu().numpy()
-            return self.score(self.call(rows, self.embeddings(rows)), rows).cpu().numpy()
+            return self.score(self._called(rows), rows).cpu().numpy()
+
+    def _called(self, rows: list[Row]) -> Any:
+        return self.call(rows, None if all(row.start is None for row in rows) else self.embeddings(rows))
 
     def _gradients(self, rows: list[Row]) -> tuple[Float32[np.ndarray, "N"], Float32[np.ndarray, "N T D"]]:
         with torch.no_grad():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from explain.candidates import Candidates, require, sides
 from explain.errors import InputError
 from explain.model import chat, continuations, hypotheses, written
+from explain.model import windows as seeing
 from explain.model.encoding import Encoding, encode
 from explain.tasks import Task
 from explain.tasks._continuation import CONTINUED, Continuation
@@ -27,9 +28,13 @@ VIEWS = 8
 """Questions of a model that are remembered."""
 
 
-def encoded(runner: Runner, texts: tuple[str, ...], truncate: bool, place: int | None) -> Encoding:
+def encoded(
+    runner: Runner, texts: tuple[str, ...], *, truncate: bool = False, place: int | None = None, windows: bool = False
+) -> Encoding:
     """The texts as the question reads them; under the model's lock, since truncation is state of the tokenizer."""
     tokenizer, limit = runner.tokenizer, runner.info.max_tokens
+    if windows:
+        seeing.require(runner.task)
     if runner.candidates is not None:
         found = hypotheses.encode(tokenizer, texts, runner.candidates, limit, truncate)
     elif runner.continuations:
@@ -40,7 +45,9 @@ def encoded(runner: Runner, texts: tuple[str, ...], truncate: bool, place: int |
     elif runner.begin:
         return written.encode(tokenizer, texts, runner.begin, limit, truncate, place)
     else:
-        found = encode(tokenizer, texts, limit, truncate, pairs=runner.task.pairs)
+        most = max(limit, seeing.MOST) if windows else limit
+        found = encode(tokenizer, texts, most, truncate, pairs=runner.task.pairs)
+        found = seeing.through(found, limit) if len(found.tokens.ids) > limit else found
     return runner.task.asked(found, tokenizer, place)
 
 

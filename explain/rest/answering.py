@@ -56,6 +56,7 @@ def one_or_list(schema: dict[str, Any]) -> dict[str, Any]:
         "one text": {"inputs": TEXT},
         "with parameters": {"inputs": TEXT, "parameters": OPTIONS},
         "several texts": {"inputs": [TEXT, "Never once funny."], "parameters": {"checks": []}},
+        "through windows": {"inputs": f"{TEXT} " * 40, "parameters": {"windows": True, "checks": []}},
     },
     others=OTHERS | {"what may follow": ("text-generation", {"inputs": "It was", "parameters": FOLLOWED})},
 )

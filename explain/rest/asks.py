@@ -75,6 +75,7 @@ class PredictParameters(Strict):
 
     model: Named | None = None
     truncate: bool = False
+    windows: bool = False
     place: Place | None = None
     candidate_labels: Annotated[tuple[Candidate, ...], Field(min_length=1, max_length=MOST)] | None = None
     multi_label: bool = False
@@ -252,4 +253,4 @@ def predictions(inputs: Any, parameters: PredictParameters, limits: Settings) ->
     """A question for every input, without why; raises InputError."""
     asked = candidates(parameters.candidate_labels, parameters.multi_label, parameters.hypothesis_template)
     about = parameters.truncate, parameters.place, asked
-    return [PredictRequest(texts, *about, roles) for texts, roles in texts_of(inputs, limits)]
+    return [PredictRequest(texts, *about, roles, parameters.windows) for texts, roles in texts_of(inputs, limits)]

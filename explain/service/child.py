@@ -45,7 +45,7 @@ def answer(
         return Forecasts(tuple(model.forecasts(question.requests)))
     if isinstance(question, PredictRequest):
         text = whole(question.texts, question.roles)
-        about: dict[str, Any] = {"truncate": question.truncate, "place": question.place}
+        about: dict[str, Any] = {name: getattr(question, name) for name in ("truncate", "place", "windows")}
         return model.among(question.candidates).predict_batch([text], **about, meter=Meter(cancel=cancel))[0]
     if isinstance(question, (HeadsRequest, HeadRequest)):
         return model.look(question, progress=listen, cancel=cancel)

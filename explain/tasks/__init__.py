@@ -41,6 +41,8 @@ class Task(Protocol):
     """Whether the answer is a next token, so that the model can go on."""
     pairs: bool = False
     """Whether a model of this task may read two texts at once."""
+    windows: bool = False
+    """Whether a text may be read in parts, since the answer is about the whole of it and a mean of answers is one."""
 
     def architectures(self) -> Mapping[str, str]:
         """The `classes` that a checkpoint may name; several for one model_type are left out."""

@@ -18,7 +18,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 from explain.catalog import TargetKind
 from explain.errors import InputError
 from explain.model.encoding import Encoding
-from explain.model.rows import Row
+from explain.model.rows import Row, Slope
 from explain.records import Prediction, Target
 from explain.tasks import Task, _exclusive, _labels
 
@@ -40,6 +40,7 @@ class SequenceClassification(Task):
     auto_class = AutoModelForSequenceClassification
     classes = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
     pairs = True
+    windows = True
 
     def problem(self, config: Any, wish: str) -> str:
         if wish in self.problems:
@@ -115,6 +116,8 @@ class SequenceClassification(Task):
 
     def score(self, raw: torch.Tensor, target: Target, problem: str) -> torch.Tensor:
         index = target.index or 0
+        if isinstance(target, Slope):
+            return raw @ raw.new_tensor(target.weights)
         if problem == REGRESSION:
             return raw[:, index]
         if problem == BINARY:

@@ -14,6 +14,7 @@ from explain.dashboard.continuation import continuation, written_about
 from explain.dashboard.examples import of
 from explain.dashboard.gap import gap
 from explain.dashboard.labels import TASK, noticed
+from explain.dashboard.long import long, refused
 from explain.dashboard.progress import POLL, Drawn, pace, progress
 from explain.dashboard.tags import tags
 from explain.errors import ExplainError
@@ -34,6 +35,7 @@ def outcome(asked: Asked, job: Job) -> None:
         if job.error.code in FITTING:
             _fit(asked.model, FITTING[job.error.code])
         panels.problem(job.error, asked.model, asked.request.methods[0])
+        refused(job.error)
         return
     explanation = job.partial
     if explanation is not None:
@@ -42,6 +44,7 @@ def outcome(asked: Asked, job: Job) -> None:
         if jobs.task(asked.model) != TASK:
             _fit(asked.model, explanation.model.task)
         panels.decision(explanation)
+        long(explanation, running=running)
         tags(explanation)
         answer(explanation)
         gap(explanation)

@@ -1,0 +1,39 @@
+"""A text that is longer than the model reads: its beginning alone, or all of it through windows that overlap."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from explain.dashboard.progress import anew
+from explain.errors import ExplainError
+from explain.records import Explanation
+
+THROUGH, BEGINNING = "Explain it in windows", "Explain its beginning only"
+ABOUT = (
+    "The text is seen in parts that overlap, each as long as the model reads; the decision is that of the mean of "
+    "their logits. Takes as many passes as there are parts."
+)
+TASK = "text-classification"
+
+
+def wanted(text: str) -> bool:
+    """Whether a person asked for windows on this text."""
+    return bool(st.session_state.get("windows_for") == text)
+
+
+def long(explanation: Explanation, *, running: bool) -> None:
+    """Offer the other way to read a text that is too long; nothing for one that was read at once."""
+    codes = {notice.code for notice in explanation.warnings}
+    if running or explanation.model.task != TASK or len(explanation.tokens.texts) > 1:
+        return
+    if "windows" in codes:
+        st.button(BEGINNING, key="beginning", on_click=anew, kwargs={"windows_for": None})
+    elif "truncated" in codes:
+        text = explanation.tokens.texts[0]
+        st.button(THROUGH, key="windows", help=ABOUT, on_click=anew, kwargs={"windows_for": text})
+
+
+def refused(error: ExplainError) -> None:
+    """The way back where a text cannot be seen through windows."""
+    if error.code == "no_windows":
+        st.button(BEGINNING, key="beginning", on_click=anew, kwargs={"windows_for": None})

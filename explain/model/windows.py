@@ -1,0 +1,179 @@
+"""A text longer than a model reads, seen through windows that overlap.
+
+A window is as many whole words as the model reads at a time, between the text's own special tokens, so it is what a
+tokenizer gives that cuts a text into overlapping parts. Neighbours share about `OVERLAP` of a window; the last one
+reaches back until it is as full as the others, so that no window is about a few words alone. What the head says is the
+mean of what it says of each of the W windows,
+
+    z(x) = 1/W · Σ_w z(x_w),    ∂F/∂x_i = 1/W · Σ_{w ∋ i} Σ_c ∂F/∂z_c · ∂z_c(x_w)/∂x_i
+
+and a target F is asked of that mean. So decision, probabilities and explained scalar agree, a method's scores add up to
+what they add up to otherwise, and a token that stands in two windows has the sum of what it does in each. Where F is
+linear in the logits (log-odds of two outcomes, a logit, a contrast), its value is the mean over windows too.
+
+Windows are rows like any other: they are packed under the token budget, and no pass holds more than one batch of them.
+Equal windows of an Ask are evaluated once, so that a word taken out costs the windows that hold it and not all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+
+from explain.errors import InputError
+from explain.model.encoding import Encoding
+from explain.model.rows import Row, Slope
+from explain.records import Target
+
+if TYPE_CHECKING:
+    from explain.model.runner import Meter, Runner
+    from explain.tasks import Task
+
+OVERLAP = 0.25
+"""Share of a window that its neighbour sees too, up to whole words."""
+MOST = 8_192
+"""Tokens of a text that are seen through windows; what follows is refused or cut."""
+BATCHES = 4
+"""Batches of windows whose slopes are held before they are put together."""
+
+
+def require(task: Task) -> None:
+    """Raise InputError for a task whose answer no mean over windows would be."""
+    if not task.windows:
+        raise InputError(
+            f"A text is seen through windows where it is classified as a whole, and this is {task.name}. Ask without "
+            "windows, and shorten the text or allow it to be cut (truncate=True).",
+            code="no_windows",
+        )
+
+
+def through(encoding: Encoding, limit: int) -> Encoding:
+    """A text of more than `limit` tokens with the windows through which it is seen, each of at most `limit`.
+
+    Raises:
+        InputError: there are two texts, or one word fills more than a window.
+    """
+    tokens = encoding.tokens
+    if len(tokens.texts) > 1 or any(len(array) != len(tokens.ids) for array in encoding.inputs.values()):
+        raise InputError(
+            f"Windows are for one text, and this is a pair of {len(tokens.ids):,} tokens where {limit:,} are read. "
+            "Shorten it, or allow it to be cut (truncate=True).",
+            code="no_windows",
+        )
+    mine = np.flatnonzero(tokens.segment == 0)
+    first, last = int(mine[0]), int(mine[-1]) + 1
+    around = np.arange(first), np.arange(last, len(tokens.ids))  # special tokens that begin and end a text
+    room = limit - len(around[0]) - len(around[1])
+    inner = np.arange(first + 1, last)
+    edges = np.array([first, *inner[tokens.words[inner] != tokens.words[inner - 1]], last])  # between words
+    if (longest := int(np.diff(edges).max())) > room:
+        raise InputError(
+            f"A word of the text has {longest:,} tokens and a window holds {room:,}. Break the word up, or allow the "
+            "text to be cut (truncate=True).",
+            code="no_windows",
+        )
+    spans = _spans(edges, room)
+    return replace(encoding, windows=tuple(np.concatenate([around[0], np.arange(*s), around[1]]) for s in spans))
+
+
+def _spans(edges: Int64[np.ndarray, "E"], room: int) -> Iterator[tuple[int, int]]:
+    """First token of each window and the one after its last, by the edges of words, of which none exceeds `room`."""
+    start, last, shared = int(edges[0]), int(edges[-1]), int(OVERLAP * room)
+    while start + room < last:
+        end = int(edges[np.searchsorted(edges, start + room, "right") - 1])
+        yield start, end
+        following = int(edges[np.searchsorted(edges, end, "right")])  # the end of the first word that was not seen
+        start = int(edges[np.searchsorted(edges, max(end - shared, following - room))])
+    yield int(edges[np.searchsorted(edges, last - room)]), last
+
+
+def passes(rows: Sequence[Row]) -> int:
+    """How many different windows these rows hold: what evaluating them together costs."""
+    return len({key for row in rows for key in _keys(row)})
+
+
+def outputs(runner: Runner, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "1 C"]]:
+    """`Runner.outputs` of rows with windows: the mean over the windows of each."""
+    keys = [_keys(row) for row in rows]
+    distinct: dict[Hashable, Row] = {}
+    for row, mine in zip(rows, keys, strict=True):
+        for key, window in zip(mine, row.windows, strict=True):
+            if key not in distinct:
+                distinct[key] = _seen(row, window, row.target)
+    found = dict(zip(distinct, runner.outputs(list(distinct.values()), meter), strict=True))
+    return [np.stack([found[key] for key in mine]).mean(0, dtype=np.float64).astype(np.float32) for mine in keys]
+
+
+def values(runner: Runner, rows: Sequence[Row], meter: Meter) -> Float32[np.ndarray, "N"]:
+    """`Runner.values` of rows with windows."""
+    each = zip(outputs(runner, rows, meter), rows, strict=True)
+    return np.array([_slope(runner, raw, row.target)[0] for raw, row in each], dtype=np.float32)
+
+
+def gradients(
+    runner: Runner, rows: Sequence[Row], meter: Meter
+) -> tuple[Float32[np.ndarray, "N"], list[Float32[np.ndarray, "T D"]]]:
+    """`Runner.gradients` of rows with windows."""
+    size = sum(len(window) for window in rows[0].windows)
+    together = max(1, BATCHES * runner.token_budget // size)
+    parts = [_gradients(runner, rows[i : i + together], meter) for i in range(0, len(rows), together)]
+    return np.concatenate([found for found, _ in parts]), [slope for _, slopes in parts for slope in slopes]
+
+
+def _gradients(
+    runner: Runner, rows: Sequence[Row], meter: Meter
+) -> tuple[Float32[np.ndarray, "N"], list[Float32[np.ndarray, "T D"]]]:
+    curved = [row for row in rows if not linear(runner, row.target)]
+    at = dict(zip(map(id, curved), outputs(runner, curved, meter), strict=True))
+    tops = [_slope(runner, at.get(id(row)), row.target) for row in rows]
+    asked = [
+        Slope("value", None, "", "", weights=tuple((weights / len(row.windows)).tolist()))
+        for row, (_, weights) in zip(rows, tops, strict=True)
+    ]
+    parts = [_seen(row, window, part) for row, part in zip(rows, asked, strict=True) for window in row.windows]
+    found, slopes = runner.gradients(parts, meter)
+    totals, summed, at_part = [], [], 0
+    for row, (value, _) in zip(rows, tops, strict=True):
+        mine = slice(at_part, at_part := at_part + len(row.windows))
+        totals.append(float(found[mine].sum(dtype=np.float64)) if linear(runner, row.target) else value)
+        summed.append(np.zeros((len(row), slopes[0].shape[-1]), dtype=np.float32))
+        for window, slope in zip(row.windows, slopes[mine], strict=True):
+            summed[-1][window] += slope  # no token stands in a window twice
+    return np.array(totals, dtype=np.float32), summed
+
+
+def linear(runner: Runner, target: Target) -> bool:
+    """Whether a target is a weighted sum of the logits, so that its slope is the same everywhere."""
+    several = runner.info.problem == "single-label" and len(runner.labels) > 2
+    return target.kind != "probability" and not (several and target.kind in ("log_odds", "margin"))
+
+
+def _slope(
+    runner: Runner, raw: Float32[np.ndarray, "1 C"] | None, target: Target
+) -> tuple[float, Float32[np.ndarray, "C"]]:
+    """A target's value at the mean of the logits, and its slope there; without logits, at 0."""
+    count = 1 if runner.info.problem == "binary" else len(runner.labels)
+    with torch.enable_grad():
+        at = (torch.zeros(1, count) if raw is None else torch.from_numpy(raw)).requires_grad_(True)
+        value = runner.task.score(at, target, runner.info.problem)
+        (slope,) = torch.autograd.grad(value.sum(), at)
+    return float(value.detach()), slope[0].numpy()
+
+
+def _keys(row: Row) -> list[Hashable]:
+    """What makes each window of a row the same as another's: its tokens, or, on a path, only itself."""
+    if row.start is not None:
+        return [(id(row), i) for i in range(len(row.windows))]
+    return [tuple(array[window].tobytes() for array in row.inputs.values()) for window in row.windows]
+
+
+def _seen(row: Row, window: Int64[np.ndarray, "K"], target: Target) -> Row:
+    """One window of a row, as a row of its own."""
+    inputs = {name: array[window] for name, array in row.inputs.items()}
+    start, end = (None if x is None else x[window] for x in (row.start, row.end))
+    return replace(row, inputs=inputs, target=target, start=start, end=end, windows=())
