@@ -22,8 +22,8 @@ from explain.prediction import Prediction as Prediction  # part of what an expla
 from explain.record import Record
 from explain.words import Word, words_of
 
-SCHEMA = "explain/2"
-READ = ("explain/1", SCHEMA)
+SCHEMA = "explain/3"
+READ = ("explain/1", "explain/2", SCHEMA)
 """Schemas that are read: what a former one did not know is None."""
 
 Status = Literal["pass", "warn", "fail", "not checked", "n/a"]

@@ -72,7 +72,7 @@ def test_records_are_plain_data(result: Explanation) -> None:
 
 def test_json_is_canonical_and_schema_is_named(result: Explanation) -> None:
     data = json.loads(result.to_json())
-    assert data["schema"] == "explain/2"
+    assert data["schema"] == "explain/3"
     assert list(data) == sorted(data)
     assert "NaN" not in result.to_json()
 
@@ -123,7 +123,7 @@ def test_strange_records_are_refused_with_a_sentence(result: Explanation, change
         explain.read(json.dumps(data))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "null", '{"schema": "explain/2"}', '{"schema": "explain/2", "x": NaN}'])
+@pytest.mark.parametrize("text", ["{", "[]", "null", '{"schema": "explain/3"}', '{"schema": "explain/3", "x": NaN}'])
 def test_what_is_not_a_record_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_text(text)
