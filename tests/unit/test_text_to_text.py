@@ -474,3 +474,14 @@ def test_the_command_line_aligns(scribe: Model, scribe_folder: Path, run: Any) -
     code, _, said = run("align", TEXT, WRITTEN, "--model", "sentiment")
     assert code == 2
     assert "encoder and a decoder" in said
+
+
+def test_every_token_that_is_written_about_a_text_is_explained_at_once(scribe: Model) -> None:
+    found = scribe.generate(TEXT, tokens=6)
+    each = scribe.explain_generation(found)
+    assert len(each) == len(found.explainable) > 0
+    assert [e.target.index for e in each] == found.ids[list(found.explainable)].tolist()
+    alone = scribe.explain(**(found.question(found.explainable[-1]) or {}), checks=())
+    assert np.allclose(each[-1].attributions[0].scores, alone.attributions[0].scores, atol=1e-4)
+    beams = scribe.generate(TEXT, tokens=6, num_beams=3)
+    assert beams.log_prob / len(beams.ids) >= found.log_prob / len(found.ids) - 1e-5
