@@ -159,7 +159,8 @@ def _price(interval: Interval) -> int:
 def _first(path: Float64[np.ndarray, "K 3"] | None) -> tuple[float, ...]:
     """The edges to begin with; for a path that was stored, those that it began with, which halving never removes."""
     kept = set() if path is None else set(path[:, :2].ravel().tolist())
-    return next((edges for edges in STARTS if kept.issuperset(edges)), STARTS[0])
+    # Halving thirds may reach quarters, halving quarters never a third.
+    return next((edges for edges in reversed(STARTS) if kept.issuperset(edges)), STARTS[0])
 
 
 def _along(path: Float64[np.ndarray, "K 3"], intervals: list[Interval], chosen: list[Interval]) -> list[Interval]:

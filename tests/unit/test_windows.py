@@ -452,6 +452,8 @@ def test_the_page_offers_windows_where_a_text_is_cut(app: AppTest) -> None:
     assert "windows of up to 64 tokens" in html_of(app)
     assert app.session_state["job"].request.windows
     assert LONG not in str(app.query_params)
+    app.session_state["one head"] = True
+    finish(app)
     assert "seen through windows" in " ".join(i.value for i in app.info), "where heads look cannot be said"
     app.button(key="beginning").click()
     finish(app)
