@@ -418,8 +418,13 @@ def test_an_alignment_is_shown_as_measured(scribe: Model) -> None:
     (drawn,) = figures.alignment_heatmap(found).data
     mine = found.unit_segment == 0
     assert np.allclose(drawn.z, found.effects[:, mine], atol=1e-4)
-    count = sum(row[mine].max() > max(0, row[~mine].max()) for row in found.effects)
-    assert f"For {count} of 7 written tokens" in aligned.summary(found)
+    best_of = [(row[mine].max(), row[~mine].max()) for row in found.effects]
+    text, before = sum(a > max(0, b) for a, b in best_of), sum(b > 0 and b >= a for a, b in best_of)
+    said = "Of 7 written tokens, {} have the word that speaks for them most in the text, {} in what was written before"
+    assert f"{said.format(text, before)}; for {7 - text - before} no word speaks." in aligned.summary(found)
+    silent = aligned.summary(replace(found, effects=-np.abs(found.effects)))
+    assert "0 have" in silent
+    assert "for 7 no word speaks" in silent
     assert "[MASK]" in aligned.meaning(found)
     rows = aligned.rows(found)
     best = int(found.effects[3].argmax())
