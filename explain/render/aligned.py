@@ -39,8 +39,9 @@ def summary(found: Alignment) -> str:
 
 def meaning(found: Alignment) -> str:
     """What the numbers are."""
-    name = found.replaced.upper()
-    return (
+    name, cut = found.replaced.upper(), found.tokens.truncated_at
+    read = f"The model stopped reading the text at character {cut:,}. " if cut is not None else ""
+    return read + (
         "Measured: how far a token's log-odds fall when one word, of the text or of what was written before, is "
         f"replaced by [{name}], all else as it is written. Blue is plus: the word speaks for the token; orange is "
         "minus. Not the model's attention."

@@ -490,3 +490,13 @@ def test_every_token_that_is_written_about_a_text_is_explained_at_once(scribe: M
     assert np.allclose(each[-1].attributions[0].scores, alone.attributions[0].scores, atol=1e-4)
     beams = scribe.generate(TEXT, tokens=6, num_beams=3)
     assert beams.log_prob / len(beams.ids) >= found.log_prob / len(found.ids) - 1e-5
+
+
+def test_a_cut_text_leaves_its_trace_in_all_that_is_made_of_it(scribe: Model) -> None:
+    found = scribe.generate("film " * 200, tokens=2, truncate=True)
+    assert found.settings["truncate"]
+    (first, _) = scribe.explain_generation(found, methods=("occlusion",))
+    assert "truncated" in [n.code for n in first.warnings]
+    alignment = scribe.align("film " * 200, found.text, truncate=True)
+    assert f"stopped reading the text at character {alignment.tokens.truncated_at:,}." in aligned.meaning(alignment)
+    assert "stopped" not in aligned.meaning(scribe.align(*BOTH))
