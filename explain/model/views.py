@@ -99,7 +99,7 @@ def talking(runner: R, roles: tuple[str, ...]) -> R:
     """
     if not roles:
         return runner
-    if not runner.task.goes_on:
+    if not runner.task.goes_on or runner.begin:
         raise InputError(
             f"This model does {runner.info.task} and reads no conversations. Use a causal language model with a chat "
             "template, or give one text.",
