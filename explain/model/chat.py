@@ -21,10 +21,8 @@ import numpy as np
 
 from explain.errors import InputError, ModelError
 from explain.messages import require
-from explain.model.encoding import Encoding, check_characters
-from explain.records import Tokens
+from explain.model.encoding import Encoding, check_characters, placed
 from explain.settings import settings
-from explain.units import units_of
 
 WAIT = 10.0
 """Seconds on a clock for filling a template in, the start of its process included."""
@@ -84,22 +82,7 @@ def encode(tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], max_t
         segment[mine] = i
         offsets[mine, 0] = np.maximum(begin[mine], place) - place + start
         offsets[mine, 1] = np.minimum(end[mine], place + stop - start) - place + start
-    special = segment < 0
-    if special.all():
-        raise InputError("The messages hold nothing that the model can read.", code="no_content_tokens")
-    tokens = Tokens(
-        texts=texts,
-        segment=segment,
-        ids=np.array(enc["input_ids"], dtype=np.int64),
-        strings=tuple(enc.tokens()),
-        offsets=offsets,
-        special=special,
-        words=units_of(texts, segment, offsets, special, "word").of_token,
-        roles=roles,
-        rendered=whole,
-    )
-    names = [n for n in enc if n not in ("offset_mapping", "attention_mask", "special_tokens_mask")]
-    return Encoding(tokens, {n: np.array(enc[n], dtype=np.int64) for n in names})
+    return placed(enc, texts, segment, offsets, roles=roles, rendered=whole)
 
 
 def rendered(
@@ -111,13 +94,13 @@ def rendered(
     words are whose.
     """
     template = _template(tokenizer)
-    used = set(template).union(*texts)
-    mark = next((c for c in map(chr, range(0xE000, 0xF900)) if c not in used), None)
+    taken = set(template).union(*texts)
+    mark = next((chr(c) for c in range(0xE000, 0xF8FF) if chr(c) not in taken), None)
     if mark is None:
         raise InputError(
-            "The messages hold every character of private use (U+E000 to U+F8FF); one of them is needed to find the "
-            "messages again in what the template makes of them. Leave one out.",
-            code="bad_messages",
+            "The messages hold every character of Unicode's private area (U+E000 to U+F8FE), of which one is needed to "
+            "find them again. Leave one out.",
+            code="bad_text",
         )
     marks = [f"{mark}{i}{mark}" for i in range(len(texts))]
     going_on = roles[-1] == "assistant"

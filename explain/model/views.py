@@ -88,7 +88,7 @@ def following(runner: R, continuation: str, contrast: object) -> R:
     if not all(isinstance(text, str) for text in texts):
         raise InputError("Expected continuation, and contrast beside it, as texts.", code="bad_continuation")
     ends: tuple[str, ...] = tuple(map(str, texts))
-    return _view(runner, ends, Continuation(ends), CONTINUED, continuations=ends)
+    return _view(runner, ("ends", *ends), Continuation(ends), CONTINUED, continuations=ends)
 
 
 def talking(runner: R, roles: tuple[str, ...]) -> R:
