@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import subprocess
 import sys
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,13 @@ import torch
 
 import explain
 from explain import replay, wire
+from explain.audit.records import Beside
 from explain.audit.store import Store
 from explain.catalog import Request
 from explain.client import Client
 from explain.engine import Model, load
 from explain.errors import InputError, ModelError
+from explain.heads import HeadsRequest
 from explain.messages import MOST, parted, whole
 from explain.model import chat, templating
 from explain.render import computed, sentences
@@ -174,13 +178,14 @@ def test_nothing_is_kept_of_a_conversation(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(started) == 2
 
 
-def test_the_process_is_told_no_secret_and_finds_our_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_is_told_no_secret_and_finds_our_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told: list[dict[str, str]] = []
     run = subprocess.run
-    for name in ("HF_TOKEN", "EXPLAIN_EVIDENCE_URL", "PYTHONPATH"):
+    for name in ("HF_TOKEN", "DATABASE_URL", "PYTHONPATH"):
         monkeypatch.setenv(name, "secret")
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: (told.append(k["env"]), run(*a, **k))[1])
-    monkeypatch.setattr(sys, "executable", sys._base_executable)  # type: ignore[attr-defined]  # knows no jinja2 itself
+    venv.create(tmp_path, symlinks=os.name != "nt")  # an interpreter that has no packages of its own
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ("Scripts" if os.name == "nt" else "bin") / "python"))
     assert chat.rendered(speaking(SHORT), TEXTS, ROLES)
     assert "secret" not in told[0].values()
 
@@ -231,7 +236,6 @@ def test_what_a_template_objects_to_is_said(talker: Model) -> None:
     [
         "{{ raise_exception(messages[1].content) }}",
         "{{ raise_exception('I do not like ' ~ messages[1].content) }}",
-        "{{ messages[1].content + 1 }}",
         "{{ {}[messages[1].content]() }}",
         "{{ messages | selectattr(messages[1].content) | list }}{{ '' | attr(messages[1].content) () }}",
     ],
@@ -438,10 +442,11 @@ def test_a_template_that_writes_the_date_is_replayed_with_that_of_the_record(
     model.tokenizer.chat_template = "{{ strftime_now('%Y') }}: " + SHORT
     with chat.at(then):
         found = model.explain(TALK, checks=(), methods=("saliency",))
+        beside = Beside(heads := HeadsRequest(Request(TEXTS, roles=ROLES)), model.look(heads))  # type: ignore[arg-type]
     assert (found.tokens.rendered or "").startswith("2001: ")
     found = dataclasses.replace(found, provenance=dataclasses.replace(found.provenance, created=then))
     store = Store(tmp_path / "store")
-    entry = store.file(found)
+    entry = store.file(found, beside=beside)
     report = replay.replay(model, entry.header, store.content(entry.header.id))
     assert report.holds, report.sentence
     assert not chat.rendered(model.tokenizer, TEXTS, ROLES)[0].startswith("2001"), "only a replay is of another time"
