@@ -148,7 +148,9 @@ def _input(text: Text) -> Any:
     texts, roles = parted(text)
     if roles:
         return {"messages": whole(texts, roles)}
-    return text if isinstance(text, str) else {"text": texts[0], "text_pair": texts[1]}
+    if not 1 <= len(texts) <= 2:
+        raise errors.InputError(f"Expected one text, or two for a sentence pair, got {len(texts)}.", code="bad_text")
+    return texts[0] if len(texts) == 1 else {"text": texts[0], "text_pair": texts[1]}
 
 
 def _problem(raw: bytes) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from explain.catalog import Forecast, MethodInfo, Request, TargetKind
 from explain.errors import InputError
 from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Direct, DirectRequest, Inside, InsideRequest, Lens, LensRequest, Patch, PatchRequest
-from explain.messages import Text, parted
+from explain.messages import Text, parted, plain
 from explain.methods import methods
 from explain.model.encoding import Encoding
 from explain.model.loading import load_runner
@@ -230,7 +230,7 @@ class Model(Writing):
             InputError: the text or target cannot be explained.
             ModelError: the model gives no attention weights.
         """
-        texts = (text,) if isinstance(text, str) else tuple(text)
+        texts = plain(text)
         return cast(HeadsReport, self.look(HeadsRequest(Request(texts, **about), ablation, tuple(masked))))
 
     def head(
@@ -243,7 +243,7 @@ class Model(Writing):
         **about: Any,
     ) -> HeadMap:
         """One head over one text (None: the mean of the layer): weights, norms, queries, keys; arguments as `heads`."""
-        texts = (text,) if isinstance(text, str) else tuple(text)
+        texts = plain(text)
         return cast(HeadMap, self.look(HeadRequest(Request(texts, **about), layer, head, tuple(masked))))
 
     def walk(
@@ -263,7 +263,7 @@ class Model(Writing):
             InputError: the text cannot be read, or there is no such layer, head or token.
             ModelError: the model does not keep its layers in a list.
         """
-        texts = (text,) if isinstance(text, str) else tuple(text)
+        texts = plain(text)
         return cast(Road, self.walk(RoadRequest(Request(texts, **about), layer, head, token)))
 
     def lens(self, text: str | tuple[str, str], **about: Any) -> Lens:
@@ -273,7 +273,7 @@ class Model(Writing):
             InputError: the text or target cannot be explained.
             ModelError: the model does not keep its layers in a list.
         """
-        return cast(Lens, self.walk(LensRequest(Request((text,) if isinstance(text, str) else tuple(text), **about))))
+        return cast(Lens, self.walk(LensRequest(Request(plain(text), **about))))
 
     def direct(self, text: str | tuple[str, str], **about: Any) -> Direct:
         """What each head and each feed-forward adds to the target on the direct path; approximate.
@@ -282,9 +282,7 @@ class Model(Writing):
             InputError: the text or target cannot be explained.
             ModelError: a block's attention or feed-forward does not end in one matrix.
         """
-        return cast(
-            Direct, self.walk(DirectRequest(Request((text,) if isinstance(text, str) else tuple(text), **about)))
-        )
+        return cast(Direct, self.walk(DirectRequest(Request(plain(text), **about))))
 
     def patch(self, text: str, other: str, **about: Any) -> Patch:
         """How far the answer moves when one token's state after one layer is exchanged for the other text's.
@@ -293,7 +291,7 @@ class Model(Writing):
             InputError: the texts do not have equally many tokens.
             ModelError: the model does not keep its layers in a list.
         """
-        texts = (text,) if isinstance(text, str) else tuple(text)  # a pair is refused in words
+        texts = plain(text)  # a pair is refused in words
         return cast(Patch, self.walk(PatchRequest(Request(texts, **about), other)))
 
     def align(self, text: str, written: str, *, truncate: bool = False, **driven: Any) -> Alignment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from explain.errors import InputError
@@ -22,10 +22,16 @@ def parted(text: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The texts of what a person asks about, and who wrote each of them: () where it is no conversation.
 
     Raises:
-        InputError: as `require`, or a message is not of this form.
+        InputError: as `require`, or it is none of these, or a message is not of this form.
     """
     if isinstance(text, str):
         return (text,), ()
+    if isinstance(text, Mapping) or not isinstance(text, Iterable):
+        raise InputError(
+            f"Expected a text, two for a sentence pair, or a list of messages, got one {type(text).__name__}. Of one "
+            "message give [message], of {'messages': […]} what stands under messages.",
+            code="bad_text",
+        )
     parts = tuple(text)
     if not any(isinstance(part, Mapping) for part in parts):
         return parts, ()
@@ -37,6 +43,14 @@ def parted(text: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     texts, roles = tuple(part["content"] for part in parts), tuple(part["role"] for part in parts)
     require(texts, roles)
     return texts, roles
+
+
+def plain(text: Any) -> tuple[str, ...]:
+    """The text, or the two of a pair, for a question that nothing but these can be asked; raises InputError."""
+    texts, roles = parted(text)
+    if roles:
+        raise InputError("Expected one text, or two for a sentence pair, and no conversation.", code="bad_messages")
+    return texts
 
 
 def whole(texts: tuple[str, ...], roles: tuple[str, ...]) -> Any:

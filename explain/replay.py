@@ -20,6 +20,7 @@ from explain.catalog import Request
 from explain.engine import Model
 from explain.errors import AuditError
 from explain.heads import HeadsRequest
+from explain.model import chat
 from explain.prediction import kind
 from explain.record import Record
 from explain.records import Attribution, Explanation
@@ -99,10 +100,12 @@ def replay(model: Model, header: Header, content: Content, *, decide: bool = Fal
         forced=True,  # what was shown then is computed again
     )
     paths = {} if decide else {a.method: a.path for a in then.attributions if a.path is not None}
-    now = Work(model, [request], paths=paths).run()[0]
+    with chat.at(then.provenance.created):  # templates of conversations may write the date
+        now = Work(model, [request], paths=paths).run()[0]
+        beside = tuple(_beside(model, content.beside)) if content.beside is not None else ()
     changed = tuple(_changes(header.environment, building.environment(now)))
     unknown = tuple(_unknown(header, content))
-    parts = (*_parts(then, now), *(_beside(model, content.beside) if content.beside is not None else ()))
+    parts = (*_parts(then, now), *beside)
     alike = not changed and not unknown
     tolerance = 0.0 if alike else _tolerance(then, now)
     worst, bitwise = max(p.difference for p in parts), all(p.bitwise for p in parts)

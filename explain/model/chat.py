@@ -8,9 +8,12 @@ inside of that message, any other one behind the template's opening of the assis
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +21,28 @@ import numpy as np
 
 from explain.errors import InputError, ModelError
 from explain.messages import require
-from explain.model.encoding import Encoding, check_characters
-from explain.records import Tokens
+from explain.model.encoding import Encoding, check_characters, placed
 from explain.settings import settings
-from explain.units import units_of
 
 WAIT = 10.0
 """Seconds on a clock for filling a template in, the start of its process included."""
 LARGEST = 512 * 1024
 """Characters of a template."""
+_CHILD = "import runpy, sys; sys.path += sys.argv[2:]; runpy.run_path(sys.argv[1], run_name='__main__')"
+"""Isolated from the folder and the variables of whoever starts it; the packages of this process come behind its own."""
+_KNOWN = ("SYSTEMROOT", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""Variables of the environment that it gets: what an interpreter needs to start, and the time zone. No secrets."""
+_now: ContextVar[str | None] = ContextVar("now", default=None)
+
+
+@contextmanager
+def at(moment: str) -> Iterator[None]:
+    """Templates that write the date write that of `moment` (ISO 8601 with its offset) while this is open."""
+    before = _now.set(moment)
+    try:
+        yield
+    finally:
+        _now.reset(before)
 
 
 def encode(tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], max_tokens: int) -> Encoding:
@@ -44,6 +60,12 @@ def encode(tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], max_t
     """
     require(texts, roles)
     check_characters(texts)
+    length, limit = sum(map(len, texts)), settings().max_characters
+    if length > limit:
+        raise InputError(
+            f"The messages have {length:,} characters together; at most {limit:,} are read. Leave the first ones out.",
+            code="too_large",
+        )
     whole, spans = rendered(tokenizer, texts, roles)
     enc = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     count = len(enc["input_ids"])
@@ -60,22 +82,7 @@ def encode(tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], max_t
         segment[mine] = i
         offsets[mine, 0] = np.maximum(begin[mine], place) - place + start
         offsets[mine, 1] = np.minimum(end[mine], place + stop - start) - place + start
-    special = segment < 0
-    if special.all():
-        raise InputError("The messages hold nothing that the model can read.", code="no_content_tokens")
-    tokens = Tokens(
-        texts=texts,
-        segment=segment,
-        ids=np.array(enc["input_ids"], dtype=np.int64),
-        strings=tuple(enc.tokens()),
-        offsets=offsets,
-        special=special,
-        words=units_of(texts, segment, offsets, special, "word").of_token,
-        roles=roles,
-        rendered=whole,
-    )
-    names = [n for n in enc if n not in ("offset_mapping", "attention_mask", "special_tokens_mask")]
-    return Encoding(tokens, {n: np.array(enc[n], dtype=np.int64) for n in names})
+    return placed(enc, texts, segment, offsets, roles=roles, rendered=whole)
 
 
 def rendered(
@@ -98,34 +105,43 @@ def rendered(
     marks = [f"{mark}{i}{mark}" for i in range(len(texts))]
     going_on = roles[-1] == "assistant"
     given = {"tools": None, "documents": None, "add_generation_prompt": not going_on}
-    variables = json.dumps({**tokenizer.special_tokens_map, **given})
     both = [[{"role": r, "content": t} for r, t in zip(roles, some, strict=True)] for some in (texts, marks)]
-    whole, frame = _filled(template, variables, json.dumps(both))
-    order = sorted(range(len(texts)), key=lambda i: frame.find(marks[i]))
-    spans, at, place = {}, 0, 0
-    for i in order:
-        until = frame.find(marks[i])
-        around = frame[at:until]
-        kept = _kept(texts[i], whole, place + len(around)) if whole.startswith(around, place) else None
-        if frame.count(marks[i]) != 1 or kept is None:
+    whole, frame = _filled(template, {**tokenizer.special_tokens_map, **given}, both)
+    for i, sign in enumerate(marks):
+        if frame.count(sign) != 1:
             raise _changed(i)
-        place += len(around)
+    begins = [frame.find(sign) for sign in marks]
+    order = sorted(range(len(texts)), key=begins.__getitem__)
+    spans, place = {}, begins[order[0]]
+    if not whole.startswith(frame[:place]):
+        raise _changed(order[0])
+    for i, following in zip(order, [*(begins[j] for j in order[1:]), len(frame)], strict=True):
+        behind = frame[begins[i] + len(marks[i]) : following]
+        kept = _kept(texts[i], whole, place, behind)
+        if kept is None:
+            raise _changed(i)
         spans[i] = (place, *kept)
-        at, place = until + len(marks[i]), place + kept[1] - kept[0]
-    if whole[place:] != frame[at:]:
+        end = place + kept[1] - kept[0]
+        place = end + len(behind)
+    if place != len(whole):
         raise _changed(order[-1])
     if going_on:
         if order[-1] != len(texts) - 1:
             raise _changed(len(texts) - 1)
-        whole = whole[:place]
+        whole = whole[:end]
     return whole, tuple(spans[i] for i in range(len(texts)))
 
 
-def _kept(text: str, whole: str, place: int) -> tuple[int, int] | None:
-    """Which part of a message stands at a place: all of it, or all but white space at its ends."""
+def _kept(text: str, whole: str, place: int, behind: str) -> tuple[int, int] | None:
+    """Which part of a message stands at a place, before what the template writes behind it.
+
+    All of it, or all but white space at its ends. White space that the template itself writes there is none of the
+    message's, so what is behind decides.
+    """
     left, right = len(text) - len(text.lstrip()), len(text.rstrip())
-    for start, end in ((0, len(text)), (left, right), (0, right), (left, len(text))):
-        if start < end and whole.startswith(text[start:end], place):
+    for start, end in ((0, len(text)), (left, len(text)), (0, right), (left, right)):
+        part = text[start:end]
+        if part and whole.startswith(part, place) and whole.startswith(behind, place + len(part)):
             return start, end
     return None
 
@@ -154,33 +170,38 @@ def _template(tokenizer: Any) -> str:
     return str(found)
 
 
-def _filled(template: str, variables: str, conversations: str) -> Sequence[str]:
-    """The conversations as the template writes them, in a process of its own (`explain.model.templating`)."""
+def _filled(template: str, variables: Mapping[str, Any], conversations: Sequence[Any]) -> Sequence[str]:
+    """The conversations as the template writes them, in a process of its own (`explain.model.templating`).
+
+    Nothing is kept of them: what a service was asked is forgotten with its answer.
+    """
     asked = {
         "template": template,
-        "variables": json.loads(variables),
-        "conversations": json.loads(conversations),
+        "variables": variables,
+        "conversations": conversations,
         "most": 4 * settings().max_characters,
+        "now": _now.get(),
     }
-    script = Path(__file__).with_name("templating.py")
+    script, paths = str(Path(__file__).with_name("templating.py")), filter(os.path.isabs, sys.path)
     try:
         ran = subprocess.run(
-            [sys.executable, "-I", str(script)], input=json.dumps(asked).encode("ascii"), capture_output=True,
-            timeout=WAIT, check=True,
+            [sys.executable, "-I", "-c", _CHILD, script, *paths], input=json.dumps(asked).encode("ascii"),
+            capture_output=True, timeout=WAIT, check=True,
+            env={name: os.environ[name] for name in _KNOWN if name in os.environ},
         )  # fmt: skip
         answer = json.loads(ran.stdout)
     except subprocess.TimeoutExpired:
         raise _costly() from None
-    except subprocess.CalledProcessError as error:
-        if error.returncode < 0:  # ended by the system
+    except (subprocess.CalledProcessError, OSError) as error:
+        if isinstance(error, subprocess.CalledProcessError) and error.returncode < 0:  # ended by the system
             raise _costly() from None
         raise ModelError("The process that fills chat templates in did not start.", code="bad_template") from None
     if "refused" in answer:
-        raise InputError(f"This model's chat template refuses the conversation: {answer['refused'][:200]}",
-                         code="template_refuses")  # fmt: skip
+        reason = f": {answer['refused']}" if answer["refused"] else ". Give other roles, or another order of them."
+        raise InputError(f"This model's chat template refuses the conversation{reason}", code="template_refuses")
     if "broken" in answer:
         raise ModelError(
-            f"This model's chat template cannot be filled in: {answer['broken'][:200]}. Give one text instead.",
+            f"This model's chat template cannot be filled in ({answer['broken']}). Give one text instead.",
             code="bad_template",
         )
     if "texts" not in answer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int32, Int64
 
 from explain.errors import InputError
 from explain.model.rows import Row
@@ -127,19 +127,29 @@ def read(enc: Any, texts: tuple[str, ...], cut: int | None) -> Encoding:
     Raises InputError where there is nothing to explain.
     """
     segment = np.array([-1 if s is None else s for s in enc.sequence_ids()], dtype=np.int32)  # (T,)
-    special = segment < 0
-    if special.all():
-        raise InputError(
-            "The text holds nothing that the model can read: only white space or invisible characters. "
-            "Enter a sentence.",
-            code="no_content_tokens",
-        )
     offsets = np.array(enc["offset_mapping"], dtype=np.int32).reshape(-1, 2)
-    offsets[special] = 0
+    offsets[segment < 0] = 0
     truncated_at = None
     if cut is not None:
         mine = segment == cut
         truncated_at = int(offsets[mine, 1].max()) if mine.any() else 0
+    return placed(enc, texts, segment, offsets, truncated_at=truncated_at)
+
+
+def placed(
+    enc: Any, texts: tuple[str, ...], segment: Int32[np.ndarray, "T"], offsets: Int32[np.ndarray, "T 2"], **more: Any
+) -> Encoding:
+    """What a tokenizer gave, where it is known which text each token is of (-1: of none) and where it stands there.
+
+    `more` are further fields of Tokens. Raises InputError where no token is of a text.
+    """
+    special = segment < 0
+    if special.all():
+        raise InputError(
+            f"The {'messages hold' if more.get('roles') else 'text holds'} nothing that the model can read: only white "
+            "space or invisible characters. Enter a sentence.",
+            code="no_content_tokens",
+        )
     tokens = Tokens(
         texts=texts,
         segment=segment,
@@ -148,7 +158,7 @@ def read(enc: Any, texts: tuple[str, ...], cut: int | None) -> Encoding:
         offsets=offsets,
         special=special,
         words=units_of(texts, segment, offsets, special, "word").of_token,
-        truncated_at=truncated_at,
+        **more,
     )
     names = [n for n in enc if n not in ("offset_mapping", "attention_mask", "special_tokens_mask")]
     return Encoding(tokens, {n: np.array(enc[n], dtype=np.int64) for n in names})

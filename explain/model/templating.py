@@ -4,14 +4,17 @@ A template is a program that came with somebody's model. Jinja's sandbox keeps i
 not from running for ever or from growing. So it runs here, where the system ends what takes too much, with the names
 and the rules that transformers gives it; a test holds both against each other.
 
-Standard input: {"template", "variables", "conversations", "most"} as JSON. Standard output: {"texts"}, one for each
-conversation, or {"refused"} with what the template said, {"broken"} with what is wrong with it, {"large": true}.
+Standard input: {"template", "variables", "conversations", "most", "now"} as JSON, the last being when templates are to
+believe they are filled in, null for the clock's time. Standard output: {"texts"}, one for each conversation, or
+{"refused"} with what the template said, "" where that may hold words of the conversation, {"broken"} with the kind of
+fault, {"large": true}.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +29,8 @@ MEMORY = 512 * 2**20
 """Bytes of address space."""
 SECONDS = 2
 """Of a processor; the process that waits allows some more on a clock."""
+SAID = 200
+"""Characters of a template's objection."""
 
 
 class Refused(TemplateError):
@@ -72,8 +77,12 @@ class _Dict:
         return dict.fromkeys(*args)
 
 
-def environment() -> Environment:
-    """What transformers fills templates in with."""
+def environment(now: str | None = None) -> Environment:
+    """What transformers fills templates in with; `now` as in what is read from standard input."""
+
+    def written_now(form: str) -> str:
+        moment = datetime.fromisoformat(now).astimezone().replace(tzinfo=None) if now else datetime.now()
+        return moment.strftime(form)
 
     def refuse(message: object) -> None:
         raise Refused(str(message))
@@ -89,7 +98,7 @@ def environment() -> Environment:
     found.filters["tojson"] = tojson
     found.globals.update(
         raise_exception=refuse,
-        strftime_now=lambda form: datetime.now().strftime(form),
+        strftime_now=written_now,
         dict=_Dict(),
         namespace=_Namespace,
     )
@@ -98,9 +107,11 @@ def environment() -> Environment:
 
 def filled(asked: dict[str, Any]) -> dict[str, Any]:
     """What is written to standard output."""
-    texts, left = [], int(asked["most"])
+    texts, left, objections = [], int(asked["most"]), set[str]()
     try:
-        template = environment().from_string(asked["template"])
+        jinja = environment(asked.get("now"))
+        objections = _objections(jinja.parse(asked["template"]))
+        template = jinja.from_string(asked["template"])
         for conversation in asked["conversations"]:
             parts = []
             for part in template.generate(messages=conversation, **asked["variables"]):
@@ -110,25 +121,44 @@ def filled(asked: dict[str, Any]) -> dict[str, Any]:
                     return {"large": True}
             texts.append("".join(parts))
     except Refused as error:
-        return {"refused": str(error)}
+        said = str(error)
+        return {"refused": said[:SAID] if said in objections else ""}
     except (MemoryError, RecursionError, OverflowError):
         return {"large": True}
     except Exception as error:  # a template may raise whatever Python raises
-        return {"broken": f"{type(error).__name__}: {error}"}
+        return {"broken": type(error).__name__}  # its words may be those of a message
     return {"texts": texts}
+
+
+def _objections(parsed: nodes.Template) -> set[str]:
+    """What a template can object in words of its own; others may be put together of the conversation's."""
+    found = set()
+    for call in parsed.find_all(nodes.Call):
+        match call:
+            case nodes.Call(node=nodes.Name(name="raise_exception"), args=[nodes.Const(value=str(said)), *_]):
+                found.add(said)
+    return found
+
+
+def bind() -> None:
+    """Bind this process to its limits, those of them that the system has."""
+    try:
+        import resource  # not on Windows, where only the clock ends it
+    except ImportError:
+        return
+    for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS)):
+        with suppress(ValueError, OSError):  # it has no such limit, or a narrower one already
+            resource.setrlimit(kind, (most, most))
 
 
 def main() -> None:
     """Bind this process, then do what it is for."""
+    bind()
     try:
-        import resource  # not on Windows, where only the clock ends it
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    except ImportError:
-        pass
-    asked = json.loads(sys.stdin.buffer.read())
-    sys.stdout.buffer.write(json.dumps(filled(asked)).encode("ascii"))
+        said = json.dumps(filled(json.loads(sys.stdin.buffer.read())))
+    except MemoryError:  # on the way in or out
+        said = '{"large": true}'
+    sys.stdout.buffer.write(said.encode("ascii"))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
+import os
+import subprocess
+import sys
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +18,17 @@ import torch
 
 import explain
 from explain import replay, wire
+from explain.audit.records import Beside
 from explain.audit.store import Store
 from explain.catalog import Request
+from explain.client import Client
 from explain.engine import Model, load
 from explain.errors import InputError, ModelError
+from explain.heads import HeadsRequest
 from explain.messages import MOST, parted, whole
 from explain.model import chat, templating
 from explain.render import computed, sentences
+from explain.settings import settings
 from tests import rest
 from tests.conftest import undated
 from tests.tiny import llama_folder, story_tokenizer
@@ -160,6 +170,55 @@ def test_a_hostile_template_ends_in_a_sentence(name: str) -> None:
     assert "Traceback" not in str(caught.value)
 
 
+def test_nothing_is_kept_of_a_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer, started, run = speaking(SHORT), [], subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: (started.append(k), run(*a, **k))[1])
+    first = chat.rendered(tokenizer, TEXTS, ROLES)
+    assert chat.rendered(tokenizer, TEXTS, ROLES) == first
+    assert len(started) == 2
+
+
+def test_the_process_is_told_no_secret_and_finds_our_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[dict[str, str]] = []
+    run = subprocess.run
+    for name in ("HF_TOKEN", "DATABASE_URL", "PYTHONPATH"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: (told.append(k["env"]), run(*a, **k))[1])
+    venv.create(tmp_path, symlinks=os.name != "nt")  # an interpreter that has no packages of its own
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ("Scripts" if os.name == "nt" else "bin") / "python"))
+    assert chat.rendered(speaking(SHORT), TEXTS, ROLES)
+    assert "secret" not in told[0].values()
+
+
+def test_a_system_without_a_limit_is_bound_by_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource", reason="not on Windows, which has none of these limits")
+    set_: list[int] = []
+
+    def setrlimit(kind: int, _: tuple[int, int]) -> None:
+        if kind == resource.RLIMIT_AS:
+            raise ValueError("current limit exceeds maximum limit")
+        set_.append(kind)
+
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
+    templating.bind()
+    assert set_ == [resource.RLIMIT_CPU]
+
+
+@pytest.mark.parametrize("where", ["loads", "dumps"])
+def test_memory_that_ends_on_the_way_in_or_out_is_said(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    def full(_: object) -> None:
+        raise MemoryError
+
+    asked = {"template": "x", "variables": {}, "conversations": [[]], "most": 9}
+    out = io.BytesIO()
+    monkeypatch.setattr(templating, "bind", lambda: None)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(asked).encode())))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out))
+    monkeypatch.setattr(json, where, full)
+    templating.main()
+    assert out.getvalue() == b'{"large": true}'
+
+
 def test_limits_are_stated_where_they_are() -> None:
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
     assert f"{templating.SECONDS} seconds of a processor and {templating.MEMORY >> 20} MB" in readme
@@ -170,6 +229,43 @@ def test_what_a_template_objects_to_is_said(talker: Model) -> None:
     with pytest.raises(InputError, match="Only user and assistant") as caught:
         chat.rendered(tokenizer, TEXTS, ROLES)
     assert caught.value.code == "template_refuses"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ raise_exception(messages[1].content) }}",
+        "{{ raise_exception('I do not like ' ~ messages[1].content) }}",
+        "{{ {}[messages[1].content]() }}",
+        "{{ messages | selectattr(messages[1].content) | list }}{{ '' | attr(messages[1].content) () }}",
+    ],
+)
+def test_words_of_the_conversation_are_not_said_with_it(template: str) -> None:
+    with pytest.raises((InputError, ModelError)) as caught:
+        chat.rendered(speaking(template), TEXTS, ROLES)
+    assert caught.value.code in ("template_refuses", "bad_template")
+    assert "wolf" not in str(caught.value)
+    assert "chat template" in str(caught.value)
+
+
+def test_an_objection_is_cut_in_the_process_itself() -> None:
+    asked = {"template": "{{ raise_exception('" + "x" * 10_000 + "') }}", "variables": {}, "conversations": [[]]}
+    assert templating.filled({**asked, "most": 9}) == {"refused": "x" * templating.SAID}
+
+
+@pytest.mark.parametrize(
+    "around", ["{{ m.content.strip() }} [/INST]", "{{ m.content.rstrip() }} ", " {{ m.content | trim }}\n"]
+)
+@pytest.mark.parametrize("text", ["hi", "hi ", " hi", " hi  ", "hi\n", "\nhi \n"])
+def test_white_space_of_the_template_is_none_of_the_messages(around: str, text: str) -> None:
+    tokenizer = speaking("{% for m in messages %}" + around + "{% endfor %}")
+    texts, roles = (text, "the king", text), ("user", "assistant", "user")
+    ours, spans = chat.rendered(tokenizer, texts, roles)
+    messages = whole(texts, roles)
+    assert ours == tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    for (place, start, end), one in zip(spans, texts, strict=True):
+        assert ours[place : place + end - start] == one[start:end]
+        assert one[start:end].strip() == one.strip()
 
 
 @pytest.mark.parametrize(
@@ -196,6 +292,13 @@ def test_a_model_without_a_template_says_so(teller: Model, tiny: Model) -> None:
         tiny.explain(TALK)
 
 
+def test_a_model_with_an_encoder_reads_no_conversation(scribe: Model) -> None:
+    for ask in (scribe.explain, scribe.predict):
+        with pytest.raises(InputError, match="reads no conversations") as caught:
+            ask([{"role": "user", "content": "good"}])
+        assert caught.value.code == "bad_task"
+
+
 @pytest.mark.parametrize(
     ("messages", "code"),
     [
@@ -219,6 +322,46 @@ def test_what_is_no_conversation_is_refused(talker: Model, messages: Any, code: 
     with pytest.raises(InputError) as caught:
         talker.explain(messages, checks=())
     assert caught.value.code == code
+
+
+def test_long_conversations_are_refused_before_the_template_is_asked(
+    talker: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("the template was asked"))
+    half = {"role": "user", "content": "k" * (settings().max_characters // 2 + 1)}
+    with pytest.raises(InputError, match="together") as caught:
+        talker.predict([half, half])
+    assert caught.value.code == "too_large"
+
+
+@pytest.mark.parametrize("wrong", [{"role": "user", "content": "x"}, {"messages": TALK}, {}, 5, None], ids=repr)
+def test_what_is_neither_text_nor_list_is_not_explained_as_something_else(tiny: Model, wrong: Any) -> None:
+    client = Client("http://localhost:1")
+    asks = (tiny.explain, tiny.predict, tiny.heads, tiny.lens, tiny.direct, client.explain, client.predict)
+    for ask in asks:
+        with pytest.raises(InputError) as caught:
+            ask(wrong)
+        assert caught.value.code == "bad_text"
+
+
+def test_heads_and_states_are_asked_of_texts_only(tiny: Model) -> None:
+    for ask in (tiny.heads, tiny.lens, tiny.direct):
+        with pytest.raises(InputError) as caught:
+            ask(TALK)
+        assert caught.value.code == "bad_messages"
+
+
+def test_the_client_sends_what_it_was_given_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(Client, "_call", lambda self, method, path, body: sent.append(body["inputs"]) or b"[]")
+    client = Client("http://localhost:1")
+    client.predict_batch(["a", ("a",), ("a", "b"), TALK])
+    assert sent == [["a", "a", {"text": "a", "text_pair": "b"}, {"messages": TALK}]]
+    for wrong in ((), ("a", "b", "c")):
+        with pytest.raises(InputError) as caught:
+            client.predict_batch([wrong])
+        assert caught.value.code == "bad_text"
+    assert len(sent) == 1
 
 
 def test_one_question_at_a_time(talker: Model) -> None:
@@ -290,6 +433,23 @@ def test_a_record_of_a_conversation_is_replayed(talker: Model, tmp_path: Path) -
     report = replay.replay(talker, entry.header, store.content(entry.header.id))
     assert report.holds, report.sentence
     assert "wolf" in json.dumps(store.content(entry.header.id).explanation.tokens.texts)
+
+
+def test_a_template_that_writes_the_date_is_replayed_with_that_of_the_record(
+    talker_folder: Path, tmp_path: Path
+) -> None:
+    model, then = load(str(talker_folder)), "2001-02-03T04:05:06.000+00:00"
+    model.tokenizer.chat_template = "{{ strftime_now('%Y') }}: " + SHORT
+    with chat.at(then):
+        found = model.explain(TALK, checks=(), methods=("saliency",))
+        beside = Beside(heads := HeadsRequest(Request(TEXTS, roles=ROLES)), model.look(heads))  # type: ignore[arg-type]
+    assert (found.tokens.rendered or "").startswith("2001: ")
+    found = dataclasses.replace(found, provenance=dataclasses.replace(found.provenance, created=then))
+    store = Store(tmp_path / "store")
+    entry = store.file(found, beside=beside)
+    report = replay.replay(model, entry.header, store.content(entry.header.id))
+    assert report.holds, report.sentence
+    assert not chat.rendered(model.tokenizer, TEXTS, ROLES)[0].startswith("2001"), "only a replay is of another time"
 
 
 def test_every_private_character_in_a_message_is_refused_in_words(talker: Model) -> None:
