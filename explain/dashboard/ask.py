@@ -230,6 +230,9 @@ def _use_model() -> None:
     """A text that nobody wrote makes way for an example that suits the new model; so do choices of the old one's."""
     state = st.session_state
     state.target, state.contrast, state.place_for = DECIDED, NOTHING, None
+    state.windows_for = state.aligned_for = None
+    if state.get("pair") and privacy.written((state.text, state.pair)):
+        state.pair, state.pair_for = "", None
     fitting = of(str(state.model or settings().model), jobs.task(str(state.model or settings().model)))
     if state.example not in fitting:
         state.edits += 1

@@ -6,7 +6,7 @@ import streamlit as st
 
 from explain import bundled
 from explain.alignment import Alignment, AlignRequest
-from explain.dashboard import jobs, panels
+from explain.dashboard import jobs, panels, privacy
 from explain.dashboard.link import DECIDED, NOTHING
 from explain.dashboard.progress import anew
 from explain.generation import GenerateRequest, Generation
@@ -48,6 +48,7 @@ def continuation(explanation: Explanation, model: str, *, running: bool) -> None
     if place is None and state.get("written_for") == text and not running:
         found = state.written = _answered(GenerateRequest(text, TOKENS), model)
         if found is None:
+            _offer(text, running=running)
             return
         place = _place(found, explanation)
     if found is None or place is None:
@@ -69,11 +70,13 @@ def written_about(explanation: Explanation, model: str, *, running: bool) -> Non
         st.caption("Follows once the explanation is done.")
         return
     found = _answered(GenerateRequest(explanation.tokens.texts[0], WRITTEN, truncate=True), model)
-    if found is not None:
-        _tokens(found, _chosen(found))
-        _about(found)
-        if len(found.ids):
-            _alignment(found, model)
+    if found is None:
+        _again("write again")
+        return
+    _tokens(found, _chosen(found))
+    _about(found)
+    if len(found.ids):
+        _alignment(found, model)
 
 
 def _answered(question: GenerateRequest, model: str) -> Generation | None:
@@ -115,6 +118,7 @@ def _alignment(found: Generation, model: str) -> None:
         return
     measured = panels.answered(AlignRequest(texts, truncate=True), model, "Aligning…")
     if not isinstance(measured, Alignment):
+        _again("align again")
         return
     title.html(html.heading("What each written token hangs on", aligned.summary(measured)))
     st.plotly_chart(
@@ -140,6 +144,11 @@ def _place(found: object, explanation: Explanation) -> int | None:
     return places.get(explanation.tokens.texts[0])
 
 
+def _again(key: str) -> None:
+    """A button that asks once more, as everything does that draws this part of the page anew."""
+    st.button("Try again", key=key)
+
+
 def _offer(text: str, *, running: bool) -> None:
     wish = {"written_for": text, "written": None}
     st.button("Write on", key="write", disabled=running, on_click=st.session_state.update, args=(wish,))
@@ -163,9 +172,10 @@ def _show(found: Generation, place: int | None) -> None:
     asked = found.question(place) if place is not None else None
     if asked is None:
         return
-    about: dict[str, object] = {"text": asked["text"]}
+    texts = (asked["text"],) if isinstance(asked["text"], str) else asked["text"]
+    about: dict[str, object] = {"text": texts[0], "followed": "", "instead": ""}
     if found.apart:
-        text = found.prompt
-        pair = "" if isinstance(asked["text"], str) else asked["text"][1]
-        about = {"text": text, "pair": pair, "pair_for": text, "place": asked.get("place"), "place_for": text}
+        text, pair = found.prompt, "".join(texts[1:])
+        about |= {"pair": pair, "pair_for": text, "place": asked.get("place"), "place_for": text}
+    privacy.wrote(texts, found.prompt)
     anew(**about, target=DECIDED, contrast=NOTHING)
