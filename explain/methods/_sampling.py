@@ -1,4 +1,4 @@
-"""How far the mean of few samples may be off."""
+"""What methods share that sample sets of words: how many words, and how far the mean of few samples may be off."""
 
 from __future__ import annotations
 
@@ -6,8 +6,23 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy.special import stdtrit
 
+from explain.case import Case
+from explain.errors import MethodError
+
 NORMAL = 1.96
 """What readers multiply a standard error by, for a 95 % interval."""
+MOST = 2_048
+"""Units. The tables of sets grow with their square: LIME's need 64 U² bytes, twice."""
+
+
+def require_few(case: Case) -> None:
+    """Raise MethodError where the sets of a text's units would not fit into memory."""
+    if case.n_units > MOST:
+        raise MethodError(
+            f"Sets of words are drawn from at most {MOST:,} words, and the text has {case.n_units:,}. Explain it by "
+            "sentences (granularity), or by a method that does not sample, such as integrated gradients.",
+            code="too_many_words",
+        )
 
 
 def standard_error(samples: Float[np.ndarray, "N U"]) -> Float32[np.ndarray, "U"]:

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float64
 from explain.case import Case, Draft, Steps
 from explain.coalitions import coalition_values
 from explain.methods import method
+from explain.methods._sampling import require_few
 from explain.plugins import choice, number
 from explain.records import Attribution
 
@@ -44,6 +45,7 @@ class Params:
 )
 def kernel_shap(case: Case, params: Params) -> Steps[Attribution]:
     """Fits a sum of word scores to the model's answers on random sets of words; the fit is the Shapley value."""
+    require_few(case)
     n, rng = case.n_units, np.random.default_rng(case.seed)
     ends = yield from coalition_values(case, np.array([[False] * n, [True] * n]), params.replacement)  # type: ignore[arg-type]
     if n == 1:

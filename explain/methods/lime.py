@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float64
 from explain.case import Ask, Case, Draft, Steps
 from explain.coalitions import coalition_values
 from explain.methods import method
+from explain.methods._sampling import require_few
 from explain.plugins import choice, number
 from explain.records import Attribution
 
@@ -49,6 +50,7 @@ class Params:
 )
 def lime(case: Case, params: Params) -> Steps[Attribution]:
     """Fits a straight line to the model's answers with random words missing; nearby texts count most."""
+    require_few(case)
     n, rng = case.n_units, np.random.default_rng(case.seed)
     answer = yield Ask([case.row()])
     batch = max(64, 8 * n)

@@ -16,7 +16,7 @@ import numpy as np
 from explain.case import Case, Draft, Steps
 from explain.coalitions import coalition_values
 from explain.methods import method
-from explain.methods._sampling import standard_error
+from explain.methods._sampling import require_few, standard_error
 from explain.plugins import choice, number
 from explain.records import Attribution
 
@@ -43,6 +43,7 @@ class Params:
 )
 def shapley_sampling(case: Case, params: Params) -> Steps[Attribution]:
     """Averages what each word adds when the words arrive in random orders; any length, with standard errors."""
+    require_few(case)
     n, rng = case.n_units, np.random.default_rng(case.seed)
     pairs = np.zeros((0, n))
     while True:

@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,14 @@ def rendered(
     words are whose.
     """
     template = _template(tokenizer)
-    mark = next(chr(c) for c in range(0xE000, 0xF8FF) if chr(c) not in "".join((template, *texts)))
+    taken = set(template).union(*texts)
+    mark = next((chr(c) for c in range(0xE000, 0xF8FF) if chr(c) not in taken), None)
+    if mark is None:
+        raise InputError(
+            "The messages hold every character of Unicode's private area (U+E000 to U+F8FE), of which one is needed to "
+            "find them again. Leave one out.",
+            code="bad_text",
+        )
     marks = [f"{mark}{i}{mark}" for i in range(len(texts))]
     going_on = roles[-1] == "assistant"
     given = {"tools": None, "documents": None, "add_generation_prompt": not going_on}
@@ -148,7 +154,6 @@ def _template(tokenizer: Any) -> str:
     return str(found)
 
 
-@lru_cache(maxsize=256)
 def _filled(template: str, variables: str, conversations: str) -> Sequence[str]:
     """The conversations as the template writes them, in a process of its own (`explain.model.templating`)."""
     asked = {

@@ -88,7 +88,7 @@ def following(runner: R, continuation: str, contrast: object) -> R:
     if not all(isinstance(text, str) for text in texts):
         raise InputError("Expected continuation, and contrast beside it, as texts.", code="bad_continuation")
     ends: tuple[str, ...] = tuple(map(str, texts))
-    return _view(runner, ends, Continuation(ends), CONTINUED, continuations=ends)
+    return _view(runner, ("ends", *ends), Continuation(ends), CONTINUED, continuations=ends)
 
 
 def talking(runner: R, roles: tuple[str, ...]) -> R:
@@ -99,7 +99,7 @@ def talking(runner: R, roles: tuple[str, ...]) -> R:
     """
     if not roles:
         return runner
-    if not runner.task.goes_on:
+    if not runner.task.goes_on or runner.begin:
         raise InputError(
             f"This model does {runner.info.task} and reads no conversations. Use a causal language model with a chat "
             "template, or give one text.",

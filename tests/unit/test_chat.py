@@ -290,3 +290,8 @@ def test_a_record_of_a_conversation_is_replayed(talker: Model, tmp_path: Path) -
     report = replay.replay(talker, entry.header, store.content(entry.header.id))
     assert report.holds, report.sentence
     assert "wolf" in json.dumps(store.content(entry.header.id).explanation.tokens.texts)
+
+
+def test_every_private_character_in_a_message_is_refused_in_words(talker: Model) -> None:
+    with pytest.raises(InputError, match="private area"):
+        talker.explain([{"role": "user", "content": "".join(map(chr, range(0xE000, 0xF8FF)))}])

@@ -17,6 +17,7 @@ from explain.case import Case
 from explain.catalog import Request
 from explain.engine import Model, load
 from explain.errors import InputError, MethodError
+from explain.model import views
 from explain.render import computed, pieces, sentences
 from explain.work import Work
 from tests import rest
@@ -221,3 +222,10 @@ def test_the_same_record_from_python_command_line_and_rest(teller: Model, teller
         parameters = {"continuation": END, "contrast": OTHER, "checks": []}
         answer = web.post("/v1/explain", json={"inputs": PROMPT, "parameters": parameters})
     assert mine == undated(out).strip() == undated(answer.text)
+
+
+def test_a_continuation_is_no_conversation_whatever_its_words(teller: Model) -> None:
+    continued = teller.asked(Request(("x",), continuation="roles", contrast="user"))
+    assert continued.continuations == ("roles", "user")
+    assert views.talking(teller, ("user",)) is not continued
+    assert views.talking(teller, ("user",)).continuations == ()

@@ -37,6 +37,8 @@ BUTTONS: dict[tuple[str, str], tuple[Action | Literal["free"], tuple[str, ...]]]
     ("continuation", "'Write on'"): ("explain", ("Write on",)),
     ("continuation", "label"): ("explain", ("Previous token", "Next token")),
     ("continuation", "'Align'"): ("explain", ("Align",)),
+    ("long", "THROUGH"): ("explain", ("Explain it in windows",)),
+    ("long", "BEGINNING"): ("explain", ("Explain its beginning only",)),
     ("trust", "'Check thoroughly'"): ("explain", ("Check thoroughly",)),
     ("panels", "wish"): ("explain", ("Find words that work together",)),
     ("panels", "'Show it anyway'"): ("explain", ("Show it anyway",)),

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -230,9 +231,14 @@ def test_where_it_was_computed_counts_and_not_where_it_was_filed(
     assert "another state of Whyboard's code" in result.environment
 
 
-def test_a_path_of_thirds_is_followed_as_records_of_older_versions_have_it(tiny: Model) -> None:
+@pytest.mark.parametrize(
+    "edges",
+    [(0, 1 / 3, 2 / 3, 1), (0, (0 + 1 / 3) / 2, 0.25, 1 / 3, 0.5, 2 / 3, 1)],
+    ids=["thirds", "halved to quarters"],
+)
+def test_a_path_of_thirds_is_followed_as_records_of_older_versions_have_it(tiny: Model, edges: list[float]) -> None:
     request = Request(("a film",), checks=())
-    thirds = np.array([[0.0, 1 / 3, 15.0], [1 / 3, 2 / 3, 7.0], [2 / 3, 1.0, 7.0]])
+    thirds = np.array([[a, b, 15.0] for a, b in pairwise(edges)])
     again = Work(tiny, [request], paths={"integrated_gradients": thirds}).run()[0].attributions[0]
     assert np.array_equal(again.path, thirds)  # type: ignore[arg-type]
     assert again.relative_residual is not None and again.relative_residual <= 0.01

@@ -27,8 +27,9 @@ from explain.case import Ask, Case
 from explain.catalog import Request
 from explain.effects import measure
 from explain.engine import Model, load
-from explain.errors import Cancelled, InputError, ModelError
+from explain.errors import Cancelled, InputError, MethodError, ModelError
 from explain.methods import find
+from explain.methods._sampling import MOST
 from explain.model import windows
 from explain.model.encoding import encode
 from explain.model.runner import Meter
@@ -452,6 +453,8 @@ def test_the_page_offers_windows_where_a_text_is_cut(app: AppTest) -> None:
     assert "windows of up to 64 tokens" in html_of(app)
     assert app.session_state["job"].request.windows
     assert LONG not in str(app.query_params)
+    app.session_state["one head"] = True
+    finish(app)
     assert "seen through windows" in " ".join(i.value for i in app.info), "where heads look cannot be said"
     app.button(key="beginning").click()
     finish(app)
@@ -473,3 +476,12 @@ def test_the_page_leads_back_where_windows_are_refused(app: AppTest) -> None:
     app.button(key="beginning").click()
     finish(app)
     assert "stopped at character" in html_of(app)
+
+
+@pytest.mark.parametrize("method", ["lime", "kernel_shap", "shapley_sampling"])
+def test_sets_are_drawn_from_so_many_words_and_no_more(tiny: Model, method: str) -> None:
+    text = " ".join(["good"] * (MOST + 1))
+    with pytest.raises(MethodError, match="sentences") as caught:
+        tiny.explain(text, methods=[method], windows=True, checks=())
+    assert caught.value.code == "too_many_words"
+    assert tiny.explain(text, methods=[method], granularity="sentence", windows=True, checks=()).attributions
