@@ -22,9 +22,8 @@ def reduced(texts: tuple[str, ...]) -> tuple[str, ...]:
     state = st.session_state
     if not state.masking:
         return texts
-    key = texts, state.get("by_model")
-    if state.get("reduced_of", (None, ()))[0] != key:  # the page runs again and again while something is computed
-        state.reduced_of = (key, _masked(texts))
+    if state.get("reduced_of", ((), ()))[0] != texts:  # the page runs again and again while something is computed
+        state.reduced_of = (texts, [_joined(text, masking.mask(text)) for text in texts])
     found = state.reduced_of[1]
     record = masking.as_record(found)
     kinds = ", ".join(sorted({kind for _, _, _, kind in record.spans})) or "nothing"
@@ -34,42 +33,25 @@ def reduced(texts: tuple[str, ...]) -> tuple[str, ...]:
     return whole
 
 
-def wrote(texts: tuple[str, ...], prompt: str) -> None:
-    """Say that these texts are `prompt` and what a model wrote behind it, or about it, and are asked about now."""
-    st.session_state.by_model = (texts, prompt)
-
-
-def written(texts: tuple[str, ...]) -> bool:
-    """Whether these texts are as a model wrote them, and were asked about by a click on one of its tokens."""
-    return bool(texts == st.session_state.get("by_model", ((), ""))[0])
-
-
-def _masked(texts: tuple[str, ...]) -> list[masking.Masked]:
-    """Each text masked, with the places that were masked before it came back with more behind it.
-
-    What a model wrote stays as it wrote it: masking it would move the token that is asked about. That does not hold
-    behind a prompt that was not masked, from which a model may repeat what it read.
-    """
-    prompt = st.session_state.by_model[1] if written(texts) else ""
-    if prompt and masking.mask(prompt).text == prompt:
-        return [_joined(text, masking.Masked(text, ())) for text in texts]
-    return [_joined(text, masking.mask(text)) for text in texts]
+def keeps(texts: tuple[str, ...]) -> bool:
+    """Whether these texts are asked about as they are: the switch is off, or nothing in them is recognised."""
+    return not st.session_state.get("masking") or all(masking.mask(text).text == text for text in texts)
 
 
 def _joined(text: str, now: masking.Masked) -> masking.Masked:
-    """What is masked now, with what was masked at the beginning of the text in this session."""
+    """What is masked now, with what was masked in this session in a text that comes back as the beginning of this one.
+
+    Its marks are in this text, where nothing is recognised any more; the record of it says that they are marks.
+    """
     earlier: dict[tuple[str, ...], Masking] = st.session_state.get("deidentified", {})
-    known = [
-        (one, [masking.Span(*place) for of, *place in record.spans if of == i])
-        for whole, record in earlier.items()
-        for i, one in enumerate(whole)
-        if text.startswith(one)
-    ]
-    same = next((i for i, (a, b) in enumerate(zip(text, now.text, strict=False)) if a != b), len(now.text))
-    for _, spans in sorted(known, key=lambda k: len(k[0]), reverse=True):
-        if kept := tuple(span for span in spans if span.end <= same):
-            return masking.Masked(now.text, (*kept, *now.spans))
-    return now
+    same = now.spans[0].start if now.spans else len(text)  # up to there the text is as it was
+    found: tuple[masking.Span, ...] = ()
+    for whole, record in earlier.items():
+        for i, one in enumerate(whole):
+            kept = tuple(masking.Span(a, b, kind) for of, a, b, kind in record.spans if of == i and b <= same)
+            if len(kept) > len(found) and text.startswith(one):
+                found = kept
+    return masking.Masked(now.text, found + now.spans)
 
 
 def value(typed: Any) -> Any:
