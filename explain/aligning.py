@@ -17,7 +17,7 @@ from explain.alignment import Alignment, AlignRequest
 from explain.case import Case
 from explain.errors import InputError
 from explain.model.rows import Row
-from explain.model.runner import Meter, Runner
+from explain.model.runner import Meter, Runner, finite
 from explain.records import Provenance
 
 
@@ -78,7 +78,7 @@ def _log_odds(runner: Runner, rows: list[Row], begin: int, ids: np.ndarray, mete
     def run(chunk: list[Row]) -> np.ndarray:
         wanted, first = runner.tensor(ids)[:, None], begin - 1 - chunk[0].source  # (K, 1)
         with torch.no_grad():
-            each = runner.call(chunk).logits[:, first : first + len(ids)].float()  # (N, K, V)
+            each = finite(runner.call(chunk).logits[:, first : first + len(ids)].float())  # (N, K, V)
             # One row at a time: the others of a whole vocabulary are as many numbers again.
             others = torch.stack([torch.logsumexp(row.scatter(1, wanted, -torch.inf), 1) for row in each])  # (N, K)
             return (each.gather(2, wanted.expand(len(each), -1, 1))[..., 0] - others).cpu().numpy()

@@ -8,7 +8,7 @@ it evaluates the rows of all texts together.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 
@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 from explain.errors import MethodError
 from explain.model.encoding import Encoding
 from explain.model.rows import Row
-from explain.records import Attribution, Granularity, ModelInfo, Prediction, Target, Tokens
+from explain.records import Attribution, Evaluations, Granularity, ModelInfo, Prediction, Target, Tokens
 from explain.units import Units
 
 T = TypeVar("T")
@@ -51,7 +51,8 @@ class Answer:
     """`values` of the rows, in their order, and one array a row of what was asked for; empty if it was not.
 
     `gradients` (T, D), or (L, H, T, T) with attention; `states` (T, D): the block's output;
-    `attention` (L, H, T, T); `heads` are `explain.model.heads.Heads`, or summaries.
+    `attention` (L, H, T, T); `heads` are `explain.model.heads.Heads`, or summaries. `cost` is what was spent where
+    the Ask was answered at once (`Case.evaluate`).
     """
 
     values: Float32[np.ndarray, "N"]
@@ -59,6 +60,7 @@ class Answer:
     states: Sequence[Float32[np.ndarray, "T D"]] = ()
     attention: Sequence[Float32[np.ndarray, "L H T T"]] = ()
     heads: Sequence[Any] = ()
+    cost: Evaluations = field(default_factory=Evaluations)
 
     def part(self, start: int, stop: int) -> Answer:
         """The answer to the rows from `start` to `stop`."""

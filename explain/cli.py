@@ -1,5 +1,6 @@
 """The command line: `explain run`, `models`, `methods`, `selftest`, `train`, `dashboard`;
-`serve`, `settings`, `keys` and `doctor` are in `explain.operations`, `generate` in `explain.generation_commands`.
+`serve`, `settings`, `keys` and `doctor` are in `explain.operations`, `generate` and `align` in
+`explain.writing_commands`.
 
 It imports torch only once there is something to compute, so that `--help` is quick. Exit codes: 0 done,
 1 the self-test found something wrong, 2 the request cannot be answered (one sentence on standard error), 130 stopped.
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 import explain
-from explain import evidence_commands, generation_commands, operations, proof_commands, writing_commands
+from explain import evidence_commands, operations, proof_commands, writing_commands
 from explain.arguments import parameters, standard_input, what_is_asked
 from explain.errors import ExplainError, InputError, outcome
 from explain.profiling import profiled
@@ -38,7 +39,6 @@ app = typer.Typer(
 evidence_commands.register(app)
 proof_commands.register(app)
 operations.register(app)
-generation_commands.register(app)
 writing_commands.register(app)
 _out, _err = Console(), Console(stderr=True)
 VERDICT = 200

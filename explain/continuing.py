@@ -70,6 +70,7 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
             "seed": request.seed,
             "temperature": request.temperature,
             "num_beams": request.num_beams,
+            "truncate": request.truncate,
         },
         stopped=stopped,  # type: ignore[arg-type]
         provenance=provenance,

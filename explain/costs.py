@@ -86,12 +86,13 @@ def beside(runner: Runner, request: Request, encoding: Encoding, units: int, tex
 
 
 def _held(runner: Runner, encoding: Encoding, backward: int, texts: int) -> int:
-    """Tokens whose slopes are held until they are used; of windows also those that are not put together yet."""
+    """Tokens whose slopes are held until they are used; of windows also the vectors and slopes of their parts."""
     whole, windows = len(encoding.tokens.ids), sum(map(len, encoding.windows))
     if not windows or not backward:
         return texts * backward * whole
     together = min(backward, max(1, TOGETHER[True] // whole))
-    return texts * together * whole + max(BATCHES * runner.token_budget, windows)
+    parts = 3 * max(BATCHES * runner.token_budget, windows)  # where a part of the path begins, ends, and its slopes
+    return texts * together * whole + parts
 
 
 def kinds(request: Request, backward: int) -> Iterator[Pass]:

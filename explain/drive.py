@@ -78,6 +78,10 @@ def require_whole(read: Row | Encoding) -> None:
 
 def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     """Evaluate the rows of one Ask; raises ModelError as `require_whole`, and for what reads one stack alone."""
+    return replace(_answer(runner, ask, meter), cost=ends.passes(runner, ask.rows, ask.gradients))
+
+
+def _answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     inside = ask.survey or ask.attention or {ask.heads, ask.layer} != {None} or any(r.ablation for r in ask.rows)
     if inside:
         require_one_stack(ask.rows)

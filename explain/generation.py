@@ -75,9 +75,10 @@ class Generation(Record):
             plain = index == 0 or self.readable[index - 1]
             return {"text": self.prefix(index), "target": target} if plain else None
         whole = [n for n in range(max(index, 1), len(self.pieces) + 1) if self.readable[n - 1]]
+        about = {"target": target} | ({"truncate": True} if self.settings.get("truncate") else {})
         if not whole:
-            return {"text": self.prompt, "target": target} if index == 0 else None
-        return {"text": (self.prompt, self.prefix(whole[-1])), "place": index, "target": target}
+            return {"text": self.prompt, **about} if index == 0 else None
+        return {"text": (self.prompt, self.prefix(whole[-1])), "place": index, **about}
 
     @property
     def explainable(self) -> tuple[int, ...]:

@@ -106,8 +106,9 @@ def _windows(tokens: Tokens, windows: Sequence[Int64[np.ndarray, "K"]]) -> Itera
             "windows",
             f"The text has {len(tokens.ids):,} tokens, more than the model reads at a time, so it was seen through "
             f"{len(windows)} windows of up to {max(map(len, windows)):,} tokens that overlap. The decision is that of "
-            "the mean of their logits: every window counts the same, a word counts in each window that holds it, and "
-            "nothing was seen of how words of different windows work together.",
+            "the mean of their logits: every window counts the same, and a word counts in each window that holds it, "
+            "more of them near the end, where the last window reaches back until it is full. The model never read the "
+            "words of different windows together.",
             0,
             tuple((int(tokens.offsets[w, 0].min()), int(tokens.offsets[w, 1].max())) for w in inner),
         )

@@ -87,7 +87,10 @@ class Target(Record):
 
 @dataclass(frozen=True, eq=False)
 class Evaluations(Record):
-    """Passes through the model: `forward` only, and `backward` (a forward and a backward each)."""
+    """Passes through the model: `forward` only, and `backward` (a forward and a backward each).
+
+    A pass that several rows share (`explain.model.prefixes`) counts for each of them, as if it were alone.
+    """
 
     forward: int = 0
     backward: int = 0

@@ -105,5 +105,5 @@ class Writing(Runner):
         chosen = able if places is None else places
         about = {**about, "checks": None if checks is None else tuple(checks)}
         questions = [found.question(i) or {} for i in chosen]
-        asked = [asking.request(parted(q.pop("text"))[0], **q, **about) for q in questions]
+        asked = [asking.request(parted(q.pop("text"))[0], **{**q, **about}) for q in questions]
         return self.answer(asked, progress=progress, cancel=cancel, enough=enough)

@@ -52,7 +52,7 @@ def gradient_shap(case: Case, params: Params) -> Steps[Attribution]:
     ends = yield Ask([case.point(start, 0.0), case.point(start, 1.0)])
     spread = float(case.embeds.std()) * params.stdev
     each = max(1, params.samples // GROUPS)
-    groups = _captum(case, start, spread, each)  # (G, T)
+    groups, spent = _captum(case, start, spread, each)  # (G, T)
     token_scores = groups.mean(0)
     unit_groups = case.per_unit(groups)  # (G, U)
     return case.attribution(
@@ -64,12 +64,15 @@ def gradient_shap(case: Case, params: Params) -> Steps[Attribution]:
         value_baseline=float(ends.values[0]),
         error=standard_error(unit_groups),
         seed=case.seed,
-        evaluations=Evaluations(backward=GROUPS * each),
+        evaluations=spent,
     )
 
 
-def _captum(case: Case, start: np.ndarray, spread: float, each: int) -> np.ndarray:
-    """Token scores of every group (G, T), from Captum over our gradients; a group is one copy of the text to Captum."""
+def _captum(case: Case, start: np.ndarray, spread: float, each: int) -> tuple[np.ndarray, Evaluations]:
+    """Token scores of every group (G, T), from Captum over our gradients, and what they cost.
+
+    A group is one copy of the text to Captum.
+    """
     import torch  # 3 s that listing methods must not pay
     from captum.attr import GradientShap
 
@@ -80,6 +83,7 @@ def _captum(case: Case, start: np.ndarray, spread: float, each: int) -> np.ndarr
         def forward(ctx: Any, points: torch.Tensor) -> torch.Tensor:
             here = points.detach().numpy().astype(np.float32)  # (n, T, D)
             answer = case.evaluate(Ask([case.point(p, 0.0, p) for p in here], gradients=True))
+            costs.append(answer.cost)
             ctx.slopes = torch.from_numpy(np.stack(answer.gradients))
             return torch.from_numpy(answer.values.copy())
 
@@ -87,7 +91,8 @@ def _captum(case: Case, start: np.ndarray, spread: float, each: int) -> np.ndarr
         def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
             return ctx.slopes * grads[0][:, None, None]  # type: ignore[no-any-return]
 
-    copies = max(1, min(GROUPS, TOGETHER // each))
+    costs: list[Evaluations] = []
+    copies = 1 if case.encoding.windows else max(1, min(GROUPS, TOGETHER // each))
     baselines = torch.from_numpy(start[None].copy())
     groups = []
     with _captum_draws, torch.random.fork_rng(devices=[]):
@@ -102,4 +107,5 @@ def _captum(case: Case, start: np.ndarray, spread: float, each: int) -> np.ndarr
                 groups.append(found.double().sum(-1).numpy())  # (g, T)
         finally:
             np.random.set_state(state)
-    return np.concatenate(groups)
+    spent = Evaluations(sum(c.forward for c in costs), sum(c.backward for c in costs))
+    return np.concatenate(groups), spent

@@ -22,15 +22,19 @@ def chunks(rows: Sequence[Row], budget: int, padding: Padding) -> Iterator[list[
     """Indices of `rows`, shortest first, in groups of at most `budget` padded tokens (at least one row)."""
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), rows[i].source))
     group: list[int] = []
+    longest = (0, 0)  # what an encoder reads of a row, and what its decoder reads, or (0, all of it)
     for i in order:
         size = len(rows[i])
-        full = bool(group) and (len(group) + 1) * size > budget
+        mine = rows[i].source, size - rows[i].source
+        padded = max(longest[0], mine[0]) + max(longest[1], mine[1])
+        full = bool(group) and (len(group) + 1) * padded > budget
         first = rows[group[0]] if group else rows[i]
         odd = padding == "equal" and (len(first), first.source) != (size, rows[i].source)
         if full or odd or (group and padding == "single"):
             yield group
-            group = []
+            group, longest = [], (0, 0)
         group.append(i)
+        longest = max(longest[0], mine[0]), max(longest[1], mine[1])
     if group:
         yield group
 

@@ -40,7 +40,7 @@ OVERLAP = 0.25
 MOST = WINDOWS
 """Tokens of a text that are seen through windows; what follows is refused or cut."""
 BATCHES = 4
-"""Batches of windows whose slopes are held before they are put together."""
+"""Batches of windows whose vectors and slopes are held before they are put together."""
 
 
 def require(task: Task) -> None:
@@ -100,6 +100,12 @@ def passes(rows: Sequence[Row]) -> int:
 
 def outputs(runner: Runner, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "1 C"]]:
     """`Runner.outputs` of rows with windows: the mean over the windows of each."""
+    plain, path = ([row for row in rows if (row.start is not None) is moved] for moved in (False, True))
+    found = {id(row): raw for some in (plain, *_parts(runner, path)) for row, raw in _each(runner, some, meter)}
+    return [found[id(row)] for row in rows]
+
+
+def _each(runner: Runner, rows: Sequence[Row], meter: Meter) -> Iterator[tuple[Row, Float32[np.ndarray, "1 C"]]]:
     keys = [_keys(row) for row in rows]
     distinct: dict[Hashable, Row] = {}
     for row, mine in zip(rows, keys, strict=True):
@@ -107,7 +113,14 @@ def outputs(runner: Runner, rows: Sequence[Row], meter: Meter) -> list[Float32[n
             if key not in distinct:
                 distinct[key] = _seen(row, window, row.target)
     found = dict(zip(distinct, runner.outputs(list(distinct.values()), meter), strict=True))
-    return [np.stack([found[key] for key in mine]).mean(0, dtype=np.float64).astype(np.float32) for mine in keys]
+    for row, mine in zip(rows, keys, strict=True):
+        yield row, np.stack([found[key] for key in mine]).mean(0, dtype=np.float64).astype(np.float32)
+
+
+def _parts(runner: Runner, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """As many rows on a path at a time as `BATCHES` batches hold: each window of one has vectors of its own."""
+    together = max(1, BATCHES * runner.token_budget // sum(map(len, rows[0].windows))) if rows else 1
+    return (rows[i : i + together] for i in range(0, len(rows), together))
 
 
 def values(runner: Runner, rows: Sequence[Row], meter: Meter) -> Float32[np.ndarray, "N"]:
@@ -120,9 +133,7 @@ def gradients(
     runner: Runner, rows: Sequence[Row], meter: Meter
 ) -> tuple[Float32[np.ndarray, "N"], list[Float32[np.ndarray, "T D"]]]:
     """`Runner.gradients` of rows with windows."""
-    size = sum(len(window) for window in rows[0].windows)
-    together = max(1, BATCHES * runner.token_budget // size)
-    parts = [_gradients(runner, rows[i : i + together], meter) for i in range(0, len(rows), together)]
+    parts = [_gradients(runner, some, meter) for some in _parts(runner, rows)]
     return np.concatenate([found for found, _ in parts]), [slope for _, slopes in parts for slope in slopes]
 
 

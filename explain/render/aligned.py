@@ -25,19 +25,26 @@ def tokens(found: Alignment) -> list[str]:
 def summary(found: Alignment) -> str:
     """How much of what is written hangs on the text at all, in numbers."""
     effects, own = found.effects.astype(float), found.unit_segment == 0
-    count = int((effects[:, own].max(1, initial=0) > effects[:, ~own].max(1, initial=0)).sum())
+    text, before = effects[:, own].max(1, initial=0), effects[:, ~own].max(1, initial=0)  # (K,) each
+    counts = (
+        int((text > before).sum()),
+        int((before >= text)[before > 0].sum()),
+        int(((text <= 0) & (before <= 0)).sum()),
+    )
     return (
-        f"For {count} of {len(found.ids)} written tokens, the word that counts most stands in the text; for the others "
-        "in what was written before."
+        f"Of {len(found.ids)} written tokens, {counts[0]} have the word that speaks for them most in the text, "
+        f"{counts[1]} in what was written before; for {counts[2]} no word speaks."
     )
 
 
 def meaning(found: Alignment) -> str:
     """What the numbers are."""
-    name = found.replaced.upper()
-    return (
-        f"Measured: how far a token's log-odds fall when one word of the text is replaced by [{name}], all else as it "
-        "is written. Blue is plus: the word speaks for the token; orange is minus. Not the model's attention."
+    name, cut = found.replaced.upper(), found.tokens.truncated_at
+    read = f"The model stopped reading the text at character {cut:,}. " if cut is not None else ""
+    return read + (
+        "Measured: how far a token's log-odds fall when one word, of the text or of what was written before, is "
+        f"replaced by [{name}], all else as it is written. Blue is plus: the word speaks for the token; orange is "
+        "minus. Not the model's attention."
     )
 
 

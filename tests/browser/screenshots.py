@@ -34,7 +34,9 @@ def open_page(browser: Browser, address: str, name: str, width: int, theme: str)
     if name in ("explain", "tales"):
         settle(page)
         if name == "explain":
+            page.get_by_text("One head, word by word").click()
             page.wait_for_selector(".js-plotly-plot .heatmaplayer", timeout=60_000)
+            settle(page)
     else:
         page.wait_for_selector(THERE[name], timeout=60_000)
         page.wait_for_timeout(3_000)

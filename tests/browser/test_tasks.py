@@ -129,4 +129,4 @@ def test_what_is_written_about_a_text(page: Page, address: str, scribe_folder: P
     assert "translate" not in page.url or "example=" in page.url, "an address never holds a person's text"
     page.get_by_role("button", name="Align", exact=True).click()
     expect(page.locator(".js-plotly-plot .heatmaplayer").first).to_be_visible(timeout=60_000)
-    expect(page.get_by_text("written tokens, the word that counts most stands in the text")).to_be_visible()
+    expect(page.get_by_text("in what was written before; for")).to_be_visible()

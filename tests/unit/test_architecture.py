@@ -51,7 +51,7 @@ LAYERS = [
     ["dashboard", "rest"],
     ["arguments"],
     ["evidence_tools"],
-    ["operations", "evidence_commands", "proof_commands", "generation_commands", "writing_commands"],
+    ["operations", "evidence_commands", "proof_commands", "writing_commands"],
     ["cli"],
     ["__main__"],
 ]

@@ -164,6 +164,17 @@ def test_chunks_hold_every_row_once_within_the_budget(lengths: list[int], budget
         )
 
 
+@given(
+    both=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), max_size=40),
+    budget=st.integers(1, 300),
+)
+def test_chunks_of_two_stacks_are_padded_in_both(both: list[tuple[int, int]], budget: int) -> None:
+    rows = [Row({"input_ids": np.zeros(a + b, dtype=np.int64)}, TARGETS[0], source=a) for a, b in both]
+    for group in chunks(rows, budget, "pad"):
+        padded = max(both[i][0] for i in group) + max(both[i][1] for i in group)
+        assert len(group) == 1 or len(group) * padded <= budget
+
+
 def test_progress_only_grows_and_arrives(fresh: Model) -> None:
     rows, steps = rows_of(fresh), list[int]()
     fresh.token_budget = 40

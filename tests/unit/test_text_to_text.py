@@ -429,8 +429,13 @@ def test_an_alignment_is_shown_as_measured(scribe: Model) -> None:
     (drawn,) = figures.alignment_heatmap(found).data
     mine = found.unit_segment == 0
     assert np.allclose(drawn.z, found.effects[:, mine], atol=1e-4)
-    count = sum(row[mine].max() > max(0, row[~mine].max()) for row in found.effects)
-    assert f"For {count} of 7 written tokens" in aligned.summary(found)
+    best_of = [(row[mine].max(), row[~mine].max()) for row in found.effects]
+    text, before = sum(a > max(0, b) for a, b in best_of), sum(b > 0 and b >= a for a, b in best_of)
+    said = "Of 7 written tokens, {} have the word that speaks for them most in the text, {} in what was written before"
+    assert f"{said.format(text, before)}; for {7 - text - before} no word speaks." in aligned.summary(found)
+    silent = aligned.summary(replace(found, effects=-np.abs(found.effects)))
+    assert "0 have" in silent
+    assert "for 7 no word speaks" in silent
     assert "[MASK]" in aligned.meaning(found)
     rows = aligned.rows(found)
     best = int(found.effects[3].argmax())
@@ -496,3 +501,13 @@ def test_every_token_that_is_written_about_a_text_is_explained_at_once(scribe: M
     assert np.allclose(each[-1].attributions[0].scores, alone.attributions[0].scores, atol=1e-4)
     beams = scribe.generate(TEXT, tokens=6, num_beams=3)
     assert beams.log_prob / len(beams.ids) >= found.log_prob / len(found.ids) - 1e-5
+
+
+def test_a_cut_text_leaves_its_trace_in_all_that_is_made_of_it(scribe: Model) -> None:
+    found = scribe.generate("film " * 200, tokens=2, truncate=True)
+    assert found.settings["truncate"]
+    (first, _) = scribe.explain_generation(found, methods=("occlusion",))
+    assert "truncated" in [n.code for n in first.warnings]
+    alignment = scribe.align("film " * 200, found.text, truncate=True)
+    assert f"stopped reading the text at character {alignment.tokens.truncated_at:,}." in aligned.meaning(alignment)
+    assert "stopped" not in aligned.meaning(scribe.align(*BOTH))

@@ -302,6 +302,34 @@ def test_no_ask_holds_more_than_its_share(three: Model, monkeypatch: pytest.Monk
         assert 0 < max(held) <= 2000
 
 
+def test_windows_of_a_path_are_made_in_parts(three: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has vectors of its own, also where only values are asked for: many texts' ends are asked for together."""
+    monkeypatch.setattr(three, "token_budget", 256)
+    case = case_of(three, LONG, windows=True)
+    _, start = case.baseline("mask")
+    rows = [case.point(start, alpha) for alpha in np.linspace(0, 1, 24)]
+    given: list[int] = []
+    plain = three.outputs
+
+    def outputs(some: Any, meter: Any = None) -> Any:
+        given.append(sum(map(len, some)))
+        return plain(some, meter)
+
+    expected = windows.values(three, rows, Meter())
+    monkeypatch.setattr(three, "outputs", outputs)
+    assert np.allclose(windows.values(three, rows, Meter()), expected, atol=1e-6)
+    assert sum(given) == 24 * sum(map(len, case.encoding.windows))
+    assert max(given) <= max(windows.BATCHES * 256, sum(map(len, case.encoding.windows)))
+
+
+def test_points_through_windows_are_counted_as_the_passes_that_they_are(three: Model) -> None:
+    case = case_of(three, LONG, windows=True)
+    method = find("gradient_shap")
+    found = driven(three, method.fn(case, method.configured({"samples": 32})))
+    passes = 32 * len(case.encoding.windows)
+    assert (found.evaluations.backward, found.evaluations.forward) == (passes, passes), "three labels: curved"
+
+
 def test_a_cancel_is_seen_between_windows(tiny: Model) -> None:
     stop, heard = threading.Event(), []
 
