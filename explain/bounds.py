@@ -11,6 +11,12 @@ from explain.records import Granularity
 BOUNDS = {"seed": (0, 2**53 - 1), "budget": (1, 10**7), "orders": (2, 10**5)}
 """Whole numbers of a request: the least and the most they may be."""
 
+WINDOWS = 8_192
+"""Tokens of a text that is seen through windows, special tokens included."""
+
+TOKENS = 1_000
+"""Tokens that a model writes in one call."""
+
 WORDS = 10_000
 """Characters of what is named beside a text: a label, a part of it, what may follow it."""
 

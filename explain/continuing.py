@@ -13,14 +13,13 @@ import numpy as np
 from jaxtyping import Float64
 
 from explain.beams import Beam, search
-from explain.bounds import BOUNDS, require_whole
+from explain.bounds import BOUNDS, TOKENS, require_whole
 from explain.errors import InputError
 from explain.generation import GenerateRequest, Generation
+from explain.model.encoding import check_characters
 from explain.model.runner import NOTHING, Meter, Runner
 from explain.records import Provenance
 
-MOST = 1_000
-"""Tokens in one call."""
 WIDEST = 32
 """Beams."""
 
@@ -54,8 +53,10 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
     ids, found = np.append(ids, np.array(beam.ids, dtype=np.int64)), beam.found
     stopped = "end" if beam.ended else "room" if len(beam.ids) < request.tokens else "length"
     written = ids[start:]
-    made = _apart if encoding.source else _pieces
-    pieces, readable = made(runner, request.prompt, ids, start)
+    if encoding.source:
+        pieces, readable = _apart(runner, written, meter)
+    else:
+        pieces, readable = _pieces(runner, request.prompt, ids, start, meter)
     return Generation(
         model=runner.info,
         prompt=request.prompt,
@@ -104,7 +105,7 @@ def _require(runner: Runner, request: GenerateRequest) -> None:
             "the bundled 'tales', or one that translates or summarises.",
             code="bad_task",
         )
-    require_whole("tokens", request.tokens, 1, MOST)
+    require_whole("tokens", request.tokens, 1, TOKENS)
     require_whole("num_beams", request.num_beams, 1, WIDEST)
     if request.num_beams > 1 and request.seed is not None:
         raise InputError("Beam search draws nothing. Give a seed or num_beams, not both.", code="bad_num_beams")
@@ -128,33 +129,44 @@ def _drawn(logits: Float64[np.ndarray, "V"], rng: np.random.Generator) -> int:
     return int(rng.choice(len(shares), p=shares / shares.sum()))
 
 
-def _pieces(runner: Runner, prompt: str, ids: np.ndarray, start: int) -> tuple[tuple[str, ...], list[bool]]:
-    """What each new token adds to the text, and whether the text up to and with it is read as the same tokens."""
+def _pieces(
+    runner: Runner, prompt: str, ids: np.ndarray, start: int, meter: Meter
+) -> tuple[tuple[str, ...], list[bool]]:
+    """What each new token adds to the text, and whether the text up to and with it is read as the same tokens.
+
+    Raises Cancelled, since a long text is read as often as it has tokens.
+    """
     read = runner.tokenizer
     options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-    texts = [read.decode(ids[:n], **options) for n in range(start, len(ids) + 1)]
-    pieces, readable, before = [], [], texts[0]
-    for count, text in enumerate(texts[1:], start=start + 1):
+    first = before = read.decode(ids[:start], **options)
+    pieces, readable = [], []
+    for count in range(start + 1, len(ids) + 1):
+        meter.check()
+        text = read.decode(ids[:count], **options)
         whole = before if text.endswith("\ufffd") else text  # half a character is written with its other half
         pieces.append(whole[len(before) :])
         before = whole
-        again = read(prompt + whole[len(texts[0]) :])["input_ids"]
+        again = read(prompt + whole[len(first) :])["input_ids"]
         readable.append(list(again) == ids[:count].tolist())
     return tuple(pieces), readable
 
 
-def _apart(runner: Runner, prompt: str, ids: np.ndarray, start: int) -> tuple[tuple[str, ...], list[bool]]:
-    """`_pieces` of a text of its own. Control tokens are written out: they are what the decoder read."""
-    ends = range(start, len(ids) + 1)
-    texts = [runner.tokenizer.decode(ids[start:n], clean_up_tokenization_spaces=False) for n in ends]
+def _apart(runner: Runner, written: np.ndarray, meter: Meter) -> tuple[tuple[str, ...], list[bool]]:
+    """`_pieces` of a text of its own. Control tokens are written out: they are what the decoder read.
+
+    What the encoder read of the prompt is the same each time, so only what is written is read again.
+    """
     pieces, readable, before = [], [], ""
-    for count, text in enumerate(texts[1:], start=start + 1):
+    for count in range(1, len(written) + 1):
+        meter.check()
+        text = runner.tokenizer.decode(written[:count], clean_up_tokenization_spaces=False)
         whole = text if text.startswith(before) and not text.endswith("\ufffd") else before
         pieces.append(whole[len(before) :])
         before = whole
         try:
-            again = runner.encode((prompt, whole), truncate=True).tokens.ids.tolist() if whole else []
-        except InputError:
-            again = []
-        readable.append(again == ids[:count].tolist())
+            check_characters((whole,))
+        except InputError:  # nothing, or more than may be asked about
+            readable.append(False)
+        else:
+            readable.append(runner.tokenize(whole).tolist() == written[:count].tolist())
     return tuple(pieces), readable

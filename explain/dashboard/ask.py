@@ -186,8 +186,13 @@ def _settings(
 
 
 def place(text: str) -> int | None:
-    """Which mask or word of this text a person chose, on any page; None where nobody did."""
+    """Which mask, word or written token of this text a person chose, on any page; None where nobody did.
+
+    Nor is it known behind what a model wrote once that is masked: the token may stand elsewhere.
+    """
     state = st.session_state
+    if state.get("pair_for") == text and not privacy.keeps((state.get("pair") or "",)):
+        return None
     return state.get("place") if state.get("place_for") == text else None
 
 
@@ -230,6 +235,9 @@ def _use_model() -> None:
     """A text that nobody wrote makes way for an example that suits the new model; so do choices of the old one's."""
     state = st.session_state
     state.target, state.contrast, state.place_for = DECIDED, NOTHING, None
+    state.windows_for = state.aligned_for = None
+    if state.get("pair") and state.get("wrote") == state.pair:  # the old model wrote it
+        state.pair, state.pair_for = "", None
     fitting = of(str(state.model or settings().model), jobs.task(str(state.model or settings().model)))
     if state.example not in fitting:
         state.edits += 1

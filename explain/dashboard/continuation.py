@@ -6,7 +6,7 @@ import streamlit as st
 
 from explain import bundled
 from explain.alignment import Alignment, AlignRequest
-from explain.dashboard import jobs, panels
+from explain.dashboard import jobs, panels, privacy
 from explain.dashboard.link import DECIDED, NOTHING
 from explain.dashboard.progress import anew
 from explain.generation import GenerateRequest, Generation
@@ -24,6 +24,11 @@ ABOUT = "The likeliest token each time. Choose one, and the text before it is ex
 ALIGNED = "Every written token beside the words of the text that it was written from."
 WRITES = (
     "The likeliest token each time. Choose one to see what speaks for it, in the text and in what is written before."
+)
+
+MASKED = (
+    "Identifiers are masked first, and what the model wrote holds some. Tokens that are explained with them cannot be "
+    "explained while masking is on: the masked text has others."
 )
 
 
@@ -47,15 +52,13 @@ def continuation(explanation: Explanation, model: str, *, running: bool) -> None
     found, place = state.get("written"), _place(state.get("written"), explanation)
     if place is None and state.get("written_for") == text and not running:
         found = state.written = _answered(GenerateRequest(text, TOKENS), model)
-        if found is None:
-            return
         place = _place(found, explanation)
     if found is None or place is None:
         _offer(text, running=running)
         return
     _tokens(found, place if explanation.target.index == found.ids[place] else None)
     _steps(found, place)
-    if place == found.explainable[-1]:
+    if place == _able(found)[-1]:
         _offer(text, running=running)
     _about(found)
 
@@ -69,11 +72,13 @@ def written_about(explanation: Explanation, model: str, *, running: bool) -> Non
         st.caption("Follows once the explanation is done.")
         return
     found = _answered(GenerateRequest(explanation.tokens.texts[0], WRITTEN, truncate=True), model)
-    if found is not None:
-        _tokens(found, _chosen(found))
-        _about(found)
-        if len(found.ids):
-            _alignment(found, model)
+    if found is None:
+        _again("write again")
+        return
+    _tokens(found, _chosen(found))
+    _about(found)
+    if len(found.ids):
+        _alignment(found, model)
 
 
 def _answered(question: GenerateRequest, model: str) -> Generation | None:
@@ -84,15 +89,34 @@ def _answered(question: GenerateRequest, model: str) -> Generation | None:
 def _tokens(found: Generation, chosen: int | None) -> None:
     """A button for each token that can be explained; what stands before it is read as the model wrote it."""
     key, names = f"written {found.digest[:12]}", written.numbered([visible(piece) for piece in found.pieces])
+    able = _able(found)
     st.session_state[key] = chosen
     st.pills(
         "Tokens that the model would write",
-        found.explainable,
+        able,
         key=key,
         format_func=lambda i: html.markdown(names[i]),  # which must differ: by it the browser says what was chosen
         on_change=lambda: _show(found, st.session_state[key]),
         label_visibility="collapsed",
     )
+    if len(able) < len(found.explainable):
+        st.caption(MASKED)
+
+
+def _able(found: Generation) -> tuple[int, ...]:
+    """Tokens that can be asked about. Masking what stands before one would ask about another, so that is left out."""
+    kept: dict[tuple[str, ...], bool] = {}  # what stands apart is asked about with nearly all tokens
+    texts = {i: _texts(found, i) for i in found.explainable}
+    for one in texts.values():
+        if one not in kept:
+            kept[one] = privacy.keeps(one)
+    return tuple(i for i, one in texts.items() if kept[one])
+
+
+def _texts(found: Generation, place: int) -> tuple[str, ...]:
+    """The texts that are asked about for a token; none where it cannot be."""
+    text = (found.question(place) or {}).get("text", ())
+    return (text,) if isinstance(text, str) else text
 
 
 def _about(found: Generation) -> None:
@@ -115,6 +139,7 @@ def _alignment(found: Generation, model: str) -> None:
         return
     measured = panels.answered(AlignRequest(texts, truncate=True), model, "Aligning…")
     if not isinstance(measured, Alignment):
+        _again("align again")
         return
     title.html(html.heading("What each written token hangs on", aligned.summary(measured)))
     st.plotly_chart(
@@ -129,15 +154,20 @@ def _chosen(found: Generation) -> int | None:
     """The token that is explained now, where it stands in what was written about the text."""
     state = st.session_state
     asked = state.get("place_for") == found.prompt and found.apart
-    return state.get("place") if asked and state.get("place") in found.explainable else None
+    return state.get("place") if asked and state.get("place") in _able(found) else None
 
 
 def _place(found: object, explanation: Explanation) -> int | None:
     """Which token of what was written stands behind the explained text; None where none does."""
     if not isinstance(found, Generation) or found.model.weights_sha256 != explanation.model.weights_sha256:
         return None
-    places = {found.prefix(i): i for i in found.explainable}
+    places = {found.prefix(i): i for i in _able(found)}
     return places.get(explanation.tokens.texts[0])
+
+
+def _again(key: str) -> None:
+    """A button that asks once more, as everything does that draws this part of the page anew."""
+    st.button("Try again", key=key)
 
 
 def _offer(text: str, *, running: bool) -> None:
@@ -147,7 +177,8 @@ def _offer(text: str, *, running: bool) -> None:
 
 def _steps(found: Generation, place: int) -> None:
     """To the token before this one and behind it, of those that can be explained."""
-    at, able = found.explainable.index(place), found.explainable
+    able = _able(found)
+    at = able.index(place)
     before, after = able[at - 1] if at else None, able[at + 1] if at + 1 < len(able) else None
     back, on, where = st.columns([1, 1, 2], vertical_alignment="center")
     for column, label, key, other in ((back, "Previous token", "P", before), (on, "Next token", "N", after)):
@@ -161,11 +192,11 @@ def _steps(found: Generation, place: int) -> None:
 def _show(found: Generation, place: int | None) -> None:
     """Explain a token. What stands behind a text is what the model decides there, since it took the likeliest."""
     asked = found.question(place) if place is not None else None
-    if asked is None:
+    if place is None or asked is None:
         return
-    about: dict[str, object] = {"text": asked["text"]}
+    texts = _texts(found, place)
+    about: dict[str, object] = {"text": texts[0], "followed": "", "instead": ""}
     if found.apart:
-        text = found.prompt
-        pair = "" if isinstance(asked["text"], str) else asked["text"][1]
-        about = {"text": text, "pair": pair, "pair_for": text, "place": asked.get("place"), "place_for": text}
+        text, pair = found.prompt, "".join(texts[1:])
+        about |= {"pair": pair, "wrote": pair, "pair_for": text, "place": asked.get("place"), "place_for": text}
     anew(**about, target=DECIDED, contrast=NOTHING)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from explain.catalog import Request
 from explain.dashboard.progress import anew
-from explain.errors import ExplainError
 from explain.records import Explanation
 
 THROUGH, BEGINNING = "Explain it in windows", "Explain its beginning only"
@@ -33,7 +33,7 @@ def long(explanation: Explanation, *, running: bool) -> None:
         st.button(THROUGH, key="windows", help=ABOUT, on_click=anew, kwargs={"windows_for": text})
 
 
-def refused(error: ExplainError) -> None:
-    """The way back where a text cannot be seen through windows."""
-    if error.code == "no_windows":
+def refused(request: Request) -> None:
+    """The way back where a text was to be seen through windows, and was not: it cannot be, or takes too much."""
+    if request.windows:
         st.button(BEGINNING, key="beginning", on_click=anew, kwargs={"windows_for": None})

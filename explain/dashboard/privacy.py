@@ -23,7 +23,7 @@ def reduced(texts: tuple[str, ...]) -> tuple[str, ...]:
     if not state.masking:
         return texts
     if state.get("reduced_of", ((), ()))[0] != texts:  # the page runs again and again while something is computed
-        state.reduced_of = (texts, [masking.mask(text) for text in texts])
+        state.reduced_of = (texts, [_joined(text, masking.mask(text)) for text in texts])
     found = state.reduced_of[1]
     record = masking.as_record(found)
     kinds = ", ".join(sorted({kind for _, _, _, kind in record.spans})) or "nothing"
@@ -31,6 +31,27 @@ def reduced(texts: tuple[str, ...]) -> tuple[str, ...]:
     whole = tuple(one.text for one in found)
     state.setdefault("deidentified", {})[whole] = record
     return whole
+
+
+def keeps(texts: tuple[str, ...]) -> bool:
+    """Whether these texts are asked about as they are: the switch is off, or nothing in them is recognised."""
+    return not st.session_state.get("masking") or all(masking.mask(text).text == text for text in texts)
+
+
+def _joined(text: str, now: masking.Masked) -> masking.Masked:
+    """What is masked now, with what was masked in this session in a text that comes back as the beginning of this one.
+
+    Its marks are in this text, where nothing is recognised any more; the record of it says that they are marks.
+    """
+    earlier: dict[tuple[str, ...], Masking] = st.session_state.get("deidentified", {})
+    same = now.spans[0].start if now.spans else len(text)  # up to there the text is as it was
+    found: tuple[masking.Span, ...] = ()
+    for whole, record in earlier.items():
+        for i, one in enumerate(whole):
+            kept = tuple(masking.Span(a, b, kind) for of, a, b, kind in record.spans if of == i and b <= same)
+            if len(kept) > len(found) and text.startswith(one):
+                found = kept
+    return masking.Masked(now.text, found + now.spans)
 
 
 def value(typed: Any) -> Any:

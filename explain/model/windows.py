@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 
+from explain.bounds import WINDOWS
 from explain.errors import InputError
 from explain.model.encoding import Encoding
 from explain.model.rows import Row, Slope
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 OVERLAP = 0.25
 """Share of a window that its neighbour sees too, up to whole words."""
-MOST = 8_192
+MOST = WINDOWS
 """Tokens of a text that are seen through windows; what follows is refused or cut."""
 BATCHES = 4
 """Batches of windows whose vectors and slopes are held before they are put together."""

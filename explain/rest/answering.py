@@ -69,7 +69,7 @@ async def explain(request: Request) -> Response:
     here = face(request)
     ask = bodies.parsed(asks.Explain, await bodies.body(request, here.settings))
     model = here.served.find(ask.parameters.model)
-    layers = await running.layers(here, model, ask.parameters.attention)
+    layers = await running.layers(here, model, ask.parameters.attention, holder(request).name, request.is_disconnected)
     questions = asks.explanations(ask.subject, ask.parameters, here.settings, layers)
     if stream.wanted(request):
         return await stream.stream(request, questions, model)
@@ -114,7 +114,7 @@ async def forecast(request: Request) -> Response:
     here = face(request)
     ask = bodies.parsed(asks.Explain, await bodies.body(request, here.settings))
     model = here.served.find(ask.parameters.model)
-    layers = await running.layers(here, model, ask.parameters.attention)
+    layers = await running.layers(here, model, ask.parameters.attention, holder(request).name, request.is_disconnected)
     seconds, memory = [], []
     for question in asks.explanations(ask.subject, ask.parameters, here.settings, layers):
         (found,) = await asyncio.to_thread(here.engine().forecasts, [question], model.source)

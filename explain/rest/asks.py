@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from explain import asking
-from explain.bounds import BOUNDS, WORDS
+from explain.bounds import BOUNDS, TOKENS, WORDS
 from explain.candidates import LONGEST, MOST, candidates
 from explain.catalog import PredictRequest, Request, TargetKind
 from explain.errors import InputError
@@ -107,7 +107,7 @@ class ExplainParameters(PredictParameters):
 class Writing(Strict):
     """How a translation or a summary is written: the likeliest token each time, or drawn with a seed (0 by itself)."""
 
-    max_new_tokens: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    max_new_tokens: Annotated[int, Field(ge=1, le=TOKENS)] | None = None
     do_sample: bool | None = None
     seed: Annotated[int, Field(ge=BOUNDS["seed"][0], le=BOUNDS["seed"][1])] | None = None
     temperature: Annotated[float, Field(ge=0.01, le=100)] | None = None
@@ -178,11 +178,11 @@ class ExplainInstances(Strict):
     parameters: ExplainParameters = ExplainParameters()
 
 
-class Work(Strict):
+class Work(About):
     """Work for later: the body of an explanation, or of a prediction with the task 'predict'."""
 
     task: Literal["explain", "predict"] = "explain"
-    inputs: One | Annotated[tuple[One | tuple[str, str], ...], Field(min_length=1, max_length=100_000)]
+    inputs: One | Annotated[tuple[One | tuple[str, str], ...], Field(min_length=1, max_length=100_000)] | None = None
     parameters: ExplainParameters = ExplainParameters()
 
 
@@ -237,8 +237,8 @@ def explanations(inputs: Any, parameters: ExplainParameters, limits: Settings, l
 
 def writings(inputs: Any, parameters: HubParameters, limits: Settings) -> list[GenerateRequest]:
     """What is to be written about every text; raises InputError for what is no plain text, and for half a setting."""
-    texts = [one for one, roles in texts_of(inputs, limits) if not roles]
-    if any(len(one) != 1 for one in texts) or not texts:
+    found = texts_of(inputs, limits)
+    if any(roles or len(texts) != 1 for texts, roles in found):
         raise InputError("This model writes about one text. Send inputs as a text, or a list of them.", code="bad_text")
     wish = parameters.given() | (parameters.generate_parameters or Writing()).given()
     if not wish.get("do_sample") and wish.keys() & {"seed", "temperature"}:
@@ -246,7 +246,7 @@ def writings(inputs: Any, parameters: HubParameters, limits: Settings) -> list[G
     seed = wish.get("seed", 0) if wish.get("do_sample") else None
     tokens, heat = wish.get("max_new_tokens", GenerateRequest.tokens), float(wish.get("temperature", 1.0))
     about = tokens, seed, heat, parameters.truncate
-    return [GenerateRequest(text, *about) for (text,) in texts]
+    return [GenerateRequest(text, *about) for (text,), _ in found]
 
 
 def predictions(inputs: Any, parameters: PredictParameters, limits: Settings) -> list[PredictRequest]:

@@ -35,7 +35,7 @@ class Engine(Protocol):
     def stopping(self) -> bool:
         """Whether it takes no new ones."""
 
-    def info(self, model: str) -> Job:
+    def info(self, model: str, *, client: str = ...) -> Job:
         """Ask which network it is; raises BusyError."""
 
     def forecasts(self, requests: Sequence[Explain], model: str) -> list[Forecast]:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from explain.errors import InputError
 from explain.rest import answers, asks, bodies, running
 from explain.rest.answering import EXPLANATION, OPTIONS, OTHERS, PREDICTION, TEXT, several
-from explain.rest.face import face, route
+from explain.rest.face import face, holder, route
 from explain.rest.served import Named
 
 READY = {
@@ -115,7 +115,7 @@ async def explain(request: Request) -> Response:
     model = _model(request)
     ask = bodies.parsed(asks.ExplainInstances, await bodies.body(request, here.settings))
     _agrees(ask.parameters.model, model)
-    layers = await running.layers(here, model, ask.parameters.attention)
+    layers = await running.layers(here, model, ask.parameters.attention, holder(request).name, request.is_disconnected)
     questions = asks.explanations(ask.instances, ask.parameters, here.settings, layers)
     return _wrapped("explanations", await several(request, questions, model))
 
@@ -146,7 +146,7 @@ async def classify(request: Request) -> Response:
     _agrees(ask.parameters.model, model)
     questions = asks.predictions(ask.inputs, ask.parameters, here.settings)
     found = [json.loads(one) for one in await several(request, questions, model)]
-    if found[0]["left_out"] and (await running.info(here, model)).writes:
+    if found[0]["left_out"] and (await running.info(here, model, holder(request).name, request.is_disconnected)).writes:
         return answers.json(await _written(request, ask, model))
     if said := [*ask.parameters.given(), *(["generate_parameters"] if ask.parameters.generate_parameters else [])]:
         raise InputError(f"This model does not write about a text, so {said[0]} is not for it.", code="bad_task")

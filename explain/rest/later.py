@@ -60,7 +60,7 @@ async def submit(request: Request) -> Response:
         raise InputError("An Idempotency-Key has 1 to 255 printable characters.", code="bad_request")
     model, layers = here.served.find(ask.parameters.model), 0
     if ask.task == "explain":
-        layers = await running.layers(here, model, ask.parameters.attention)
+        layers = await running.layers(here, model, ask.parameters.attention, who.name, request.is_disconnected)
     questions = await asyncio.to_thread(_questions, ask, here.settings, layers)  # there may be many
     entry = Entry(who.name, ask.task, model, questions, answers.request_id(request), told_of_machine(who))
     asked = {"layers": layers, "body": raw.decode()}
@@ -138,7 +138,7 @@ def earlier(here: Face) -> Iterator[tuple[Entry, str | None, str]]:
 
 def _questions(ask: asks.Work, limits: Settings, layers: int) -> list[Question | ExplainError]:
     """A question for every input, or why it is refused; raises the first refusal where nothing else is left."""
-    inputs = ask.inputs if isinstance(ask.inputs, tuple) else (ask.inputs,)
+    inputs = ask.subject if isinstance(ask.subject, tuple) else (ask.subject,)
     most = limits.max_inputs if limits.jobs is None else limits.max_rows
     if len(inputs) > most:
         raise InputError(f"Expected at most {most:,} texts in one job, got {len(inputs):,}.", code="too_many")

@@ -72,15 +72,20 @@ async def over(job: Job, gone: Callable[[], Awaitable[bool]] | None = None) -> A
             job.cancel()
 
 
-async def layers(here: Face, model: Named, attention: Any) -> int:
+async def layers(
+    here: Face, model: Named, attention: Any, client: str, gone: Callable[[], Awaitable[bool]] | None = None
+) -> int:
     """How many layers the model has, asked only where the attention of all of them is wanted; else 0."""
-    return (await info(here, model)).n_layers if attention is True else 0
+    return (await info(here, model, client, gone)).n_layers if attention is True else 0
 
 
-async def info(here: Face, model: Named) -> ModelInfo:
-    """What the model is, once it is loaded."""
-    job = here.engine().info(model.source)
-    async for _ in over(job):
+async def info(here: Face, model: Named, client: str, gone: Callable[[], Awaitable[bool]] | None = None) -> ModelInfo:
+    """What the model is, once it is loaded; a question of its `client` like any other, which ends when that is `gone`.
+
+    Raises what the service raises, or Cancelled.
+    """
+    job = here.engine().info(model.source, client=client)
+    async for _ in over(job, gone):
         pass
     if isinstance(job.seen, ModelInfo):
         return job.seen

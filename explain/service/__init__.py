@@ -71,9 +71,17 @@ class Service:
         """
         return self._put(Job(request, model, alive, client=client, seconds=seconds or self._limits.job_seconds))
 
-    def info(self, model: str) -> Job:
-        """Which network is it? The job's `seen` is its ModelInfo; it is loaded if it is not yet."""
-        return self._put(Job(InfoRequest(), model, seconds=self._limits.job_seconds))
+    def info(self, model: str, *, client: str = "") -> Job:
+        """Which network is it? The job's `seen` is its ModelInfo; it is loaded if it is not yet.
+
+        What is known of a loaded model ends the job at once: nobody waits in the line for it. `client` as in `submit`.
+        """
+        job = Job(InfoRequest(), model, client=client, seconds=self._limits.job_seconds)
+        facts = self._engine.facts(model)
+        if facts is None:
+            return self._put(job)
+        job.done(facts.info)
+        return job
 
     def warm(self, model: str) -> Job:
         """Load a model ahead of the first request."""

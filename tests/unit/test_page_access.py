@@ -37,6 +37,7 @@ BUTTONS: dict[tuple[str, str], tuple[Action | Literal["free"], tuple[str, ...]]]
     ("continuation", "'Write on'"): ("explain", ("Write on",)),
     ("continuation", "label"): ("explain", ("Previous token", "Next token")),
     ("continuation", "'Align'"): ("explain", ("Align",)),
+    ("continuation", "'Try again'"): ("explain", ("Try again",)),
     ("long", "THROUGH"): ("explain", ("Explain it in windows",)),
     ("long", "BEGINNING"): ("explain", ("Explain its beginning only",)),
     ("trust", "'Check thoroughly'"): ("explain", ("Check thoroughly",)),

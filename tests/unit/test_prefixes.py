@@ -34,7 +34,7 @@ def written(teller: Model) -> Generation:
     """As if the model had written a story that it was tokenized for; what it would write is seldom read the same."""
     whole = np.array(teller.tokenizer(STORIES[0])["input_ids"])
     start = len(teller.tokenizer(PROMPT)["input_ids"])
-    pieces, readable = _pieces(teller, PROMPT, whole, start)
+    pieces, readable = _pieces(teller, PROMPT, whole, start, Meter())
     found, count = teller.generate(PROMPT, tokens=1), len(whole) - start
     numbers = {"log_probs": np.zeros(count, np.float32), "ranks": np.ones(count, np.int32)}
     return replace(found, ids=whole[start:], pieces=pieces, readable=np.array(readable), **numbers)

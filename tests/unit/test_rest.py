@@ -21,6 +21,7 @@ import explain
 from explain import canonical
 from explain.engine import Model
 from explain.errors import BY_CODE, OUTCOMES, ExplainError, InputError
+from explain.model import windows
 from explain.model.memory import weights
 from explain.records import Explanation
 from explain.rest.face import ROUTES, Route
@@ -207,6 +208,26 @@ def test_lists_are_those_of_the_command_line(web: TestClient, run: Any) -> None:
     limits = web.get("/v1/limits").json()
     assert (limits["max_body"], limits["max_characters"], limits["max_inputs"]) == (2_000_000, 100_000, 32)
     assert not any("/" in str(value) for value in limits.values()), "no place on this machine"
+
+
+def test_limits_of_messages_windows_and_writing_are_told(web: TestClient, tiny_folder: Path) -> None:
+    limits = web.get("/v1/limits").json()
+    assert limits["window_tokens"] == windows.MOST
+    message = {"role": "user", "content": "a film"}
+    bodies: tuple[tuple[str, str, Callable[[int], Any]], ...] = (
+        ("messages", "/v1/explain", lambda n: {"messages": [message] * n}),
+        ("messages", "/v1/predict", lambda n: {"messages": [message] * n}),
+        (
+            "max_new_tokens",
+            f"/v1/models/{tiny_folder.name}",
+            lambda n: {"inputs": TEXT, "parameters": {"max_new_tokens": n}},
+        ),
+    )
+    for limit, path, write in bodies:
+        least, most = limits[limit]
+        for count, refused in ((least - 1, True), (least, False), (most, False), (most + 1, True)):
+            said = web.post(path, json=write(count)).json()
+            assert (said.get("code") == "bad_request") == refused, (limit, count, said)
 
 
 @pytest.mark.parametrize(

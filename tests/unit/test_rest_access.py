@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -14,12 +15,16 @@ from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
 from explain import bundled
+from explain.catalog import Forecast
+from explain.engine import Model
 from explain.errors import BusyError, InputError
 from explain.guard import DATA_POLICY, SEALED
 from explain.keys import MAY, ROLES, Holder, Keys
+from explain.rest import running
 from explain.rest.face import ROUTES, Route
 from explain.rest.limiter import Limiter
 from explain.rest.served import Served
+from explain.service.job import InfoRequest, Job
 from tests import rest
 from tests.rest import TEXT
 from tests.unit.test_rest_jobs import Held
@@ -112,6 +117,40 @@ def test_a_job_is_its_owners(tiny_folder: Path, tmp_path: Path) -> None:
         same = web.post("/v1/jobs", json={"inputs": TEXT}, headers={**two, "idempotency-key": "k"})
         assert same.json()["id"] != job, "an idempotency key is its owner's too"
         assert web.get(f"/v1/jobs/{job}", headers=one).json()["state"] == "running"
+
+
+def test_what_a_model_is_is_asked_by_the_key_and_ends_with_who_left(
+    tiny_folder: Path, tmp_path: Path, tiny: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one key's questions about the model were nobody's, and nobody's may fill the line."""
+    asked: list[str] = []
+    left: list[object] = []
+
+    class Asking(Held):
+        def info(self, model: str, *, client: str = "") -> Job:
+            asked.append(client)
+            job = Job(InfoRequest(), model, client=client)
+            job.done(tiny.info)
+            return job
+
+        def forecasts(self, requests: Sequence[Any], model: str) -> list[Forecast]:
+            return [Forecast()] * len(requests)
+
+    def over(job: Job, gone: Any = None) -> Any:
+        left.append(gone)
+        return real(job, gone)
+
+    keys, real = Keys(tmp_path / "keys"), running.over
+    monkeypatch.setattr(running, "over", over)
+    mine = {"authorization": f"Bearer {keys.add('one', 'analyst')}"}
+    more = {"parameters": {"attention": True}}
+    with rest.client(rest.application(tiny_folder, Asking(full=True), keys=keys.path)) as web:
+        for path in ("/v1/explain", "/v1/forecast", "/v1/jobs"):
+            web.post(path, json={"inputs": TEXT, **more}, headers=mine)
+        web.post(f"/v1/models/{tiny_folder.name}:explain", json={"instances": [TEXT], **more}, headers=mine)
+    assert asked == ["one"] * 4
+    assert len(left) == 4
+    assert None not in left
 
 
 def test_who_may_read_records_is_told_of_the_machine(tiny_folder: Path, keyring: tuple[Path, dict[str, str]]) -> None:

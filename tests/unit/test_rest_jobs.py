@@ -94,6 +94,20 @@ def test_a_job_ends_with_what_python_finds(web: TestClient, tiny: Model) -> None
     assert [j["id"] for j in web.get("/v1/jobs").json()["jobs"]] == [found["id"]]
 
 
+@pytest.mark.parametrize("task", ["explain", "predict"])
+def test_a_job_takes_a_conversation_as_an_explanation_does(held: Held, waiting: TestClient, task: str) -> None:
+    messages = [{"role": "user", "content": "a film"}, {"role": "assistant", "content": "a plot"}]
+    answer = waiting.post("/v1/jobs", json={"task": task, "messages": messages})
+    assert (answer.status_code, answer.json()["inputs"]) == (202, 1), answer.text
+    until = time.monotonic() + 20
+    while not held.jobs and time.monotonic() < until:
+        time.sleep(0.01)
+    (job,) = held.jobs
+    assert (job.request.texts, job.request.roles) == (("a film", "a plot"), ("user", "assistant"))  # type: ignore[union-attr]
+    for wrong in ({}, {"inputs": TEXT, "messages": messages}):
+        assert waiting.post("/v1/jobs", json=wrong).json()["code"] == "bad_request"
+
+
 def test_predictions_and_failures(web: TestClient, tiny: Model) -> None:
     task = web.post("/v1/jobs", json={"task": "predict", "inputs": TEXT}).json()
     assert over(web, task["id"])["results"] == [json.loads(tiny.predict(TEXT).to_json())]

@@ -18,6 +18,7 @@ from explain.engine import Model
 from explain.errors import BusyError
 from explain.records import Explanation
 from explain.service import Service
+from explain.service.child import facts
 from explain.service.job import Job
 from explain.service.models import Models
 from explain.service.queue import Line
@@ -193,6 +194,24 @@ def test_one_client_leaves_as_many_places_as_it_takes(blocked: tuple[Service, Bl
     found.submit(request, "x", client="new")
     found.submit(request, "x", client="newer")
     assert found.waiting == SMALL.queue
+
+
+def test_what_a_model_is_is_asked_in_somebodys_name(blocked: tuple[Service, Blocked]) -> None:
+    found, _ = blocked
+    for _ in range(SMALL.queue // 2):
+        assert found.info("x", client="greedy").client == "greedy"
+    with pytest.raises(BusyError, match="none waiting"):
+        found.info("x", client="greedy")
+    found.info("x", client="other")
+
+
+def test_what_is_known_of_a_model_waits_for_nobody(
+    blocked: tuple[Service, Blocked], tiny: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, engine = blocked
+    monkeypatch.setattr(engine, "facts", lambda model: facts(tiny))
+    job = found.info("x")
+    assert (job.state, job.seen, found.waiting) == ("done", tiny.info, 0)
 
 
 def test_who_comes_back_when_told_finds_a_place() -> None:

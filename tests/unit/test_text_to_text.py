@@ -30,6 +30,9 @@ from explain.model.substitution import lookup, substituted
 from explain.render import aligned, figures, html, sentences, terminal
 from explain.render.report import report
 from explain.replay import replay
+from explain.rest.asks import Hub, writings
+from explain.rest.bodies import parsed
+from explain.settings import Settings
 from tests import rest
 from tests.architectures.family import build
 from tests.cases import case_of
@@ -352,6 +355,14 @@ def test_the_hubs_client_is_answered_with_what_is_written(
     with rest.client(rest.application(tiny_folder)) as web:
         refused = web.post(f"/v1/models/{tiny_folder.name}", json={"inputs": TEXT, "parameters": {"seed": 3}})
         assert (refused.status_code, refused.json()["code"]) == (422, "bad_task")
+
+
+def test_a_conversation_among_texts_is_refused_and_moves_no_answer() -> None:
+    said = {"inputs": [TEXT, {"messages": [{"role": "user", "content": TEXT}]}, TEXT]}
+    body = parsed(Hub, json.dumps(said).encode())
+    with pytest.raises(InputError, match="writes about one text") as caught:
+        writings(body.inputs, body.parameters, Settings())
+    assert caught.value.code == "bad_text"
 
 
 @pytest.fixture

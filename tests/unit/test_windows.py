@@ -25,15 +25,17 @@ from explain.audit.records import Content
 from explain.audit.store import Store
 from explain.case import Ask, Case
 from explain.catalog import Request
+from explain.dashboard import jobs
 from explain.effects import measure
 from explain.engine import Model, load
-from explain.errors import Cancelled, InputError, MethodError, ModelError
+from explain.errors import Cancelled, ExplainError, InputError, MethodError, ModelError
 from explain.methods import find
 from explain.methods._sampling import MOST
 from explain.model import windows
 from explain.model.encoding import encode
 from explain.model.runner import Meter
 from explain.records import Explanation
+from explain.service import Job
 from explain.together import TOGETHER
 from explain.wire import decode
 from tests import rest
@@ -501,6 +503,30 @@ def test_the_page_leads_back_where_windows_are_refused(app: AppTest) -> None:
     app.button(key="windows").click()
     finish(app)
     assert any("a window holds" in w.value for w in app.warning)
+    app.button(key="beginning").click()
+    finish(app)
+    assert "stopped at character" in html_of(app)
+
+
+@pytest.mark.parametrize("code", ["timeout", "not_enough_memory"])
+def test_the_page_leads_back_where_windows_take_too_much(
+    app: AppTest, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.run()
+    app.text_area(key="text").set_value(LONG)
+    finish(app)
+    engine = jobs.service()._engine
+    real = engine.answer
+
+    def answer(job: Job) -> Any:
+        if getattr(job.request, "windows", False):
+            raise ExplainError("Too much.", code=code)
+        return real(job)
+
+    monkeypatch.setattr(engine, "answer", answer)
+    app.button(key="windows").click()
+    finish(app)
+    assert any("Too much" in w.value for w in app.warning)
     app.button(key="beginning").click()
     finish(app)
     assert "stopped at character" in html_of(app)

@@ -35,7 +35,7 @@ def outcome(asked: Asked, job: Job) -> None:
         if job.error.code in FITTING:
             _fit(asked.model, FITTING[job.error.code])
         panels.problem(job.error, asked.model, asked.request.methods[0])
-        refused(job.error)
+        refused(asked.request)
         return
     explanation = job.partial
     if explanation is not None:
@@ -48,7 +48,7 @@ def outcome(asked: Asked, job: Job) -> None:
         tags(explanation)
         answer(explanation)
         gap(explanation)
-        written_about(explanation, asked.model, running=running)
+        about = st.container()  # filled last: what stands below need not wait until the model has written
         if explanation.attributions:
             selected = panels.words(explanation, fixed_scale=asked.fixed_scale, running=running)
             st.session_state.word = selected  # the Attention page opens with it
@@ -61,6 +61,8 @@ def outcome(asked: Asked, job: Job) -> None:
                 panels.attention(explanation, asked.request, asked.model, selected)
             panels.how(explanation, running=running)
             evidence.save(explanation, asked.request, running=running)
+        with about:
+            written_about(explanation, asked.model, running=running)
 
 
 def _fit(model: str, task: str) -> None:
