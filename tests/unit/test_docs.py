@@ -131,6 +131,16 @@ def test_files_that_the_readme_names_exist() -> None:
             assert re.search(rf"`{name}/?`", listed), f"README does not mention explain/{path.name}"
 
 
+def test_the_changelog_says_everything_once() -> None:
+    """Branches are merged into it line by line, so what two of them hold may come twice, and then differ a little."""
+    for release in re.split(r"(?m)^## ", (ROOT / "CHANGELOG.md").read_text("utf-8"))[1:]:
+        lines = [line.strip() for line in release.splitlines() if line.strip()]
+        assert [line for line in set(lines) if lines.count(line) > 1] == []
+        entries = [" ".join(line.split()[1:7]) for line in lines if line.startswith("- ")]
+        assert [entry for entry in set(entries) if entries.count(entry) > 1] == [], "two entries begin alike"
+        assert not re.search(r"\n\n(?!#)\S", release.partition("\n### ")[2]), "an entry stands apart"
+
+
 if __name__ == "__main__":
     README.write_text(with_tables(README.read_text("utf-8")), "utf-8")
     if curves.RESULTS.exists():
