@@ -17,7 +17,7 @@ from explain.service import Service
 from explain.service.models import Models
 from explain.tasks import tasks
 from tests import rest
-from tests.benchmarks import comparison, curves, forecast, throughput
+from tests.benchmarks import budget, comparison, curves, forecast, throughput
 from tests.benchmarks.peers import table as peers
 from tests.engines import Inline
 
@@ -58,7 +58,7 @@ BLOCKS = {
     "checks": check_table,
     "peers": peers.markdown,
 }
-MEASURED = {"scaling": curves, "throughput": throughput, "forecast": forecast}
+MEASURED = {"scaling": curves, "throughput": throughput, "forecast": forecast, "budget": budget}
 """Blocks that stand empty until a benchmark has kept its figures."""
 BLOCKS |= {name: module.markdown if module.RESULTS.exists() else str for name, module in MEASURED.items()}
 
