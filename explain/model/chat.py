@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -213,7 +214,7 @@ def _ran(asked: bytes, meter: Meter) -> tuple[int, bytes]:
     script, paths = str(Path(__file__).with_name("templating.py")), filter(os.path.isabs, sys.path)
     limits = (str(TEMPLATE[f"template_{name}"]) for name in ("seconds", "memory"))
     known = {name: os.environ[name] for name in _KNOWN if name in os.environ}
-    pipe, given, until = subprocess.PIPE, asked, time.monotonic() + TEMPLATE["template_wait"]
+    pipe, until = subprocess.PIPE, time.monotonic() + TEMPLATE["template_wait"]
     meter.check()
     try:
         process = subprocess.Popen(
@@ -222,13 +223,13 @@ def _ran(asked: bytes, meter: Meter) -> tuple[int, bytes]:
         )  # fmt: skip
     except OSError:
         raise _not_started() from None
-    with process:
+    with process, ThreadPoolExecutor(1) as beside:
         try:
+            answer = beside.submit(process.communicate, asked)  # which takes no input up again after a timeout
             while True:
-                with suppress(subprocess.TimeoutExpired):
-                    said, _ = process.communicate(given, timeout=LOOK)
+                with suppress(TimeoutError):
+                    said, _ = answer.result(LOOK)
                     return process.returncode, said
-                given = b""  # what was not taken yet is kept by the process's own object
                 meter.check()
                 if time.monotonic() > until:
                     raise _costly()
