@@ -100,6 +100,13 @@ def _commit(root: Path = _PACKAGE.parent) -> tuple[str | None, bool | None]:
 
 
 @cache
+def threads() -> int:
+    """Threads that one operation of torch may use."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 def _blas() -> str:
     import torch
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from math import comb
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -24,9 +23,8 @@ from explain.coalitions import coalition_values
 from explain.methods import method
 from explain.methods._sampling import require_few
 from explain.plugins import choice, number
-from explain.records import Attribution
+from explain.records import Attribution, Stopped
 
-Stop = Literal["settled", "budget", "asked"] | None
 RIDGE = 1e-9
 """Keeps the equations solvable when two words were always missing together."""
 
@@ -55,7 +53,7 @@ def lime(case: Case, params: Params) -> Steps[Attribution]:
     answer = yield Ask([case.row()])
     batch = max(64, 8 * n)
 
-    def found(scores: Float64[np.ndarray, "U"], error: Float64[np.ndarray, "U"], stop: Stop) -> Attribution:
+    def found(scores: Float64[np.ndarray, "U"], error: Float64[np.ndarray, "U"], stop: Stopped | None) -> Attribution:
         return case.attribution(
             unit_scores=scores,
             value_input=float(answer.values[0]),
