@@ -134,7 +134,7 @@ DEVICE = (
     "proof_commands",
     "methods.gradient_shap",
 )
-"""Where torch may be imported: what touches a device, trains, asks or sets what torch may use, or hands it to Captum."""
+"""Where torch may be imported: what touches a device, trains, asks what torch may use, or hands it to Captum."""
 
 
 @pytest.mark.parametrize("name", sorted(modules()))
