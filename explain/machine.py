@@ -99,7 +99,6 @@ def _commit(root: Path = _PACKAGE.parent) -> tuple[str | None, bool | None]:
     return said[0], bool(said[1])
 
 
-@cache
 def threads() -> int:
     """Threads that one operation of torch may use."""
     import torch
@@ -107,6 +106,7 @@ def threads() -> int:
     return torch.get_num_threads()
 
 
+@cache
 def _blas() -> str:
     import torch
 
