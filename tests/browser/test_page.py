@@ -221,7 +221,7 @@ def test_no_number_of_the_waterfall_stands_on_a_name_on_a_phone(page: Page, addr
     """The baseline of `tales` is far below zero, so its bar goes left and its number stands left of it."""
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{address}/?model=tales")
-    settle(page)
+    settle(page, 180_000)  # a second model has to be loaded first
     page.locator(".waterfalllayer .bartext").first.scroll_into_view_if_needed()
     numbers, names = (
         page.locator(".js-plotly-plot", has=page.locator(".waterfalllayer"))
