@@ -1,4 +1,4 @@
-"""Eight headless Chromium pages that explain and export at once (L8).
+"""How long eight browsers wait that explain and export at once, and is each answer its own (L8)?
 
     python -m tests.benchmarks.load.browsers [--pages 8] [--texts 5]
 
