@@ -17,6 +17,15 @@ WINDOWS = 8_192
 TOKENS = 1_000
 """Tokens that a model writes in one call."""
 
+TEMPLATE = {
+    "template_characters": 512 * 1024, "template_seconds": 2, "template_memory": 512 * 2**20, "template_wait": 10,
+}  # fmt: skip
+"""Of a model's chat template: its characters; what one filling-in may take, in seconds of a processor and bytes of
+address space, where the system has such limits; and seconds on a clock for it, the start of its process included."""
+
+TEMPLATE_WRITES = 4
+"""Times the characters of the longest text that is read: what a template may write."""
+
 WORDS = 10_000
 """Characters of what is named beside a text: a label, a part of it, what may follow it."""
 

@@ -22,6 +22,7 @@ from explain.methods import methods
 from explain.model.encoding import Encoding
 from explain.model.loading import load_runner
 from explain.model.memory import weights
+from explain.model.meter import Meter
 from explain.questions import align, look, walk
 from explain.records import Explanation, Granularity
 from explain.road import Road, RoadRequest
@@ -305,16 +306,17 @@ class Model(Writing):
         """
         return align(Work(self, [], **driven), AlignRequest((text, written), truncate))
 
-    def forecast(self, request: Request) -> Forecast:  # type: ignore[override]
-        """Seconds and memory that a request will take on this machine."""
-        return self.forecasts([request])[0]
+    def forecast(self, request: Request, cancel: threading.Event | None = None) -> Forecast:  # type: ignore[override]
+        """Seconds and memory that a request will take on this machine; `cancel` as in `explain`."""
+        return self.forecasts([request], cancel)[0]
 
-    def forecasts(self, requests: Sequence[Request]) -> list[Forecast]:
+    def forecasts(self, requests: Sequence[Request], cancel: threading.Event | None = None) -> list[Forecast]:
         """`forecast` for requests about the same text, which is read once."""
         if not requests:
             return []
         first = requests[0]
-        encoding = self.asked(first).encode(first.texts, truncate=True, place=first.place, windows=first.windows)
+        about = {"place": first.place, "windows": first.windows, "meter": Meter(cancel=cancel)}
+        encoding = self.asked(first).encode(first.texts, truncate=True, **about)
         units = int(encoding.units(first.granularity, first.phrases).of_token.max(initial=0)) + 1
         return [self._forecast(request, encoding, units) for request in requests]
 

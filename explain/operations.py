@@ -31,11 +31,9 @@ def serve(
     ),
     port: Annotated[int, typer.Option(min=1, max=65535)] = PORT,
 ) -> None:
-    """Serve the REST API, until it is told to stop; the work that runs then is finished first."""
+    """Serve the REST API, until it is told to stop; readiness says so first, and the work that runs is finished."""
     os.environ.setdefault("EXPLAIN_ALLOW_DOWNLOAD", "false")  # a service is offline unless it is told otherwise
-    import uvicorn  # only for this command
-
-    from explain import journal, rest
+    from explain import journal, rest  # only for this command
     from explain.guard import LOCAL
     from explain.rest import serving
     from explain.service import service
@@ -58,7 +56,7 @@ def serve(
     app = rest.create(limits)
     service().warm(app.state.face.served.first)
     config = serving.config(app, limits, host=host, port=port, log_config=journal.config())
-    uvicorn.Server(config).run()
+    serving.Server(config, app.state.face.leaving.set, limits.leave_seconds).run()
     service().stop(limits.drain_seconds)
 
 

@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     login_roles: Rules = Field({}, description="its values and their roles: a=admin,b=viewer, or the same as JSON")
     login_emails: Rules = Field({}, description="verified addresses, or @domains, and their roles")
     login_hours: float = Field(8, gt=0, le=168, description="hours after which a person signs in again")
+    leave_seconds: float = Field(5.0, ge=0, le=600, description="seconds that a service not ready still listens")
     drain_seconds: float = Field(30.0, ge=0, le=600, description="seconds to finish running work before a stop")
 
 

@@ -178,7 +178,8 @@ class Work:
         return masked(encoding, hidden, self.model.tokenizer) if hidden else encoding
 
     def _encoded(self, about: Request) -> Encoding:
-        return self.model.encode(about.texts, truncate=about.truncate, place=about.place, windows=about.windows)
+        more = {"truncate": about.truncate, "place": about.place, "windows": about.windows, "meter": self.meter}
+        return self.model.encode(about.texts, **more)
 
     def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
         other = Work(redrawn(self.model, seed), [request])  # a copy that has learned nothing

@@ -20,15 +20,16 @@ least 200 random orders are drawn before the check may pass.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import permutations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int, Int64
 
 from explain.case import Case, Replacement, Steps
 from explain.checks import Found, check
-from explain.coalitions import coalition_values
+from explain.coalitions import Sets, coalition_values
 from explain.effects import probability
 from explain.records import Attribution, Check, Status
 
@@ -36,6 +37,8 @@ ENOUGH, EXACT = 200, 6
 POINTS, FIRST_LOOK = 20, 8
 PASS, FAIL = 0.95, 0.5
 HOW: tuple[Replacement, ...] = ("mask", "remove")
+BLOCK = 2**25
+"""Sets times words that are laid out at once; orders beyond that wait their turn."""
 Curves = dict[tuple[str, str], tuple[Float64[np.ndarray, "R K"], Float64[np.ndarray, "R K"]]]
 
 
@@ -65,7 +68,7 @@ def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
     orders, exact = _orders(case, attribution)  # (1 + R, U), ours first
     loo = None if found.effects is None else np.argsort(found.effects.without, kind="stable")
     if loo is not None:
-        orders = np.concatenate([orders, loo[None]])
+        orders = np.concatenate([orders, loo[None].astype(orders.dtype)])
     ks, curves = yield from drops(case, orders, _points(case.orders))
 
     def verdict(name: str, which: int, better: int, claim: str) -> Check:
@@ -110,18 +113,22 @@ def _points(orders: int) -> int:
     return POINTS if orders >= ENOUGH else FIRST_LOOK
 
 
-def _orders(case: Case, attribution: Attribution) -> tuple[Int64[np.ndarray, "R U"], bool]:
+def _orders(case: Case, attribution: Attribution) -> tuple[Int[np.ndarray, "R U"], bool]:
     """Our order, then the random ones (in pairs of an order and its reverse) or, for short texts, all others."""
     n = case.n_units
     ours = np.argsort(-attribution.scores, kind="stable")
     if n <= EXACT:
         return np.array([ours, *(p for p in permutations(range(n)) if p != tuple(ours.tolist()))]), True
     rng = np.random.default_rng([case.seed, n])
-    drawn = [rng.permutation(n) for _ in range((case.orders + 1) // 2)]
-    return np.array([ours, *(o for p in drawn for o in (p, p[::-1]))]), False
+    found = np.empty((1 + 2 * ((case.orders + 1) // 2), n), dtype=np.int32)
+    found[0] = ours
+    for i in range(1, len(found), 2):
+        found[i] = rng.permutation(n)
+        found[i + 1] = found[i, ::-1]
+    return found, False
 
 
-def drops(case: Case, orders: Int64[np.ndarray, "R U"], points: int) -> Steps[tuple[Int64[np.ndarray, "K"], Curves]]:
+def drops(case: Case, orders: Int[np.ndarray, "R U"], points: int) -> Steps[tuple[Int64[np.ndarray, "K"], Curves]]:
     """How far the target falls when the first k words of each order are taken out, and when only they are kept.
 
     Returns the k, at most `points` of them, and both curves by (scale, how). The scale is log-odds and probability
@@ -130,17 +137,26 @@ def drops(case: Case, orders: Int64[np.ndarray, "R U"], points: int) -> Steps[tu
     """
     n = case.n_units
     ks = np.unique(np.linspace(1, n - 1, min(points, n - 1)).round().astype(int))
-    removed = np.argsort(orders, axis=1)[:, None, :] < ks[None, :, None]  # (R, K, U), by each unit's place in an order
-    sets = np.concatenate([np.zeros((1, n), dtype=bool), *removed, *~removed])  # (1 + 2·R·K, U)
     curves: Curves = {}
     for how in HOW:
-        values = yield from coalition_values(case, ~sets, how)
-        full, (first, kept) = values[0], values[1:].reshape(2, *removed.shape[:2])
+        values = yield from coalition_values(case, _sets(orders, ks), how)  # (1 + 2·R·K,)
+        full, (first, kept) = values[0], values[1:].reshape(2, len(orders), len(ks))
         curves[case.target.unit, how] = full - first, full - kept
         if case.target.has_probability:
             p = probability(full)
             curves["probability", how] = p - probability(first), p - probability(kept)
     return ks, curves
+
+
+def _sets(orders: Int[np.ndarray, "R U"], ks: Int64[np.ndarray, "K"]) -> Iterator[Sets]:
+    """Words that stay: all; those that are left when the first k of each order are out; the first k alone."""
+    n = orders.shape[1]
+    yield np.ones((1, n), dtype=bool)
+    together = max(1, BLOCK // (len(ks) * n))
+    for left in (True, False):
+        for at in range(0, len(orders), together):
+            places = np.argsort(orders[at : at + together], axis=1)  # (r, U), of each unit in an order
+            yield ((places[:, None, :] < ks[None, :, None]) != left).reshape(-1, n)  # (r·K, U)
 
 
 def _area(full: float, falls: Float64[np.ndarray, "K"], ks: Int64[np.ndarray, "K"], n: int, which: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from explain import bundled
@@ -26,9 +28,10 @@ WRITES = (
     "The likeliest token each time. Choose one to see what speaks for it, in the text and in what is written before."
 )
 
+UNALIGNED = "Not measured while identifiers are masked: what the model wrote holds some."
 MASKED = (
-    "Identifiers are masked first, and what the model wrote holds some. Tokens that are explained with them cannot be "
-    "explained while masking is on: the masked text has others."
+    "Identifiers are masked first, and what the model wrote holds some, which are shown by their kind. Tokens that are "
+    "part of them, or explained with them, cannot be explained while masking is on: the masked text has others."
 )
 
 
@@ -54,6 +57,9 @@ def continuation(explanation: Explanation, model: str, *, running: bool) -> None
         found = state.written = _answered(GenerateRequest(text, TOKENS), model)
         place = _place(found, explanation)
     if found is None or place is None:
+        if found is not None and found.prompt == text and not _able(found):  # it begins with an identifier
+            st.caption(MASKED)
+            _about(found)
         _offer(text, running=running)
         return
     _tokens(found, place if explanation.target.index == found.ids[place] else None)
@@ -104,13 +110,19 @@ def _tokens(found: Generation, chosen: int | None) -> None:
 
 
 def _able(found: Generation) -> tuple[int, ...]:
-    """Tokens that can be asked about. Masking what stands before one would ask about another, so that is left out."""
+    """Tokens that can be asked about. Masking one, or what is before it, would ask about another, so it is left out."""
     kept: dict[tuple[str, ...], bool] = {}  # what stands apart is asked about with nearly all tokens
     texts = {i: _texts(found, i) for i in found.explainable}
     for one in texts.values():
         if one not in kept:
             kept[one] = privacy.keeps(one)
-    return tuple(i for i, one in texts.items() if kept[one])
+    hidden = _marks(found)
+    return tuple(i for i, one in texts.items() if kept[one] and hidden[i] is None)
+
+
+def _marks(found: Generation) -> tuple[str | None, ...]:
+    """What is shown in place of each written token that is a part of an identifier; None for the others."""
+    return privacy.marks(found.prefix(0), found.pieces)
 
 
 def _texts(found: Generation, place: int) -> tuple[str, ...]:
@@ -121,8 +133,10 @@ def _texts(found: Generation, place: int) -> tuple[str, ...]:
 
 def _about(found: Generation) -> None:
     st.caption(html.markdown(written.summary(found)))
+    shown = tuple(mark or piece for mark, piece in zip(_marks(found), found.pieces, strict=True))
     with st.expander("Every token with its probability"):
-        st.html(html.table(("token", "written", "log p", "probability", "place"), written.rows(found)))
+        rows = written.rows(replace(found, pieces=shown))
+        st.html(html.table(("token", "written", "log p", "probability", "place"), rows))
 
 
 def _alignment(found: Generation, model: str) -> None:
@@ -132,6 +146,9 @@ def _alignment(found: Generation, model: str) -> None:
         return
     title = st.empty()
     title.html(html.heading("What each written token hangs on", ALIGNED))
+    if not privacy.keeps(texts):
+        st.caption(UNALIGNED)
+        return
     if state.get("aligned_for") != found.prompt:
         about = "Asks the model once for each word, of the text and of what is written, with that word replaced."
         wish = {"aligned_for": found.prompt}

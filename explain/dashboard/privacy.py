@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import streamlit as st
@@ -36,6 +38,22 @@ def reduced(texts: tuple[str, ...]) -> tuple[str, ...]:
 def keeps(texts: tuple[str, ...]) -> bool:
     """Whether these texts are asked about as they are: the switch is off, or nothing in them is recognised."""
     return not st.session_state.get("masking") or all(masking.mask(text).text == text for text in texts)
+
+
+def marks(before: str, pieces: Sequence[str]) -> tuple[str | None, ...]:
+    """What stands for each piece behind a text that is a part of an identifier, [EMAIL] or another kind; else None.
+
+    Where the switch is off, nothing is looked for.
+    """
+    found: list[str | None] = [None] * len(pieces)
+    if not st.session_state.get("masking"):
+        return tuple(found)
+    ends = list(accumulate(map(len, pieces), initial=len(before)))
+    for span in masking.recognised(before + "".join(pieces)):
+        for i, piece in enumerate(pieces):
+            if piece and span.start < ends[i + 1] and ends[i] < span.end:
+                found[i] = f"[{span.kind}]"
+    return tuple(found)
 
 
 def _joined(text: str, now: masking.Masked) -> masking.Masked:

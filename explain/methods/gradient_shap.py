@@ -23,7 +23,9 @@ from explain.records import Attribution, Evaluations
 
 GROUPS = 16
 TOGETHER = 64
-"""Points that Captum is given in one call: all groups at once by default, one by one where groups are large."""
+"""Points that are drawn from one seed: all groups' by default, each group's where groups are large."""
+TOKENS = 2**15
+"""Tokens of the points that Captum is given in one call: it holds several tensors with a vector for each of them."""
 _captum_draws = threading.Lock()  # Captum draws from the global generators; one caller at a time
 
 
@@ -93,18 +95,29 @@ def _captum(case: Case, start: np.ndarray, spread: float, each: int) -> tuple[np
 
     costs: list[Evaluations] = []
     copies = 1 if case.encoding.windows else max(1, min(GROUPS, TOGETHER // each))
-    baselines = torch.from_numpy(start[None].copy())
+    most = max(1, TOKENS // len(case.tokens.ids))
+    explainer, baselines = GradientShap(Target.apply), torch.from_numpy(start[None].copy())
     groups = []
+
+    def drawn(count: int, samples: int) -> np.ndarray:  # (g, T)
+        inputs = torch.from_numpy(np.stack([case.embeds] * count))  # (g, T, D)
+        found = explainer.attribute(inputs, baselines, n_samples=samples, stdevs=spread)
+        return found.double().sum(-1).numpy()  # type: ignore[no-any-return]
+
     with _captum_draws, torch.random.fork_rng(devices=[]):
         state = np.random.get_state()
         try:
             for group in range(0, GROUPS, copies):
-                inputs = torch.from_numpy(np.stack([case.embeds] * min(copies, GROUPS - group)))  # (g, T, D)
+                here = min(copies, GROUPS - group)
                 seed = int(np.random.SeedSequence([case.seed, group]).generate_state(1)[0])
                 torch.manual_seed(seed)
                 np.random.seed(seed)
-                found = GradientShap(Target.apply).attribute(inputs, baselines, n_samples=each, stdevs=spread)
-                groups.append(found.double().sum(-1).numpy())  # (g, T)
+                if here * each <= most:
+                    groups.append(drawn(here, each))
+                    continue
+                parts = [min(most, each - at) for at in range(0, each, most)]
+                for _ in range(here):  # in the order in which all would be drawn at once, so the points are the same
+                    groups.append(np.sum([n * drawn(1, n) for n in parts], axis=0) / each)
         finally:
             np.random.set_state(state)
     spent = Evaluations(sum(c.forward for c in costs), sum(c.backward for c in costs))

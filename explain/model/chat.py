@@ -11,24 +11,28 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from explain.bounds import TEMPLATE, TEMPLATE_WRITES
 from explain.errors import InputError, ModelError
 from explain.messages import require
 from explain.model.encoding import Encoding, check_characters, placed
+from explain.model.meter import Meter
 from explain.settings import settings
 
-WAIT = 10.0
-"""Seconds on a clock for filling a template in, the start of its process included."""
-LARGEST = 512 * 1024
-"""Characters of a template."""
-_CHILD = "import runpy, sys; sys.path += sys.argv[2:]; runpy.run_path(sys.argv[1], run_name='__main__')"
+LOOK = 0.1
+"""Seconds between two looks at whether somebody still waits for a template."""
+_CHILD = (
+    "import runpy, sys; script = sys.argv.pop(1); sys.path += sys.argv[3:]; runpy.run_path(script, run_name='__main__')"
+)
 """Isolated from the folder and the variables of whoever starts it; the packages of this process come behind its own."""
 _KNOWN = ("SYSTEMROOT", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """Variables of the environment that it gets: what an interpreter needs to start, and the time zone. No secrets."""
@@ -45,7 +49,9 @@ def at(moment: str) -> Iterator[None]:
         _now.reset(before)
 
 
-def encode(tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], max_tokens: int) -> Encoding:
+def encode(
+    tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], max_tokens: int, meter: Meter | None = None
+) -> Encoding:
     """Tokenize a conversation; each message is a text of its own.
 
     Args:
@@ -53,8 +59,10 @@ def encode(tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], max_t
         texts: the messages.
         roles: who wrote each.
         max_tokens: the most that the model reads.
+        meter: says whether to stop; None for never.
 
     Raises:
+        Cancelled: somebody asked to stop; the template's process is ended.
         InputError: no conversation, refused by the template, too long, or changed so that it is not found again.
         ModelError: there is no template, or it is broken or takes too much time or memory.
     """
@@ -66,7 +74,7 @@ def encode(tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], max_t
             f"The messages have {length:,} characters together; at most {limit:,} are read. Leave the first ones out.",
             code="too_large",
         )
-    whole, spans = rendered(tokenizer, texts, roles)
+    whole, spans = rendered(tokenizer, texts, roles, meter)
     enc = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     count = len(enc["input_ids"])
     if count > max_tokens:
@@ -86,7 +94,7 @@ def encode(tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], max_t
 
 
 def rendered(
-    tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...]
+    tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], meter: Meter | None = None
 ) -> tuple[str, tuple[tuple[int, int, int], ...]]:
     """The whole text that the model reads, and where each message stands in it: (place there, start, end in it).
 
@@ -106,7 +114,7 @@ def rendered(
     going_on = roles[-1] == "assistant"
     given = {"tools": None, "documents": None, "add_generation_prompt": not going_on}
     both = [[{"role": r, "content": t} for r, t in zip(roles, some, strict=True)] for some in (texts, marks)]
-    whole, frame = _filled(template, {**tokenizer.special_tokens_map, **given}, both)
+    whole, frame = _filled(template, {**tokenizer.special_tokens_map, **given}, both, meter or Meter())
     for i, sign in enumerate(marks):
         if frame.count(sign) != 1:
             raise _changed(i)
@@ -162,15 +170,15 @@ def _template(tokenizer: Any) -> str:
             "This model has no chat template, so it is not known how it was trained to read messages. Give one text.",
             code="no_template",
         ) from None
-    if len(found) > LARGEST:
+    if len(found) > (most := TEMPLATE["template_characters"]):
         raise ModelError(
-            f"This model's chat template has {len(found):,} characters; at most {LARGEST:,} are read.",
+            f"This model's chat template has {len(found):,} characters; at most {most:,} are read.",
             code="bad_template",
         )
     return str(found)
 
 
-def _filled(template: str, variables: Mapping[str, Any], conversations: Sequence[Any]) -> Sequence[str]:
+def _filled(template: str, variables: Mapping[str, Any], conversations: Sequence[Any], meter: Meter) -> Sequence[str]:
     """The conversations as the template writes them, in a process of its own (`explain.model.templating`).
 
     Nothing is kept of them: what a service was asked is forgotten with its answer.
@@ -179,23 +187,15 @@ def _filled(template: str, variables: Mapping[str, Any], conversations: Sequence
         "template": template,
         "variables": variables,
         "conversations": conversations,
-        "most": 4 * settings().max_characters,
+        "most": TEMPLATE_WRITES * settings().max_characters,
         "now": _now.get(),
     }
-    script, paths = str(Path(__file__).with_name("templating.py")), filter(os.path.isabs, sys.path)
-    try:
-        ran = subprocess.run(
-            [sys.executable, "-I", "-c", _CHILD, script, *paths], input=json.dumps(asked).encode("ascii"),
-            capture_output=True, timeout=WAIT, check=True,
-            env={name: os.environ[name] for name in _KNOWN if name in os.environ},
-        )  # fmt: skip
-        answer = json.loads(ran.stdout)
-    except subprocess.TimeoutExpired:
-        raise _costly() from None
-    except (subprocess.CalledProcessError, OSError) as error:
-        if isinstance(error, subprocess.CalledProcessError) and error.returncode < 0:  # ended by the system
-            raise _costly() from None
-        raise ModelError("The process that fills chat templates in did not start.", code="bad_template") from None
+    code, said = _ran(json.dumps(asked).encode("ascii"), meter)
+    if code < 0:  # ended by the system
+        raise _costly()
+    if code:
+        raise _not_started()
+    answer = json.loads(said)
     if "refused" in answer:
         reason = f": {answer['refused']}" if answer["refused"] else ". Give other roles, or another order of them."
         raise InputError(f"This model's chat template refuses the conversation{reason}", code="template_refuses")
@@ -207,6 +207,38 @@ def _filled(template: str, variables: Mapping[str, Any], conversations: Sequence
     if "texts" not in answer:
         raise _costly()
     return tuple(answer["texts"])
+
+
+def _ran(asked: bytes, meter: Meter) -> tuple[int, bytes]:
+    """How the process ended, and what it wrote in answer; it outlives neither its time nor whoever asked."""
+    script, paths = str(Path(__file__).with_name("templating.py")), filter(os.path.isabs, sys.path)
+    limits = (str(TEMPLATE[f"template_{name}"]) for name in ("seconds", "memory"))
+    known = {name: os.environ[name] for name in _KNOWN if name in os.environ}
+    pipe, until = subprocess.PIPE, time.monotonic() + TEMPLATE["template_wait"]
+    meter.check()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _CHILD, script, *limits, *paths],
+            stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=known,
+        )  # fmt: skip
+    except OSError:
+        raise _not_started() from None
+    with process, ThreadPoolExecutor(1) as beside:
+        try:
+            answer = beside.submit(process.communicate, asked)  # which takes no input up again after a timeout
+            while True:
+                with suppress(TimeoutError):
+                    said, _ = answer.result(LOOK)
+                    return process.returncode, said
+                meter.check()
+                if time.monotonic() > until:
+                    raise _costly()
+        finally:
+            process.kill()
+
+
+def _not_started() -> ModelError:
+    return ModelError("The process that fills chat templates in did not start.", code="bad_template")
 
 
 def _costly() -> ModelError:

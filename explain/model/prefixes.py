@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -121,20 +120,24 @@ def _plain(row: Row) -> bool:
 def _looks_back(runner: Runner, row: Row) -> bool:
     """Whether answers depend on nothing behind their place; tried on a row, and again on a longer one.
 
-    The answer at half of the row must be that of the half alone, and its gradient behind it exactly 0.
+    The answer at half of the row must be that of the half alone, and its gradient behind it exactly 0. Memory that runs
+    out says nothing about the model: then each row is read by itself, and the next longer one is tried again.
     """
     tried: int = runner.kept.get(KNOWN, 1)  # 0: it does not
     if not tried or len(row) <= tried:
         return tried > 0
-    n, target = len(row) // 2, replace(row.target, kind="logit")
-    runner.kept[KNOWN] = 0
-    with suppress(ExplainError):  # one after the other: beside a longer row the half would not be alone
+    n, target, found = len(row) // 2, replace(row.target, kind="logit"), 0
+    try:  # one after the other: beside a longer row the half would not be alone
         alone = runner.values([Row({name: array[:n] for name, array in row.inputs.items()}, target)])[0]
         (inside,), (slopes,) = runner.gradients([Row(row.inputs, target, places=(n - 1,))])
         close = abs(inside - alone) <= TOLERANCE * max(1.0, abs(alone))
         if close and slopes[:n].any() and not slopes[n:].any():
-            runner.kept[KNOWN] = len(row)
-    return runner.kept[KNOWN] > 0
+            found = len(row)
+    except ExplainError as error:
+        if error.code == "out_of_memory":
+            return False
+    runner.kept[KNOWN] = found
+    return found > 0
 
 
 def _passes(

@@ -73,7 +73,7 @@ class Runner:
         self.padding = self._probe_padding()
 
     def encode(self, texts: tuple[str, ...], **about: Any) -> Encoding:
-        """Tokenize one text or a pair; `truncate`, `place` and `windows` as in `Model.explain`; raises InputError."""
+        """Tokenize; `truncate`, `place` and `windows` as in `Model.explain`, `meter` stops it; raises InputError."""
         with self.lock:  # truncation is state of the tokenizer
             return views.encoded(self, texts, **about)
 
@@ -132,7 +132,7 @@ class Runner:
         """What the model decides about many texts, in order; `place`, `windows` and labels as in `Model.explain`."""
         model, about = self.among(candidates(**labels)), {"truncate": truncate, "place": place, "windows": windows}
         whole = [(views.talking(model, roles), parts) for parts, roles in map(parted, texts)]
-        return model.decide([view.encode(parts, **about) for view, parts in whole], meter)
+        return model.decide([view.encode(parts, **about, meter=meter) for view, parts in whole], meter)
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""

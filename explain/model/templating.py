@@ -4,10 +4,10 @@ A template is a program that came with somebody's model. Jinja's sandbox keeps i
 not from running for ever or from growing. So it runs here, where the system ends what takes too much, with the names
 and the rules that transformers gives it; a test holds both against each other.
 
-Standard input: {"template", "variables", "conversations", "most", "now"} as JSON, the last being when templates are to
-believe they are filled in, null for the clock's time. Standard output: {"texts"}, one for each conversation, or
-{"refused"} with what the template said, "" where that may hold words of the conversation, {"broken"} with the kind of
-fault, {"large": true}.
+Arguments: seconds of a processor and bytes of address space that it may take. Standard input: {"template",
+"variables", "conversations", "most", "now"} as JSON, the last being when templates are to believe they are filled in,
+null for the clock's time. Standard output: {"texts"}, one for each conversation, or {"refused"} with what the template
+said, "" where that may hold words of the conversation, {"broken"} with the kind of fault, {"large": true}.
 """
 
 from __future__ import annotations
@@ -25,10 +25,6 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-MEMORY = 512 * 2**20
-"""Bytes of address space."""
-SECONDS = 2
-"""Of a processor; the process that waits allows some more on a clock."""
 SAID = 200
 """Characters of a template's objection."""
 
@@ -140,20 +136,20 @@ def _objections(parsed: nodes.Template) -> set[str]:
     return found
 
 
-def bind() -> None:
+def bind(seconds: int, memory: int) -> None:
     """Bind this process to its limits, those of them that the system has."""
     try:
         import resource  # not on Windows, where only the clock ends it
     except ImportError:
         return
-    for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS)):
+    for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds)):
         with suppress(ValueError, OSError):  # it has no such limit, or a narrower one already
             resource.setrlimit(kind, (most, most))
 
 
 def main() -> None:
     """Bind this process, then do what it is for."""
-    bind()
+    bind(*map(int, sys.argv[1:3]))
     try:
         said = json.dumps(filled(json.loads(sys.stdin.buffer.read())))
     except MemoryError:  # on the way in or out

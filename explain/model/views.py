@@ -16,6 +16,7 @@ from explain.errors import InputError
 from explain.model import chat, continuations, hypotheses, written
 from explain.model import windows as seeing
 from explain.model.encoding import Encoding, encode
+from explain.model.meter import Meter
 from explain.tasks import Task
 from explain.tasks._continuation import CONTINUED, Continuation
 from explain.tasks.zero_shot import ZeroShot
@@ -29,9 +30,18 @@ VIEWS = 8
 
 
 def encoded(
-    runner: Runner, texts: tuple[str, ...], *, truncate: bool = False, place: int | None = None, windows: bool = False
+    runner: Runner,
+    texts: tuple[str, ...],
+    *,
+    truncate: bool = False,
+    place: int | None = None,
+    windows: bool = False,
+    meter: Meter | None = None,
 ) -> Encoding:
-    """The texts as the question reads them; under the model's lock, since truncation is state of the tokenizer."""
+    """The texts as the question reads them; under the model's lock, since truncation is state of the tokenizer.
+
+    `meter` says whether to stop waiting for a chat template; None for never.
+    """
     tokenizer, limit = runner.tokenizer, runner.info.max_tokens
     if windows:
         seeing.require(runner.task)
@@ -41,7 +51,7 @@ def encoded(
         found = continuations.encode(tokenizer, texts, runner.continuations, limit)
     elif runner.roles:  # other texts that a check asks about are a message each
         roles = runner.roles if len(texts) == len(runner.roles) else ("user",)
-        found = chat.encode(tokenizer, texts[: len(roles)], roles, limit)
+        found = chat.encode(tokenizer, texts[: len(roles)], roles, limit, meter)
     elif runner.begin:
         return written.encode(tokenizer, texts, runner.begin, limit, truncate, place)
     else:

@@ -16,6 +16,8 @@ from explain.render.pieces import visible
 
 SHOWN = 10
 """Words with a bar of their own in the waterfall; the rest is one bar."""
+BESIDE, NEAR = 48, 0.25
+"""Pixels for a number left of its bar, and the share of a phone's axis that they are."""
 _DIVERGING = [[0, palette.ORANGE], [0.5, "rgba(207,95,26,0.05)"], [0.5, "rgba(43,111,201,0.05)"], [1, palette.BLUE]]
 """Each side keeps its hue and fades to the page, whether that is light or dark."""
 
@@ -67,10 +69,22 @@ def waterfall(explanation: Explanation, index: int = 0) -> go.Figure | None:
         )
     )
     figure.update_yaxes(
-        autorange="reversed", tickmode="array", tickvals=list(range(len(names))), ticktext=[_label(n) for n in names]
-    )
+        autorange="reversed", tickmode="array", tickvals=list(range(len(names))), ticktext=[_label(n) for n in names],
+        ticklabelstandoff=_standoff(values),
+    )  # fmt: skip
     figure.update_xaxes(title=f"{attribution.target.unit} of {_label(attribution.target.name)}", zeroline=True)
     return plain(figure, 60 + 26 * len(names))
+
+
+def _standoff(values: Sequence[float]) -> int:
+    """Pixels between the axis and the names of the waterfall's bars, on which no number of a bar may stand.
+
+    The number of a bar that goes left stands left of it.
+    """
+    ends = [*np.cumsum(values[:-1]).tolist(), values[-1]]
+    low, high = min(0.0, *ends), max(0.0, *ends)
+    left = [end for value, end in zip(values, ends, strict=True) if value <= 0]
+    return BESIDE if left and min(left) - low < NEAR * (high - low) else 0
 
 
 def side_by_side(explanation: Explanation) -> go.Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -55,7 +56,10 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Face:
-    """One application: its limits, its models, its keys, and the service that answers."""
+    """One application: its limits, its models, its keys, and the service that answers.
+
+    `leaving` is set once its server is about to end: it still answers, but nothing new should be sent to it.
+    """
 
     settings: Settings
     engine: Callable[[], Engine]
@@ -64,6 +68,7 @@ class Face:
     limiter: Limiter
     board: Board
     metrics: Metrics
+    leaving: threading.Event = field(default_factory=threading.Event)
 
 
 def face(request: Request) -> Face:

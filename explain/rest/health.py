@@ -21,8 +21,9 @@ async def live(request: Request) -> Response:
 @route("GET", "/v2/health/ready", "open", tag="Health",
        answers={"type": "object", "required": ["ready"], "properties": {"ready": BOOL}})  # fmt: skip
 async def ready(request: Request) -> Response:
-    """Whether new questions are taken; 503 once the service is stopping."""
-    open_ = not face(request).engine().stopping
+    """Whether new questions should be sent here; 503 once the service is about to stop."""
+    here = face(request)
+    open_ = not (here.leaving.is_set() or here.engine().stopping)
     return answers.json({"ready": open_}, 200 if open_ else 503)
 
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 import explain
 from explain import wire
-from explain.bounds import BOUNDS, TOKENS, WINDOWS, WORDS
+from explain.bounds import BOUNDS, TEMPLATE, TEMPLATE_WRITES, TOKENS, WINDOWS, WORDS
 from explain.candidates import LONGEST, MOST
 from explain.catalog import MethodInfo, ModelCard
 from explain.messages import MOST as MESSAGES
@@ -33,6 +33,7 @@ def limits_of(settings: Settings) -> dict[str, Any]:
     found = {name: getattr(settings, name) for name in LIMITS} | {name: list(ends) for name, ends in BOUNDS.items()}
     found |= {"candidate_labels": [1, MOST], "label_characters": LONGEST, "word_characters": WORDS}
     found |= {"messages": [1, MESSAGES], "window_tokens": WINDOWS, "max_new_tokens": [1, TOKENS]}
+    found |= TEMPLATE | {"template_written": TEMPLATE_WRITES * settings.max_characters}
     return found | {"phrases": asks.PARTS, "attention": asks.LAYERS}
 
 

@@ -1,4 +1,4 @@
-"""How the application is put behind uvicorn: its limits, and the one that uvicorn lacks, a time for headers to arrive.
+"""How the application is put behind uvicorn: its limits, and what uvicorn lacks, a time for headers and one to leave.
 
 uvicorn's own `timeout_keep_alive` ends a connection on which nothing comes at all, and only after its first request;
 each byte sets it back. A client that sends its headers byte by byte could hold a connection for ever, and with
@@ -8,6 +8,10 @@ each byte sets it back. A client that sends its headers byte by byte could hold 
 from __future__ import annotations
 
 import asyncio
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -32,6 +36,36 @@ def config(app: FastAPI, limits: Settings, **more: Any) -> uvicorn.Config:
         timeout_graceful_shutdown=int(limits.drain_seconds) + 1,
         **{"lifespan": "on", **more},
     )
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which says that it is about to end before it stops listening.
+
+    After SIGTERM it goes on for some seconds as before, but for readiness, which says no: so whoever deals requests out
+    to several servers leaves this one out before a connection is refused or cut. Ctrl-C, which is a person's who waits,
+    and a second signal end these seconds.
+    """
+
+    def __init__(self, config: uvicorn.Config, leave: Callable[[], None], seconds: float) -> None:
+        """`leave` is called once, when the server is told to end; it stops listening `seconds` later."""
+        super().__init__(config)
+        self._leave, self._seconds = leave, seconds
+        self._told: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal: the first SIGTERM leaves time, everything else does not."""
+        if sig != signal.SIGTERM or self.should_exit:
+            self._seconds = 0
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop listening now; asked ten times a second."""
+        if not await super().on_tick(counter):
+            return False
+        if self._told is None:
+            self._told = time.monotonic()
+            self._leave()
+        return time.monotonic() - self._told >= self._seconds
 
 
 def prompt(seconds: float) -> type[H11Protocol]:

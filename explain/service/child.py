@@ -37,12 +37,12 @@ def answer(
         ExplainError: as the methods of Model.
     """
     if isinstance(question, Request):
-        forecast(model.forecast(question))
+        forecast(model.forecast(question, cancel))
         return model.answer([question], progress=listen, cancel=cancel, enough=enough)[0]
     if isinstance(question, InfoRequest):
         return model.info
     if isinstance(question, ForecastRequest):
-        return Forecasts(tuple(model.forecasts(question.requests)))
+        return Forecasts(tuple(model.forecasts(question.requests, cancel)))
     if isinstance(question, PredictRequest):
         text = whole(question.texts, question.roles)
         about: dict[str, Any] = {name: getattr(question, name) for name in ("truncate", "place", "windows")}

@@ -215,3 +215,22 @@ def test_narrow_screen_does_not_scroll_sideways(page: Page, address: str) -> Non
     settle(page)
     overflow = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth")
     assert overflow <= 0
+
+
+def test_no_number_of_the_waterfall_stands_on_a_name_on_a_phone(page: Page, address: str) -> None:
+    """The baseline of `tales` is far below zero, so its bar goes left and its number stands left of it."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/?model=tales")
+    settle(page)
+    page.locator(".waterfalllayer .bartext").first.scroll_into_view_if_needed()
+    numbers, names = (
+        page.locator(".js-plotly-plot", has=page.locator(".waterfalllayer"))
+        .locator(found)
+        .evaluate_all("all => all.map(n => n.getBoundingClientRect()).map(r => [r.left, r.top, r.right, r.bottom])")
+        for found in (".waterfalllayer .bartext", ".ytick text")
+    )
+    assert len(numbers) == len(names) > 3
+    assert numbers[0][2] < 390 / 2, "the baseline's, left of its bar"
+    touching = [(a, b) for a in numbers for b in names if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]]
+    assert touching == []
+    assert min(left for left, *_ in names) >= 0, "and all names are on the screen"

@@ -8,7 +8,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import venv
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +19,21 @@ import pytest
 import torch
 
 import explain
-from explain import replay, wire
+from explain import bounds, replay, wire
 from explain.audit.records import Beside
 from explain.audit.store import Store
-from explain.catalog import Request
+from explain.catalog import PredictRequest, Request
 from explain.client import Client
 from explain.engine import Model, load
-from explain.errors import InputError, ModelError
+from explain.errors import Cancelled, InputError, ModelError
 from explain.heads import HeadsRequest
 from explain.messages import MOST, parted, whole
 from explain.model import chat, templating
+from explain.model.meter import Meter
 from explain.render import computed, sentences
+from explain.rest.lists import limits_of
+from explain.service.child import answer
+from explain.service.job import ForecastRequest
 from explain.settings import settings
 from tests import rest
 from tests.conftest import undated
@@ -170,38 +176,117 @@ def test_a_hostile_template_ends_in_a_sentence(name: str) -> None:
     assert "Traceback" not in str(caught.value)
 
 
+def watched(monkeypatch: pytest.MonkeyPatch, stop: threading.Event | None = None) -> list[tuple[Any, dict[str, Any]]]:
+    """Every process that is started, with how; `stop` is set as soon as one is."""
+    plain, started = subprocess.Popen, list[tuple[Any, dict[str, Any]]]()
+
+    def start(*args: Any, **how: Any) -> Any:
+        process = plain(*args, **how)
+        started.append((process, how))
+        if stop is not None:
+            stop.set()
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    return started
+
+
 def test_nothing_is_kept_of_a_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer, started, run = speaking(SHORT), [], subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: (started.append(k), run(*a, **k))[1])
+    tokenizer, started = speaking(SHORT), watched(monkeypatch)
     first = chat.rendered(tokenizer, TEXTS, ROLES)
     assert chat.rendered(tokenizer, TEXTS, ROLES) == first
     assert len(started) == 2
 
 
 def test_the_process_is_told_no_secret_and_finds_our_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told: list[dict[str, str]] = []
-    run = subprocess.run
     for name in ("HF_TOKEN", "DATABASE_URL", "PYTHONPATH"):
         monkeypatch.setenv(name, "secret")
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: (told.append(k["env"]), run(*a, **k))[1])
+    started = watched(monkeypatch)
     venv.create(tmp_path, symlinks=os.name != "nt")  # an interpreter that has no packages of its own
     monkeypatch.setattr(sys, "executable", str(tmp_path / ("Scripts" if os.name == "nt" else "bin") / "python"))
     assert chat.rendered(speaking(SHORT), TEXTS, ROLES)
-    assert "secret" not in told[0].values()
+    assert "secret" not in started[-1][1]["env"].values()
+
+
+ASKED = Request(TEXTS, roles=ROLES, methods=("saliency",), checks=())
+
+
+@pytest.mark.parametrize(
+    "question",
+    [ASKED, ForecastRequest((ASKED,)), PredictRequest(TEXTS, roles=ROLES)],
+    ids=lambda question: type(question).__name__,
+)
+def test_whoever_cancels_waits_for_no_template(talker: Model, monkeypatch: pytest.MonkeyPatch, question: Any) -> None:
+    stop = threading.Event()
+    started = watched(monkeypatch, stop)
+    monkeypatch.setattr(chat, "_CHILD", "import time; time.sleep(600)")
+    with pytest.raises(Cancelled):
+        answer(talker, question, lambda *_: None, lambda _: None, stop, threading.Event())
+    ((process, _),) = started
+    assert process.returncode not in (0, None), "and it is ended"
+    with pytest.raises(Cancelled):
+        talker.explain(TALK, cancel=stop)
+    assert len(started) == 1, "none is started for who has cancelled already"
+
+
+def test_an_answer_that_takes_several_looks_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a pipe holds, in either direction, and slower than the first look."""
+    monkeypatch.setattr(chat, "_CHILD", "import time; time.sleep(1); " + chat._CHILD)
+    texts = ("the king " * 20_000, "go")
+    whole, spans = chat.rendered(speaking(SHORT), texts, ("user", "user"))
+    assert [whole[place : place + end - start] for place, start, end in spans] == [text.strip() for text in texts]
+
+
+def test_a_process_that_takes_too_long_on_the_clock_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = watched(monkeypatch)
+    monkeypatch.setattr(chat, "_CHILD", "import time; time.sleep(600)")
+    monkeypatch.setitem(bounds.TEMPLATE, "template_wait", 0)
+    with pytest.raises(ModelError, match="more time"):
+        chat.rendered(speaking(SHORT), TEXTS, ROLES)
+    assert started[0][0].returncode not in (0, None)
+
+
+def test_limits_of_templates_are_those_that_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = limits_of(settings())
+
+    def long(count: int) -> str:
+        return SHORT + "{#" + "x" * (count - len(SHORT) - len("{##}")) + "#}"
+
+    def writing(count: int) -> str:
+        return "{{ messages[0].content }}{{ 'x' * " + str(count) + " }}"
+
+    both = len("the king") + len("_0_")  # it is filled in twice at once, with the message and with a mark in its place
+    most = (told["template_written"] - both) // 2
+    length = told["template_characters"]
+    for template, taken in (
+        (long(length), True),
+        (long(length + 1), False),
+        (writing(most), True),
+        (writing(most + 1), False),
+    ):
+        with nullcontext() if taken else pytest.raises(ModelError):
+            assert chat.rendered(speaking(template), ("the king",), ("user",))
+    started = watched(monkeypatch)
+    monkeypatch.setattr(chat, "_CHILD", "import json, sys; sys.stdout.write(json.dumps({'texts': sys.argv[2:4]}))")
+    code, said = chat._ran(b"{}", Meter())
+    assert code == 0
+    assert json.loads(said)["texts"] == [str(told["template_seconds"]), str(told["template_memory"])]
+    assert len(started) == 1
 
 
 def test_a_system_without_a_limit_is_bound_by_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = pytest.importorskip("resource", reason="not on Windows, which has none of these limits")
-    set_: list[int] = []
+    set_: list[tuple[int, tuple[int, int]]] = []
 
-    def setrlimit(kind: int, _: tuple[int, int]) -> None:
+    def setrlimit(kind: int, most: tuple[int, int]) -> None:
         if kind == resource.RLIMIT_AS:
+            assert most == (2**29, 2**29)
             raise ValueError("current limit exceeds maximum limit")
-        set_.append(kind)
+        set_.append((kind, most))
 
     monkeypatch.setattr(resource, "setrlimit", setrlimit)
-    templating.bind()
-    assert set_ == [resource.RLIMIT_CPU]
+    templating.bind(2, 2**29)
+    assert set_ == [(resource.RLIMIT_CPU, (2, 2))]
 
 
 @pytest.mark.parametrize("where", ["loads", "dumps"])
@@ -211,7 +296,8 @@ def test_memory_that_ends_on_the_way_in_or_out_is_said(monkeypatch: pytest.Monke
 
     asked = {"template": "x", "variables": {}, "conversations": [[]], "most": 9}
     out = io.BytesIO()
-    monkeypatch.setattr(templating, "bind", lambda: None)
+    monkeypatch.setattr(templating, "bind", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["templating.py", "2", "9"])
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(asked).encode())))
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out))
     monkeypatch.setattr(json, where, full)
@@ -221,7 +307,11 @@ def test_memory_that_ends_on_the_way_in_or_out_is_said(monkeypatch: pytest.Monke
 
 def test_limits_are_stated_where_they_are() -> None:
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
-    assert f"{templating.SECONDS} seconds of a processor and {templating.MEMORY >> 20} MB" in readme
+    most = bounds.TEMPLATE
+    assert f"{most['template_seconds']} seconds of a processor and {most['template_memory'] >> 20} MB" in readme
+    assert f"after {most['template_wait']} seconds on the clock" in readme
+    assert "longer than four times the longest text" in readme.replace("\n", " ")
+    assert bounds.TEMPLATE_WRITES == 4
 
 
 def test_what_a_template_objects_to_is_said(talker: Model) -> None:

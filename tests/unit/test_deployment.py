@@ -17,7 +17,7 @@ import yaml
 
 from explain import cli
 from explain.keys import Holder, Keys
-from explain.settings import settings
+from explain.settings import Settings, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text("utf-8")).splitlines()
@@ -112,7 +112,8 @@ def test_no_container_can_do_more_than_it_must(name: str) -> None:
 def test_the_container_can_write_nowhere_but_its_state() -> None:
     service = services()["explain"]
     assert [v for v in service["volumes"] if not v.endswith(":ro")] == ["state:/var/lib/whyboard"]
-    assert int(service["stop_grace_period"].removesuffix("s")) > 30, "longer than work is given to end"
+    taken = sum(Settings.model_fields[name].default for name in ("leave_seconds", "drain_seconds")) + 1
+    assert int(service["stop_grace_period"].removesuffix("s")) > taken, "longer than it takes to leave and to end work"
 
 
 def test_a_key_that_is_removed_opens_the_container_no_more(

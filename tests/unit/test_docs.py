@@ -30,7 +30,7 @@ from tests.architectures import test_heads as heads
 from tests.architectures import test_masked as masked
 from tests.architectures import test_tags as tags
 from tests.architectures import test_writers as writers
-from tests.benchmarks import comparison, curves, forecast, throughput
+from tests.benchmarks import budget, comparison, curves, forecast, throughput
 from tests.benchmarks.peers import table as peers
 from tests.engines import Inline
 
@@ -104,7 +104,7 @@ BLOCKS = {
     "checks": check_table,
     "peers": peers.markdown,
 }
-MEASURED = {"scaling": curves, "throughput": throughput, "forecast": forecast}
+MEASURED = {"scaling": curves, "throughput": throughput, "forecast": forecast, "budget": budget}
 """Blocks that stand empty until a benchmark has kept its figures."""
 BLOCKS |= {name: module.markdown if module.RESULTS.exists() else str for name, module in MEASURED.items()}
 
@@ -211,6 +211,16 @@ def test_files_that_the_readme_names_exist() -> None:
         name = path.stem if path.is_file() else path.name
         if not name.startswith("_") and name not in ("case", "plugins", "record", "training"):
             assert re.search(rf"`{name}/?`", listed), f"README does not mention explain/{path.name}"
+
+
+def test_the_changelog_says_everything_once() -> None:
+    """Branches are merged into it line by line, so what two of them hold may come twice, and then differ a little."""
+    for release in re.split(r"(?m)^## ", (ROOT / "CHANGELOG.md").read_text("utf-8"))[1:]:
+        lines = [line.strip() for line in release.splitlines() if line.strip()]
+        assert [line for line in set(lines) if lines.count(line) > 1] == []
+        entries = [" ".join(line.split()[1:7]) for line in lines if line.startswith("- ")]
+        assert [entry for entry in set(entries) if entries.count(entry) > 1] == [], "two entries begin alike"
+        assert not re.search(r"\n\n(?!#)\S", release.partition("\n### ")[2]), "an entry stands apart"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -10,17 +11,20 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
 import explain
 from explain import bundled, camera, doctor, operations
 from explain.errors import InputError
 from explain.journal import JsonLines
 from explain.keys import Keys
+from explain.rest import serving
 from explain.settings import Settings, settings
 
 
@@ -147,6 +151,45 @@ def test_a_log_line_cannot_be_forged() -> None:
     assert "test_operations.py" in said["where"][0]
 
 
+def _ready(address: str, name: str = "ready") -> tuple[int, bool]:
+    """The status of a question about health, and what it says."""
+    try:
+        with urllib.request.urlopen(f"{address}/v2/health/{name}", timeout=30) as answer:
+            return answer.status, json.load(answer)[name]
+    except urllib.error.HTTPError as answer:
+        return answer.code, json.load(answer)[name]
+
+
+def test_a_server_leaves_time_after_the_first_sigterm_alone() -> None:
+    told: list[str] = []
+
+    def server() -> serving.Server:
+        return serving.Server(uvicorn.Config("nobody:app"), lambda: told.append("leave"), 600)
+
+    def ends(one: serving.Server) -> bool:
+        return asyncio.run(one.on_tick(1))
+
+    asked = server()
+    assert not ends(asked)
+    assert told == []
+    asked.handle_exit(signal.SIGTERM, None)
+    assert [ends(asked), ends(asked)] == [False, False]
+    assert told == ["leave"], "said once, and at once"
+    asked.handle_exit(signal.SIGTERM, None)
+    assert ends(asked)
+    person = server()
+    person.handle_exit(signal.SIGINT, None)
+    assert ends(person)
+    assert told == ["leave", "leave"]
+
+
+def test_the_readme_says_for_how_long() -> None:
+    text = " ".join((Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8").split())
+    known = Settings.model_fields
+    assert f"{known['leave_seconds'].default:g} seconds (`EXPLAIN_LEAVE_SECONDS`)" in text
+    assert f"up to {known['drain_seconds'].default:g} seconds (`EXPLAIN_DRAIN_SECONDS`)" in text
+
+
 def test_a_server_starts_answers_logs_and_stops(tmp_path: Path) -> None:
     """As an operator starts it: keys in the environment, a signal at the end, a log without the text."""
     with socket.socket() as free:
@@ -154,6 +197,7 @@ def test_a_server_starts_answers_logs_and_stops(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     key = Keys(tmp_path / "keys").add("ann", "analyst")
     env = {**os.environ, "EXPLAIN_KEYS": str(tmp_path / "keys"), "EXPLAIN_DRAIN_SECONDS": "10"}
+    env["EXPLAIN_LEAVE_SECONDS"] = "600"  # ended by a second signal
     command = [sys.executable, "-m", "explain", "serve", "--port", str(port)]
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     address = f"http://127.0.0.1:{port}"
@@ -171,6 +215,12 @@ def test_a_server_starts_answers_logs_and_stops(tmp_path: Path) -> None:
         assert explain.Client(address, key).predict("A secret, stirring film.").labels == ("NEGATIVE", "POSITIVE")
         with pytest.raises(explain.errors.AccessError):
             explain.Client(address).models()
+        process.send_signal(signal.SIGTERM)
+        while (found := _ready(address)) == (200, True):
+            time.sleep(0.05)
+        assert found == (503, False), "said while it still listens"
+        assert _ready(address, "live") == (200, True)
+        assert explain.Client(address, key).predict("A late, stirring film.").labels == ("NEGATIVE", "POSITIVE")
     finally:
         process.send_signal(signal.SIGTERM)
         log = process.communicate(timeout=60)[1]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from explain.continuing import _pieces
 from explain.engine import Model, load
-from explain.errors import Cancelled, InputError
+from explain.errors import Cancelled, InputError, ModelError
 from explain.generation import Generation
 from explain.model import ends, prefixes
 from explain.model.meter import Meter
@@ -234,6 +234,27 @@ def test_memory_that_runs_out_halves_the_batch(teller_folder: Path) -> None:
     meter = Meter()
     assert same(prefixes.gradients(model, rows, meter), expected)
     assert meter.halved > 0
+
+
+def test_memory_that_runs_out_in_the_trial_is_no_property_of_the_model(teller_folder: Path) -> None:
+    model = load(str(teller_folder))
+    rows, plain = growing(model), model.module.forward
+    expected = ends.gradients(model, rows, Meter())
+
+    def forward(**inputs: Any) -> Any:
+        if torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("out of memory")
+        return plain(**inputs)
+
+    model.module.forward = forward  # type: ignore[method-assign]
+    assert np.allclose(prefixes.values(model, rows, Meter()), expected[0], atol=1e-5), "which takes no gradient"
+    with pytest.raises(ModelError) as caught:
+        prefixes.gradients(model, rows, Meter())
+    assert caught.value.code == "out_of_memory"
+    assert prefixes.KNOWN not in model.kept
+    model.module.forward = plain  # type: ignore[method-assign]
+    assert same(prefixes.gradients(model, rows, Meter()), expected)
+    assert model.kept[prefixes.KNOWN] == 18, "tried again, once there was memory"
 
 
 def test_one_text_alone_shares_nothing(teller: Model, read: list[int]) -> None:

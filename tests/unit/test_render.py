@@ -132,6 +132,27 @@ def test_waterfall_starts_at_the_baseline_and_ends_at_the_text(result: Explanati
     assert len(figures.steps(result)) == len(x)
 
 
+@pytest.mark.parametrize(
+    ("values", "room"),
+    [
+        ([-7.0, 3.0, 1.0, -3.0], True),  # the baseline itself goes left
+        ([-1.0, 8.0, 7.0], True),
+        ([0.5, -4.0, -3.5], True),  # a word takes the sum below zero
+        ([4.0, -3.8, 1.0, 1.2], True),  # a word that ends beside the axis
+        ([1.0, 3.0, -1.0, 3.0], False),  # one that ends far from it
+        ([1.0, 3.0, 4.0], False),
+    ],
+)
+def test_no_number_of_the_waterfall_stands_on_a_name(result: Explanation, values: list[float], room: bool) -> None:
+    attribution = result.attributions[0]
+    assert (figures._standoff(values) > 0) == room
+    scores = np.full(len(attribution.scores), -0.5, dtype=np.float32)
+    low = replace(attribution, scores=scores, value_baseline=-3.0, value_input=-3.0 + float(scores.sum()))
+    figure = figures.waterfall(replace(result, attributions=(low,)))
+    assert figure is not None
+    assert figure.layout.yaxis.ticklabelstandoff == figures.BESIDE
+
+
 def test_labels_of_figures_are_literal(hostile: Explanation) -> None:
     figure = figures.waterfall(hostile)
     assert figure is not None

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from explain.alignment import AlignRequest
 from explain.audit.store import Store
 from explain.continuing import continued
-from explain.dashboard import panels
+from explain.dashboard import continuation, panels
 from explain.engine import Model
 from explain.errors import Cancelled
 from explain.generation import GenerateRequest, Generation
@@ -52,6 +52,12 @@ def asked(page: AppTest, text: str) -> AppTest:
 def pills(page: AppTest) -> Any:
     """The written tokens."""
     return next(g for g in page.button_group if g.key and g.key.startswith("written "))
+
+
+def shown(page: AppTest) -> str:
+    """All words of the page that a model may have written: what is drawn, said, and to be chosen."""
+    groups = [str(o) for g in page.button_group if g.key and g.key.startswith("written ") for o in g.options]
+    return "\n".join([html_of(page), *(c.value for c in page.caption), *groups])
 
 
 def masked(page: AppTest) -> bool:
@@ -99,14 +105,18 @@ def test_what_was_masked_stays_told_after_a_step(
 def test_a_token_behind_what_would_be_masked_is_not_asked_about(
     tale: AppTest, teller: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writing(monkeypatch, teller, " mail", f" {MAIL}", " now")
+    writing(monkeypatch, teller, " mail", " to", " zebra", "@example.org", " now")
     tale.button(key="write").click().run()
-    assert len(pills(tale).options) == 3
+    assert len(pills(tale).options) == 5
     assert not masked(tale)
+    assert "zebra" in shown(tale)
     tale.toggle(key="masking").set_value(True)
     finish(tale)
-    assert len(pills(tale).options) == 2, "the third is explained with the address before it"
+    assert len(pills(tale).options) == 2, "the last is explained with the address before it, which no token is part of"
     assert masked(tale)
+    assert "zebra" not in shown(tale)
+    assert "example" not in shown(tale)
+    assert shown(tale).count("[EMAIL]") == 2, "in the table, for each of its tokens"
     tale.button(key="step N").click()
     finish(tale)
     assert tale.session_state["job"].request.texts == (f"{PROMPT} mail",)
@@ -130,6 +140,21 @@ def test_a_chosen_token_is_let_go_once_what_the_model_wrote_is_masked(
     request = letter.session_state["job"].request
     assert (request.texts, request.place) == ((PROMPT, "a [EMAIL] plot"), None), "at 2 another token stands now"
     assert masked(letter)
+    assert MAIL not in shown(letter)
+    assert "align" not in {b.key for b in letter.button}, "which would ask about what was written"
+    assert continuation.UNALIGNED in [c.value for c in letter.caption]
+
+
+def test_an_identifier_at_the_beginning_leaves_nothing_to_choose(
+    tale: AppTest, teller: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing(monkeypatch, teller, f" {MAIL}", " now")
+    tale.toggle(key="masking").set_value(True)
+    finish(tale)
+    tale.button(key="write").click().run()
+    assert masked(tale)
+    assert MAIL not in shown(tale)
+    assert not [g for g in tale.button_group if g.key and g.key.startswith("written ")]
 
 
 def test_a_step_leaves_what_may_follow(tale: AppTest) -> None:

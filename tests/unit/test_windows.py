@@ -22,13 +22,13 @@ import explain
 from explain import costs, drive, replay
 from explain.audit.records import Content
 from explain.audit.store import Store
-from explain.case import Ask, Case
+from explain.case import Answer, Ask, Case
 from explain.catalog import Request
 from explain.dashboard import jobs
 from explain.effects import measure
 from explain.engine import Model, load
 from explain.errors import Cancelled, ExplainError, InputError, MethodError, ModelError
-from explain.methods import find
+from explain.methods import find, gradient_shap
 from explain.methods._sampling import MOST
 from explain.model import windows
 from explain.model.encoding import encode
@@ -327,6 +327,33 @@ def test_points_through_windows_are_counted_as_the_passes_that_they_are(three: M
     found = driven(three, method.fn(case, method.configured({"samples": 32})))
     passes = 32 * len(case.encoding.windows)
     assert (found.evaluations.backward, found.evaluations.forward) == (passes, passes), "three labels: curved"
+
+
+@pytest.mark.parametrize("text", [LONG, "a good film, but never very funny"])
+def test_many_points_are_held_in_parts_and_are_the_same(
+    three: Model, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    case, method = case_of(three, text, windows=True), find("gradient_shap")
+    given: list[int] = []
+
+    def evaluate(ask: Ask) -> Answer:
+        given.append(len(ask.rows))
+        return case.evaluate(ask)
+
+    def scores(samples: int) -> np.ndarray:
+        del given[:]
+        params = method.configured({"samples": samples, "stdev": 0.3})
+        return driven(three, method.fn(replace(case, evaluate=evaluate), params)).scores
+
+    for samples in (64, 160):  # groups of 4 from one seed, of 10 from one each
+        whole, calls = scores(samples), len(given)
+        assert sum(given) == samples
+        with monkeypatch.context() as less:
+            less.setattr(gradient_shap, "TOKENS", 3 * len(case.tokens.ids) + 1)
+            assert np.allclose(scores(samples), whole, rtol=1e-5, atol=1e-6)
+        assert max(given) == 3
+        assert sum(given) == samples
+        assert len(given) > calls
 
 
 def test_a_cancel_is_seen_between_windows(tiny: Model) -> None:
