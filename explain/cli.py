@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -23,6 +23,7 @@ from rich.text import Text
 import explain
 from explain import evidence_commands, operations, proof_commands, writing_commands
 from explain.arguments import parameters, standard_input, what_is_asked
+from explain.catalog import Grain, TargetKind
 from explain.errors import ExplainError, InputError, outcome
 from explain.profiling import profiled
 from explain.records import Explanation
@@ -43,7 +44,7 @@ writing_commands.register(app)
 _out, _err = Console(), Console(stderr=True)
 VERDICT = 200
 """Random orders from which on the removal checks give a verdict."""
-QUANTITIES, GRANULARITIES = ("log_odds", "logit", "margin", "probability"), ("word", "token", "sentence")
+QUANTITIES, GRANULARITIES = get_args(TargetKind), get_args(Grain)
 ABLATIONS = ("mean", "resample", "zero")
 
 
@@ -75,7 +76,7 @@ def run(
         str | None, typer.Option(help="What may follow: explain its log-probability, less that of --contrast.")
     ] = None,
     quantity: Annotated[str, typer.Option(help=f"{', '.join(QUANTITIES)}.")] = "log_odds",
-    granularity: Annotated[str, typer.Option(help="Score each word, token or sentence.")] = "word",
+    granularity: Annotated[str, typer.Option(help=f"Score by {', '.join(GRANULARITIES)}.")] = "word",
     attention: Annotated[str | None, typer.Option(help="Keep attention of layers: all, or 0,3,5.")] = None,
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Also measure what pairs of words do together.")
