@@ -167,7 +167,7 @@ def test_a_long_text_takes_a_fraction_of_the_passes() -> None:
     assert asked["word"][2] == 40 * 9
     assert asked["hierarchical"][2] == 35 + 5 * 9
     assert asked["hierarchical"][0] < asked["word"][0] / 2.5  # with the first look at the sentences
-    assert asked["hierarchical"][1] < asked["word"][1] / 3
+    assert asked["hierarchical"][1] < asked["word"][1] / 2.5
 
 
 def test_a_forecast_knows_how_few_units_there_are() -> None:
