@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from explain.candidates import Candidates
 from explain.record import Record
-from explain.records import Granularity
 
 TargetKind = Literal["log_odds", "logit", "margin", "probability"]
+Grain = Literal["word", "token", "sentence", "hierarchical"]
+"""What is scored; hierarchical: whole sentences, and the words of those that matter (see `explain.outline`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ class Request(Record):
     continuation: str | None = None
     roles: tuple[str, ...] = ()
     quantity: TargetKind = "log_odds"
-    granularity: Granularity = "word"
+    granularity: Grain = "word"
     attention: tuple[int, ...] | None = None
     checks: tuple[str, ...] | None = None
     checked: int | None = None

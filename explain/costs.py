@@ -15,10 +15,25 @@ from explain.model.encoding import Encoding
 from explain.model.memory import Pass
 from explain.model.runner import Runner
 from explain.model.windows import BATCHES
+from explain.outline import MOST
+from explain.records import Granularity
 from explain.settings import settings
 from explain.together import TOGETHER
 
 MEGABYTE = 10**6
+
+
+def units(request: Request, encoding: Encoding) -> int:
+    """How many units are scored; with sentences first, as many as there are where each has as many words."""
+
+    def count(grain: Granularity) -> int:
+        return int(encoding.units(grain, request.phrases).of_token.max(initial=0)) + 1
+
+    if request.granularity != "hierarchical":
+        return count(request.granularity)
+    sentences = count("sentence")
+    inner = min(MOST, sentences)
+    return sentences - inner + math.ceil(count("word") * inner / sentences)
 
 
 def refused(request: Request, units: int) -> bool:
@@ -36,8 +51,9 @@ def passes(request: Request, units: int, share: float = 1.0) -> tuple[int, int]:
     checked = methods[: request.checked]
     checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]
     words = [(alone + 1, 0)] if methods else []  # each word's measured effect
+    first = [(alone + 1, 0)] if request.granularity == "hierarchical" else []  # each sentence's; at most as many
     pairs = [(cost_of_pairs(units, request.budget), 0)] if request.interactions else []
-    forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, *pairs, strict=True))
+    forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, *first, *pairs, strict=True))
     return forward, backward
 
 

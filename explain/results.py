@@ -29,6 +29,7 @@ class Result:
         self.checks: list[Check] = []
         self.interactions: Interactions | None = None
         self.attention: tuple[AttentionMaps, ...] | None = None
+        self.notices: tuple[Notice, ...] = ()  # about how the text was taken apart
 
     def explanation(self, model: Runner, gated: Sequence[Notice], provenance: Provenance) -> Explanation:
         """All of it as a record; `gated` are notices about the methods that ran."""
@@ -44,7 +45,7 @@ class Result:
             effects=self.effects,
             attention=self.attention,
             checks=tuple(self.checks),
-            warnings=(*gated, *said),
+            warnings=(*gated, *self.notices, *said),
             interactions=self.interactions,
             candidates=model.candidates,
             provenance=provenance,

@@ -29,8 +29,9 @@ from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
 from explain.model.redraw import redrawn
 from explain.model.runner import Meter, Runner
+from explain.outline import outline
 from explain.reading import standouts
-from explain.records import Attribution, Effects, Evaluations, Explanation, Notice, Prediction, Provenance
+from explain.records import Attribution, Effects, Evaluations, Explanation, Granularity, Notice, Prediction, Provenance
 from explain.results import Result
 
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class Work:
         cases = [self._case(*t) for t in zip(self.requests, encodings, predictions, strict=True)]
         results = [Result(case) for case in cases]
         self._show(results)
+        self._outline(results)
         for place in range(len(self.methods)):
             self._attribute(results, place)
             self._show(results)
@@ -137,6 +139,8 @@ class Work:
         encoding = encoding.about(target.index)
         own = () if prediction.position is None else (prediction.position,)
         encoding = replace(encoding, places=target.positions or own)
+        # whole sentences are chosen among in `_outline`, in a request's own text alone
+        grain: Granularity = "word" if request.granularity == "hierarchical" else request.granularity
         if prediction.tagging is not None:  # the same word, whatever is done to the text
             request = replace(request, place=prediction.tagging.asked)
         elif encoding.source:  # what stood behind the place is no part of the question
@@ -146,8 +150,8 @@ class Work:
             encoding=encoding,
             prediction=prediction,
             target=replace(target, position=next(iter(encoding.places), None)),
-            granularity=request.granularity,
-            units=encoding.units(request.granularity, request.phrases),
+            granularity=grain,
+            units=encoding.units(grain, request.phrases),
             special_ids={name: i for name, i in named.items() if i is not None},
             embed=model.embed,
             mean_embedding=lambda: model.mean_embedding,
@@ -194,6 +198,15 @@ class Work:
         other = replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
         encoding = self._encoded(other)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
+
+    def _outline(self, results: list[Result]) -> None:
+        """Where sentences come first: take those that do not matter whole."""
+        mine = [(r, q.phrases) for r, q in zip(results, self.requests, strict=True) if q.granularity == "hierarchical"]
+        if mine:
+            self._enter("Weighing sentences")
+            found = self._drive([outline(result.case, phrases) for result, phrases in mine])
+            for (result, _), (apart, _) in zip(mine, found, strict=True):
+                result.case, result.notices = apart
 
     def _attribute(self, results: list[Result], place: int) -> None:
         method = find(self.methods[place])

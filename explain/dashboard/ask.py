@@ -9,19 +9,20 @@ from typing import Any, cast
 import streamlit as st
 
 from explain import bundled, list_checks, list_methods, spans
-from explain.catalog import Request, TargetKind
+from explain.catalog import Grain, Request, TargetKind
 from explain.dashboard import access, choices, jobs, link, privacy
 from explain.dashboard.answer import TASK as ANSWERS
 from explain.dashboard.continuation import WRITER, followed
 from explain.dashboard.examples import CONTEXTS, EXAMPLES, LABELS, of
 from explain.dashboard.labels import own
-from explain.dashboard.link import DECIDED, GRANULARITIES, NOTHING, QUANTITIES
+from explain.dashboard.link import DECIDED, GRAINS, NOTHING, QUANTITIES
 from explain.dashboard.long import wanted
 from explain.errors import InputError
 from explain.plugins import LONGEST
-from explain.records import Granularity
 from explain.render import html
 from explain.settings import settings
+
+FIRST = "Sentences first: each is scored as a whole, but for those that move the decision most, whose words are scored."
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,9 @@ def _settings(
         quantity = st.selectbox("Measured in", list(QUANTITIES), key="quantity", format_func=QUANTITIES.__getitem__)
     one, two = st.columns(2, vertical_alignment="bottom")
     with one:
-        granularity = st.segmented_control("Score by", GRANULARITIES, key="granularity", required=True)
+        granularity = st.segmented_control(
+            "Score by", list(GRAINS), key="granularity", format_func=GRAINS.__getitem__, required=True, help=FIRST
+        )
     with two:
         fixed = st.toggle(
             "Fixed colour scale (± 2 log-odds)", key="fixed", help="Fixed, so that small scores look small everywhere."
@@ -172,7 +175,7 @@ def _settings(
         contrast=None if contrast == NOTHING else contrast,
         place=place(text),
         quantity=cast(TargetKind, quantity),
-        granularity=cast(Granularity, granularity or "word"),
+        granularity=cast(Grain, granularity or "word"),
         truncate=True,
         windows=through,
         orders=200 if thorough else 20,

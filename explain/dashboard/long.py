@@ -11,7 +11,7 @@ from explain.records import Explanation
 THROUGH, BEGINNING = "Explain it in windows", "Explain its beginning only"
 ABOUT = (
     "The text is seen in parts that overlap, each as long as the model reads; the decision is that of the mean of "
-    "their logits. Takes as many passes as there are parts."
+    "their logits. Sentences come first, and words only where it matters: Settings, Score by."
 )
 TASK = "text-classification"
 
@@ -27,13 +27,22 @@ def long(explanation: Explanation, *, running: bool) -> None:
     if running or explanation.model.task != TASK or len(explanation.tokens.texts) > 1:
         return
     if "windows" in codes:
-        st.button(BEGINNING, key="beginning", on_click=anew, kwargs={"windows_for": None})
+        _back()
     elif "truncated" in codes:
         text = explanation.tokens.texts[0]
-        st.button(THROUGH, key="windows", help=ABOUT, on_click=anew, kwargs={"windows_for": text})
+        wish = {"windows_for": text, "granularity": "hierarchical"}  # all of its words would take long
+        st.button(THROUGH, key="windows", help=ABOUT, on_click=anew, kwargs=wish)
 
 
 def refused(request: Request) -> None:
     """The way back where a text was to be seen through windows, and was not: it cannot be, or takes too much."""
     if request.windows:
-        st.button(BEGINNING, key="beginning", on_click=anew, kwargs={"windows_for": None})
+        _back()
+
+
+def _back() -> None:
+    """The beginning alone, and by word where sentences came first: it is short."""
+    wish: dict[str, str | None] = {"windows_for": None}
+    if st.session_state.get("granularity") == "hierarchical":
+        wish["granularity"] = "word"
+    st.button(BEGINNING, key="beginning", on_click=anew, kwargs=wish)

@@ -13,13 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from explain import asking
 from explain.bounds import BOUNDS, TOKENS, WORDS
 from explain.candidates import LONGEST, MOST, candidates
-from explain.catalog import PredictRequest, Request, TargetKind
+from explain.catalog import Grain, PredictRequest, Request, TargetKind
 from explain.errors import InputError
 from explain.generation import GenerateRequest
 from explain.messages import MOST as MESSAGES
 from explain.messages import require
 from explain.model.encoding import check_characters, check_texts
-from explain.records import Granularity
 from explain.settings import Settings
 
 PARTS, LAYERS = 100, 1_000
@@ -91,7 +90,7 @@ class ExplainParameters(PredictParameters):
     contrast: Label | None = None
     continuation: Annotated[str, Field(min_length=1, max_length=WORDS)] | None = None
     quantity: TargetKind = "log_odds"
-    granularity: Granularity = "word"
+    granularity: Grain = "word"
     attention: bool | Annotated[tuple[Annotated[int, Field(ge=0, le=1_000)], ...], Field(max_length=LAYERS)] = False
     checks: Annotated[tuple[Named, ...], Field(max_length=100)] | None = None
     checked: Annotated[int, Field(ge=0, le=100)] | None = None

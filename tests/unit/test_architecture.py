@@ -27,7 +27,7 @@ LAYERS = [
     ["tasks"],
     ["model"],
     ["together"],
-    ["coalitions", "beams"],
+    ["coalitions", "beams", "outline"],
     ["methods", "effects", "interactions"],
     ["attention", "checks", "training"],
     ["asking"],
