@@ -91,7 +91,8 @@ class Model(Writing):
             attention: True for the attention maps of all layers, or a list of layers.
             checks: names of checks; None for all of them, () for none.
             truncate: cut a text that is too long instead of refusing it.
-            windows: see one that is too long through windows that overlap; what the model says is their mean.
+            windows: see one that is too long through windows that overlap; what the model says is their mean, or, of
+                the context of a question, what it says in the one that holds the answer.
             budget: gradient evaluations that one method may spend (a forward pass counts a quarter); its first
                 answer is always computed.
             orders: random orders that the removal checks draw (200 for a verdict).

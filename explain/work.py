@@ -27,6 +27,7 @@ from explain.drive import answer, drive, require_whole
 from explain.errors import MethodError
 from explain.machine import here, versions
 from explain.methods import Method, find
+from explain.model.contexts import holding
 from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
 from explain.model.redraw import redrawn
@@ -136,6 +137,8 @@ class Work:
         encoding = encoding.about(target.index)
         own = () if prediction.position is None else (prediction.position,)
         encoding = replace(encoding, places=target.positions or own)
+        if encoding.window is not None:
+            encoding = holding(model, encoding, prediction, target, self.meter)
         if prediction.tagging is not None:  # the same word, whatever is done to the text
             request = replace(request, place=prediction.tagging.asked)
         elif encoding.source:  # what stood behind the place is no part of the question

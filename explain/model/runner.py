@@ -6,7 +6,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -136,7 +135,7 @@ class Runner:
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""
-        rows = [replace(e.row(NOTHING), places=tuple(t for t, _, _ in e.tagged) or e.places) for e in encodings]
+        rows = [e.row(NOTHING, places=e.read_at, windows=e.windows) for e in encodings]
         each = zip(ends.outputs(self, rows, meter or Meter()), encodings, strict=True)
         return [self.task.prediction(raw, self.labels, self.info.problem, e) for raw, e in each]
 

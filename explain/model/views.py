@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from explain.candidates import Candidates, require, sides
 from explain.errors import InputError
-from explain.model import chat, continuations, hypotheses, written
+from explain.model import chat, contexts, continuations, hypotheses, written
 from explain.model import windows as seeing
 from explain.model.encoding import Encoding, encode
 from explain.tasks import Task
@@ -47,7 +47,9 @@ def encoded(
     else:
         most = max(limit, seeing.MOST) if windows else limit
         found = encode(tokenizer, texts, most, truncate, pairs=runner.task.pairs)
-        found = seeing.through(found, limit) if len(found.tokens.ids) > limit else found
+        if len(found.tokens.ids) > limit:
+            one = runner.task.windows == "one" and len(texts) > 1
+            found = contexts.through(found, limit) if one else seeing.through(found, limit)
     return runner.task.asked(found, tokenizer, place)
 
 
