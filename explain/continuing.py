@@ -36,7 +36,8 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
     _require(runner, request)
     encoding = runner.encode((request.prompt,), truncate=request.truncate and bool(runner.begin))
     ids = encoding.inputs["input_ids"]
-    start, limit = len(ids), runner.info.max_tokens + encoding.source  # a decoder has room of its own
+    start, source = len(ids), encoding.source  # a decoder has room of its own
+    limit = source + runner.room if source else runner.info.max_tokens
     if start >= limit:
         raise InputError(f"The prompt fills the {limit:,} tokens that this model reads. Shorten it.", code="too_long")
     ends, cut = generating.ends(runner.module, runner.tokenizer), generating.cut(runner.module)

@@ -43,7 +43,7 @@ def encoded(
         roles = runner.roles if len(texts) == len(runner.roles) else ("user",)
         found = chat.encode(tokenizer, texts[: len(roles)], roles, limit)
     elif runner.begin:
-        return written.encode(tokenizer, texts, runner.begin, limit, truncate, place)
+        return written.encode(tokenizer, texts, runner.begin, (limit, runner.room), truncate, place)
     else:
         most = max(limit, seeing.MOST) if windows else limit
         found = encode(tokenizer, texts, most, truncate, pairs=runner.task.pairs)

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 
 def encode(
-    tokenizer: Any, texts: tuple[str, ...], begin: tuple[int, ...], max_tokens: int, truncate: bool, place: int | None
+    tokenizer: Any,
+    texts: tuple[str, ...],
+    begin: tuple[int, ...],
+    most: tuple[int, int],
+    truncate: bool,
+    place: int | None,
 ) -> Encoding:
     """The text as the encoder reads it, and what stands before the asked token as the decoder reads it.
 
@@ -37,7 +42,7 @@ def encode(
         tokenizer: a fast tokenizer.
         texts: the text, and what is written about it; without the second, nothing is yet.
         begin: ids that the decoder begins with.
-        max_tokens: the most that each stack reads.
+        most: the most tokens that the encoder reads, and the decoder.
         truncate: cut a longer text instead of refusing it; what was written is never cut.
         place: which token of the second text is asked about: it and what follows is not read. None: the next one.
 
@@ -45,7 +50,7 @@ def encode(
         InputError: nothing to explain, too long, or there is no such place.
     """
     check_texts(texts)
-    source = read_text(tokenizer, texts[:1], max_tokens, truncate, pairs=False)
+    source = read_text(tokenizer, texts[:1], most[0], truncate, pairs=False)
     given = tokenizer(
         texts[1] if len(texts) > 1 else "", add_special_tokens=False, return_offsets_mapping=True, verbose=False
     )
@@ -53,9 +58,9 @@ def encode(
     if place is not None:
         require_whole("place", place, 0, count)
         count = place
-    if len(begin) + count > max_tokens:
+    if len(begin) + count > most[1]:
         raise InputError(
-            f"What is written has {count:,} tokens, and this model writes at most {max_tokens - len(begin):,}. "
+            f"What is written has {count:,} tokens, and this model writes at most {most[1] - len(begin):,}. "
             "Shorten it.",
             code="too_long",
         )
