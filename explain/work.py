@@ -141,7 +141,7 @@ class Work:
             encoding = holding(model, encoding, prediction, target, self.meter)
         if prediction.tagging is not None:  # the same word, whatever is done to the text
             request = replace(request, place=prediction.tagging.asked)
-        elif encoding.source:  # what stood behind the place is no part of the question
+        elif encoding.source and not encoding.options:  # what stood behind the place is no part of the question
             request = replace(request, texts=encoding.tokens.texts, place=None)
         return Case(
             info=model.info,

@@ -37,6 +37,9 @@ def encoded(
         seeing.require(runner.task)
     if runner.candidates is not None:
         found = hypotheses.encode(tokenizer, texts, runner.candidates, limit, truncate)
+    elif runner.continuations and runner.begin:
+        most = limit, runner.room
+        found = written.followed(tokenizer, texts, runner.begin, runner.continuations, most, truncate)
     elif runner.continuations:
         found = continuations.encode(tokenizer, texts, runner.continuations, limit)
     elif runner.roles:  # other texts that a check asks about are a message each
@@ -80,17 +83,18 @@ def following(runner: R, continuation: str, contrast: object) -> R:
     Raises:
         InputError: the model has no next token, or what was given is no text.
     """
-    if not runner.task.goes_on or runner.begin:
+    if not runner.task.goes_on:
         raise InputError(
             f"This model does {runner.info.task}, so it cannot say how likely a continuation is. Use a causal language "
-            "model such as the bundled 'tales'.",
+            "model such as the bundled 'tales', or one that translates or summarises.",
             code="bad_task",
         )
     texts = (continuation,) if contrast is None else (continuation, contrast)
     if not all(isinstance(text, str) for text in texts):
         raise InputError("Expected continuation, and contrast beside it, as texts.", code="bad_continuation")
     ends: tuple[str, ...] = tuple(map(str, texts))
-    return _view(runner, ("ends", *ends), Continuation(ends), CONTINUED, continuations=ends)
+    task = Continuation(ends, runner.task.name)
+    return _view(runner, ("ends", *ends), task, CONTINUED, continuations=ends)
 
 
 def talking(runner: R, roles: tuple[str, ...]) -> R:

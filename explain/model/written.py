@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from explain.bounds import require_whole
 from explain.errors import InputError, ModelError
+from explain.model import continuations
 from explain.model.encoding import Encoding, check_texts
 from explain.model.encoding import encode as read_text
 from explain.model.rows import Row
@@ -58,13 +59,50 @@ def encode(
     if place is not None:
         require_whole("place", place, 0, count)
         count = place
-    if len(begin) + count > most[1]:
+    _fits(count, begin, most[1])
+    return _joined(tokenizer, source, texts, given, begin, count)
+
+
+def followed(
+    tokenizer: Any,
+    texts: tuple[str, ...],
+    begin: tuple[int, ...],
+    ends: tuple[str, ...],
+    most: tuple[int, int],
+    truncate: bool,
+) -> Encoding:
+    """The text as the encoder reads it, with each of the `ends` as all that is written about it: the question.
+
+    Args are those of `encode`. Raises InputError as it does, and where nothing is written.
+    """
+    if len(texts) > 1:
         raise InputError(
-            f"What is written has {count:,} tokens, and this model writes at most {most[1] - len(begin):,}. "
-            "Shorten it.",
+            "A continuation is all that is written about a text. Give the text alone, and what is written as the "
+            "continuation.",
+            code="bad_continuation",
+        )
+    check_texts(texts)
+    source = read_text(tokenizer, texts, most[0], truncate, pairs=False)
+    plain = _joined(tokenizer, source, texts, {"input_ids": [], "offset_mapping": []}, begin, 0)
+    given = [tokenizer(end, add_special_tokens=False, return_offsets_mapping=True, verbose=False) for end in ends]
+    options = []
+    for end, one in zip(ends, given, strict=True):
+        continuations.require(end)
+        ids = np.array(one["input_ids"], dtype=np.int64)
+        _fits(len(ids), begin, most[1])
+        offsets = np.array(one["offset_mapping"], dtype=np.int32).reshape(-1, 2)
+        tokens = continuations.behind(plain.tokens, end, ids, tuple(one.tokens()), offsets)
+        options.append(replace(plain, tokens=tokens, inputs={"input_ids": tokens.ids}))
+    tails = tuple({"input_ids": option.tokens.ids[len(plain.tokens.ids) :]} for option in options)
+    return replace(options[0], options=tuple(options), tails=tails)
+
+
+def _fits(count: int, begin: tuple[int, ...], most: int) -> None:
+    if len(begin) + count > most:
+        raise InputError(
+            f"What is written has {count:,} tokens, and this model writes at most {most - len(begin):,}. Shorten it.",
             code="too_long",
         )
-    return _joined(tokenizer, source, texts, given, begin, count)
 
 
 def _joined(

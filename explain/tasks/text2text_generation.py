@@ -20,14 +20,14 @@ from transformers.models.auto.modeling_auto import (
 from explain.errors import ModelError
 from explain.model import generating
 from explain.model.encoding import Encoding
-from explain.origin import WRITTEN
+from explain.origin import WRITER, WRITTEN
 from explain.tasks._vocabulary import OpenVocabulary
 
 
 class TextToText(OpenVocabulary):
     """See the module's text. Raw output: logits (N, V) behind the last token that each row's decoder reads."""
 
-    name = "text2text-generation"
+    name = WRITER
     summary = "The next token of a translation or summary, from its text and what is written so far."
     problems = (WRITTEN,)
     auto_class = AutoModelForSeq2SeqLM
