@@ -101,7 +101,7 @@ def replay(model: Model, header: Header, content: Content, *, decide: bool = Fal
     )
     paths = {} if decide else {a.method: a.path for a in then.attributions if a.path is not None}
     with chat.at(then.provenance.created):  # templates of conversations may write the date
-        now = Work(model, [request], paths=paths).run()[0]
+        now = Work(model, [request], paths=paths, before=then.tokens).run()[0]
         beside = tuple(_beside(model, content.beside)) if content.beside is not None else ()
     changed = tuple(_changes(header.environment, building.environment(now)))
     unknown = tuple(_unknown(header, content))

@@ -33,7 +33,7 @@ from explain.model.neighbours import nearest
 from explain.model.redraw import redrawn
 from explain.model.runner import Meter, Runner
 from explain.reading import standouts
-from explain.records import Attribution, Effects, Evaluations, Explanation, Notice, Prediction, Provenance
+from explain.records import Attribution, Effects, Evaluations, Explanation, Notice, Prediction, Provenance, Tokens
 from explain.results import Result
 
 T = TypeVar("T")
@@ -52,10 +52,11 @@ class Work:
         cancel: threading.Event | None = None,
         enough: threading.Event | None = None,
         paths: Mapping[str, Any] | None = None,
+        before: Tokens | None = None,
     ) -> None:
         self.base, self.model = model, model.asked(requests[0]) if requests else model  # one question for all
         self.requests, self.listener, self.enough = requests, progress, enough or threading.Event()
-        self.paths = paths or {}  # method → the path that a replay follows
+        self.paths, self.before = paths or {}, before  # of a replay: method → path, and how the texts were read
         self.stage, self.partial = "Reading", cast(Explanation | None, None)
         self.methods: list[str] = []  # those that run: gated ones beside others are left out
         self.gated: list[Notice] = []
@@ -73,7 +74,7 @@ class Work:
             checking.chosen(request.checks)
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
-        encodings = [self._encoded(r) for r in self.requests]
+        encodings = [self._encoded(r, self.before) for r in self.requests]
         for request, encoding in zip(self.requests, encodings, strict=True):
             if request.attention:
                 require_whole(encoding)
@@ -155,8 +156,8 @@ class Work:
             mean_embedding=lambda: model.mean_embedding,
             tokenize=model.tokenize,
             evaluate=lambda ask: answer(model, ask, self.meter),
-            retold=partial(self._retold, request),
-            redrawn=partial(self._redrawn, request),
+            retold=partial(self._retold, request, before=encoding.tokens),
+            redrawn=partial(self._redrawn, request, encoding.tokens),
             nearest=partial(nearest, model),
             kept=model.kept,
             rationale=request.rationale,
@@ -179,21 +180,32 @@ class Work:
         require_whole(encoding)
         return masked(encoding, hidden, self.model.tokenizer) if hidden else encoding
 
-    def _encoded(self, about: Request) -> Encoding:
-        return self.model.encode(about.texts, truncate=about.truncate, place=about.place, windows=about.windows)
+    def _encoded(self, about: Request, before: Tokens | None = None) -> Encoding:
+        options = {name: getattr(about, name) for name in ("truncate", "place", "windows")}
+        return self.model.encode(about.texts, **options, before=before)
 
-    def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
+    def _redrawn(self, request: Request, before: Tokens, seed: int) -> Callable[..., Case]:
         other = Work(redrawn(self.model, seed), [request])  # a copy that has learned nothing
         other.meter = self.meter
-        return partial(other._retold, request)
+        return partial(other._retold, request, before=before)
 
-    def _retold(self, request: Request, texts: tuple[str, ...], ordinary: bool = False, **changes: Any) -> Case:
-        """The same question about other texts; character spans of this text mean nothing there."""
+    def _retold(
+        self,
+        request: Request,
+        texts: tuple[str, ...],
+        ordinary: bool = False,
+        before: Tokens | None = None,
+        **changes: Any,
+    ) -> Case:
+        """The same question about other texts; character spans of this text mean nothing there.
+
+        What is the same in them is read as it was `before`.
+        """
         if ordinary:  # this text's place is none of theirs, and what is asked of it may be a part of it
             own = {"place": None, "target": None, "contrast": None}
             texts, changes = self.model.task.posed(texts, self.model.tokenizer), {**own, **changes}
         other = replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
-        encoding = self._encoded(other)
+        encoding = self._encoded(other, before)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
     def _attribute(self, results: list[Result], place: int) -> None:

@@ -16,6 +16,7 @@ from explain.errors import InputError
 from explain.model import chat, contexts, continuations, hypotheses, written
 from explain.model import windows as seeing
 from explain.model.encoding import Encoding, encode
+from explain.records import Tokens
 from explain.tasks import Task
 from explain.tasks._continuation import CONTINUED, Continuation
 from explain.tasks.zero_shot import ZeroShot
@@ -29,9 +30,18 @@ VIEWS = 8
 
 
 def encoded(
-    runner: Runner, texts: tuple[str, ...], *, truncate: bool = False, place: int | None = None, windows: bool = False
+    runner: Runner,
+    texts: tuple[str, ...],
+    *,
+    truncate: bool = False,
+    place: int | None = None,
+    windows: bool = False,
+    before: Tokens | None = None,
 ) -> Encoding:
-    """The texts as the question reads them; under the model's lock, since truncation is state of the tokenizer."""
+    """The texts as the question reads them; under the model's lock, since truncation is state of the tokenizer.
+
+    `before` is how they, or others that differ in what is read first, were read before (`written.encode`).
+    """
     tokenizer, limit = runner.tokenizer, runner.info.max_tokens
     if windows:
         seeing.require(runner.task)
@@ -46,7 +56,7 @@ def encoded(
         roles = runner.roles if len(texts) == len(runner.roles) else ("user",)
         found = chat.encode(tokenizer, texts[: len(roles)], roles, limit)
     elif runner.begin:
-        return written.encode(tokenizer, texts, runner.begin, (limit, runner.room), truncate, place)
+        return written.encode(tokenizer, texts, runner.begin, (limit, runner.room), truncate, place, before)
     else:
         most = max(limit, seeing.MOST) if windows else limit
         found = encode(tokenizer, texts, most, truncate, pairs=runner.task.pairs)
