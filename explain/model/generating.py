@@ -12,8 +12,8 @@ from typing import Any
 def ids(module: Any, name: str) -> tuple[int, ...]:
     """The token ids that a setting names, in order; () where it is not set."""
     for settings in (getattr(module, "generation_config", None), module.config):
-        found = getattr(settings, name, None)
-        found = tuple(found) if isinstance(found, (list, tuple)) else (found,)
+        said = getattr(settings, name, None)
+        found = tuple(said) if isinstance(said, (list, tuple)) else (said,)
         if found and all(isinstance(one, int) for one in found):
             return found
     return ()

@@ -72,7 +72,7 @@ class Runner:
         self.padding = self._probe_padding()
 
     def encode(self, texts: tuple[str, ...], **about: Any) -> Encoding:
-        """Tokenize one text or a pair; `truncate`, `place` and `windows` as in `Model.explain`; raises InputError."""
+        """Tokenize one text or a pair; options as in `Model.explain`, and `before` as in `views.encoded`."""
         with self.lock:  # truncation is state of the tokenizer
             return views.encoded(self, texts, **about)
 

@@ -23,6 +23,7 @@ from explain.methods import methods
 from explain.model.contexts import LENGTH, STRIDE
 from explain.records import Explanation
 from explain.replay import inferred, replay
+from explain.tasks.question_answering import LONGEST
 from explain.work import Work
 from tests import rest
 from tests.conftest import dashboard, finish, html_of, undated
@@ -187,13 +188,15 @@ def test_an_end_alone_is_explained_in_the_window_of_its_answer(answerer: Model) 
 def test_a_contrast_is_within_one_window_or_refused(answerer: Model) -> None:
     case = case_of(answerer)
     window, first = case.encoding.seen[0], case.prediction.answering.answers[0].first  # type: ignore[union-attr]
-    near = [t for t in window.tolist() if case.tokens.segment[t] == 1 and abs(t - first) > 3]
-    apart = (QUESTION, LONG + " brilliantly")
-    other = LONG[slice(*case.units.spans[case.units.of_token[near[0]]].tolist())]
-    found = answerer.explain(BOTH, contrast=other, windows=True, checks=())
+    words = case.tokens.words[case.tokens.segment == 1].tolist()  # of the context
+    near = [w for w in words if w in case.tokens.words[window[8:-8]] and abs(w - case.tokens.words[first]) > 2]
+    found = answerer.explain(BOTH, contrast=LONGEST * near[0], windows=True, checks=())
+    assert found.target.kind == "contrast"
+    assert set(found.target.positions) <= set(window.tolist())
     assert (found.attributions[0].relative_residual or 0) <= 0.01
+    ends = {"target": LONGEST * words[0], "contrast": LONGEST * words[-1]}
     with pytest.raises(InputError, match="no window holds both") as caught:
-        answerer.explain(apart, target=LONG.split()[0], contrast="brilliantly", windows=True, checks=())
+        answerer.explain(BOTH, **ends, windows=True, checks=())
     assert caught.value.code == "bad_target"
 
 

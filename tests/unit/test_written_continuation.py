@@ -80,7 +80,6 @@ def test_a_contrast_is_a_difference_and_with_itself_nothing(scribe: Model) -> No
 def test_occlusion_is_direct_calls(scribe: Model) -> None:
     (mine,) = scribe.explain(TEXT, methods=["occlusion"], continuation=END, checks=()).attributions
     source, whole = ids_of(scribe), by_hand(scribe, ids_of(scribe), END)
-    assert len(mine.scores) == 11
     for unit, score in enumerate(mine.scores):
         gone = tuple(np.flatnonzero(mine.unit_of == unit).tolist())
         assert score == pytest.approx(whole - by_hand(scribe, source, END, gone), abs=2e-3)
