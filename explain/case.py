@@ -151,7 +151,7 @@ class Case:
     @property
     def texts(self) -> tuple[str, ...]:
         """The texts that the question is about; a hypothesis is none of them."""
-        return self.tokens.texts[:1] if self.encoding.options else self.tokens.texts
+        return self.tokens.texts[:-1] if self.encoding.options else self.tokens.texts
 
     @property
     def n_units(self) -> int:

@@ -85,8 +85,8 @@ class Model(Writing):
                 hold several between commas.
             multi_label: judge each of them by itself.
             hypothesis_template: the sentence that a label is written into at {}; None for 'This example is {}.'.
-            continuation: what may follow the text, or all that may be written about it: its log-probability is
-                explained, less that of `contrast`.
+            continuation: what may follow the text, or be written about it: its log-probability is explained, less
+                that of `contrast`.
             quantity: log_odds (default), logit, margin or probability.
             granularity: score each word, token or sentence.
             attention: True for the attention maps of all layers, or a list of layers.

@@ -137,7 +137,7 @@ def inferred(then: Explanation) -> Request:
         wish, against = None, None if target.contrast is None else then.prediction.labels[-1]
     budget = then.provenance.budget
     return Request(
-        texts=then.tokens.texts[:1] if followed or then.candidates is not None else then.tokens.texts,
+        texts=then.tokens.texts[:-1] if followed or then.candidates is not None else then.tokens.texts,
         roles=then.tokens.roles,
         candidates=then.candidates,
         continuation=then.prediction.labels[0] if followed else None,

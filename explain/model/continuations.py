@@ -25,13 +25,14 @@ def encode(tokenizer: Any, texts: tuple[str, ...], ends: tuple[str, ...], max_to
     check_texts(texts, pairs=False)
     (prompt,) = texts
     plain = _stripped(read(tokenizer(prompt, return_offsets_mapping=True, verbose=False), texts, None))
-    options = tuple(_followed(tokenizer, prompt, plain, _spaced(prompt, end), max_tokens) for end in ends)
+    options = tuple(_followed(tokenizer, prompt, plain, spaced(prompt, end), max_tokens) for end in ends)
     begin = len(plain.tokens.ids)
     tails = tuple({name: a[begin:] for name, a in o.inputs.items()} for o in options)
     return replace(options[0], options=options, tails=tails)
 
 
-def _spaced(prompt: str, end: str) -> str:
+def spaced(prompt: str, end: str) -> str:
+    """A continuation as it stands behind a text, with the space between them where there is none."""
     if end.startswith("…"):
         return end[1:]
     return f" {end}" if end[:1].isalnum() and not prompt[-1:].isspace() else end
@@ -57,11 +58,7 @@ def _followed(tokenizer: Any, prompt: str, plain: Encoding, end: str, max_tokens
             code="too_long",
         )
     if length <= begin or both.tokens.ids[:begin].tolist() != plain.tokens.ids.tolist():
-        raise InputError(
-            f"With “{end[:40]}” behind it, the end of the text is read as other tokens than without it, so nothing "
-            "could be said of this continuation alone. End the text at the end of a word.",
-            code="other_tokens",
-        )
+        raise other_tokens(end)
     tail, offsets = both.tokens.ids[begin:], np.maximum(both.tokens.offsets[begin:] - len(prompt), 0)
     return replace(both, tokens=behind(plain.tokens, end, tail, both.tokens.strings[begin:], offsets))
 
@@ -80,6 +77,15 @@ def behind(
         offsets=np.concatenate([old.offsets, offsets.astype(np.int32)]),
         special=np.concatenate([old.special, np.ones(count, dtype=bool)]),
         words=np.concatenate([old.words, np.full(count, -1, dtype=np.int32)]),
+    )
+
+
+def other_tokens(end: str) -> InputError:
+    """The error where a text is read otherwise with a continuation behind it."""
+    return InputError(
+        f"With “{end[:40]}” behind it, the end of the text is read as other tokens than without it, so nothing could "
+        "be said of this continuation alone. End the text at the end of a word.",
+        code="other_tokens",
     )
 
 

@@ -100,26 +100,27 @@ def followed(
     ends: tuple[str, ...],
     most: tuple[int, int],
     truncate: bool,
+    before: Tokens | None = None,
 ) -> Encoding:
-    """The text as the encoder reads it, with each of the `ends` as all that is written about it: the question.
+    """The text as the encoder reads it, with each of the `ends` as what is written about it: the question.
 
-    Args are those of `encode`. Raises InputError as it does, and where nothing is written.
+    A second text is what stands written before, and evidence too; args are those of `encode`.
+
+    Raises:
+        InputError: as `encode`; nothing follows, or what stands before would be read as other tokens than without it.
     """
-    if len(texts) > 1:
-        raise InputError(
-            "A continuation is all that is written about a text. Give the text alone, and what is written as the "
-            "continuation.",
-            code="bad_continuation",
-        )
-    check_texts(texts)
-    source = read_text(tokenizer, texts, most[0], truncate, pairs=False)
-    plain = _joined(tokenizer, source, texts, *_cut(tokenizer, ""), begin)
-    options = []
+    plain = encode(tokenizer, texts, begin, most, truncate, None, before)
+    first, prefix = plain.source + len(begin), "".join(texts[1:])
+    said, options = plain.tokens.ids[first:].tolist(), []
     for end in ends:
         continuations.require(end)
-        ids, offsets = _cut(tokenizer, end)
+        joined = continuations.spaced(prefix, end) if prefix else end
+        ids, offsets = _cut(tokenizer, prefix + joined)
         _fits(len(ids), begin, most[1])
-        tokens = continuations.behind(plain.tokens, end, ids, _strings(tokenizer, ids), offsets)
+        if len(ids) == len(said) or ids[: len(said)].tolist() != said:
+            raise continuations.other_tokens(end)
+        tail, there = ids[len(said) :], np.maximum(offsets[len(said) :] - len(prefix), 0)
+        tokens = continuations.behind(plain.tokens, joined, tail, _strings(tokenizer, tail), there)
         options.append(replace(plain, tokens=tokens, inputs={"input_ids": tokens.ids}))
     tails = tuple({"input_ids": option.tokens.ids[len(plain.tokens.ids) :]} for option in options)
     return replace(options[0], options=tuple(options), tails=tails)

@@ -4,8 +4,8 @@
 
 Every token is read after those before it as they are written (teacher-forced), in one plain pass that keeps nothing.
 The words of the prompt are scored; the continuation is the question: nothing takes its tokens out, moves their vectors,
-or scores them. Where a decoder writes about a text that an encoder reads, that text is the prompt, and the continuation
-is all that is written about it.
+or scores them. Where a decoder writes about a text that an encoder reads, that text is the prompt, with what is written
+about it so far, and the continuation is what is written then.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from explain.audit.store import Store
 from explain.engine import Model
 from explain.errors import MethodError
 from explain.render import pieces, sentences
-from explain.replay import replay
+from explain.replay import inferred, replay
 from tests import rest
 from tests.conftest import dashboard, finish, undated
 from tests.tiny import WORDS, settled, writer_folder
@@ -83,6 +83,34 @@ def test_occlusion_is_direct_calls(scribe: Model) -> None:
     for unit, score in enumerate(mine.scores):
         gone = tuple(np.flatnonzero(mine.unit_of == unit).tolist())
         assert score == pytest.approx(whole - by_hand(scribe, source, END, gone), abs=2e-3)
+
+
+def test_what_is_written_before_is_evidence_too(scribe: Model) -> None:
+    before, rest = "a moving story", "and a witty plot"
+    assert f"{before} {rest}" == END
+    found = scribe.explain((TEXT, before), continuation=rest, methods=["integrated_gradients", "occlusion"], checks=())
+    source = ids_of(scribe)
+    expected = by_hand(scribe, source, END) - by_hand(scribe, source, before)
+    gradients, occlusion = found.attributions
+    assert gradients.value_input == pytest.approx(expected, abs=1e-3)
+    assert (gradients.relative_residual or 0) <= 0.01
+    assert found.tokens.texts == (TEXT, before, f" {rest}")
+    assert [sentences.part(found, s) for s in range(3)] == ["Text", "Written so far", "Continuation"]
+    assert set(gradients.unit_segment.tolist()) == {0, 1}
+    ids = scribe.tokenizer(END, add_special_tokens=False)["input_ids"]
+    story = gradients.unit_of[len(source) + 3]  # behind the start token, 'a' and 'moving'
+    masked = log_p_of(scribe, source, [2, *ids[:2], 4, *ids[3:]])
+    assert occlusion.scores[story] == pytest.approx(expected - float(masked[3:].sum()), abs=2e-3)
+    assert wire.read(found.to_json()) == found
+    assert scribe.answer([inferred(found)])[0].tokens == found.tokens
+
+
+def log_p_of(model: Model, source: list[int], decoded: list[int]) -> torch.Tensor:
+    """Log-probability of each token of the end that follows what the decoder reads, from one pass of the module."""
+    ids = model.tokenizer(END, add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        said = model.module(input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([decoded]))
+    return torch.log_softmax(said.logits[0].double(), -1)[torch.arange(len(ids)), torch.tensor(ids)]
 
 
 def test_several_texts_at_once_are_what_each_is_alone(scribe: Model) -> None:
