@@ -48,8 +48,8 @@ def encoded(
     if runner.candidates is not None:
         found = hypotheses.encode(tokenizer, texts, runner.candidates, limit, truncate)
     elif runner.continuations and runner.begin:
-        most = limit, runner.room
-        found = written.followed(tokenizer, texts, runner.begin, runner.continuations, most, truncate, before)
+        both = limit, runner.room
+        found = written.followed(tokenizer, texts, runner.begin, runner.continuations, both, truncate, before)
     elif runner.continuations:
         found = continuations.encode(tokenizer, texts, runner.continuations, limit)
     elif runner.roles:  # other texts that a check asks about are a message each

@@ -40,7 +40,7 @@ class SequenceClassification(Task):
     auto_class = AutoModelForSequenceClassification
     classes = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
     pairs = True
-    windows = "mean"
+    windows: Windows | None = "mean"
 
     def problem(self, config: Any, wish: str) -> str:
         if wish in self.problems:

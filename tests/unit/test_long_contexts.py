@@ -27,7 +27,7 @@ from explain.tasks.question_answering import LONGEST
 from explain.work import Work
 from tests import rest
 from tests.conftest import dashboard, finish, html_of, undated
-from tests.tiny import WORDS, answers_folder
+from tests.tiny import WORDS, answers_folder, word_piece
 from tests.tokenizers import trained
 
 QUESTION = "was the film slow ?"
@@ -101,7 +101,8 @@ def test_windows_are_those_that_the_tokenizer_makes(answerer: Model, tmp_path: P
             text = context(words + seed, seed)
             read, found = in_windows(model, QUESTION, text, size), model.encode((QUESTION, text), windows=True)
             assert [found.tokens.ids[w].tolist() for w in found.windows] == read["input_ids"]
-            assert [found.inputs["token_type_ids"][w].tolist() for w in found.windows] == read["token_type_ids"]
+            for name in found.inputs.keys() - {"input_ids"}:
+                assert [found.inputs[name][w].tolist() for w in found.windows] == read[name]
     assert (LENGTH, STRIDE) == (384, 128)
 
 
@@ -112,7 +113,7 @@ def value(model: Model, found: Explanation, window: np.ndarray, gone: tuple[int,
     segment = found.tokens.segment[window]
     kinds = np.where(np.arange(len(window)) > int(np.flatnonzero(segment == 0)[-1]) + 1, 1, 0)
     with torch.no_grad():
-        said = model.module(input_ids=torch.tensor([ids[window]]), token_type_ids=torch.tensor([kinds]))
+        said = model.module(input_ids=torch.tensor(ids[None, window]), token_type_ids=torch.tensor(kinds[None]))
     out = segment != 1
     out[0] = False
     p = 1.0
@@ -227,8 +228,12 @@ def test_every_method_answers_or_says_why_not(name: str, answerer: Model) -> Non
     assert np.isfinite(found.attributions[0].scores).all()
 
 
-def test_all_checks_have_an_answer(answerer: Model) -> None:
-    found = answerer.explain((QUESTION, context(70)), windows=True, checks=explain.list_checks())
+def test_all_checks_have_an_answer(tmp_path: Path) -> None:
+    tokenizer = word_piece()
+    tokenizer.model_max_length = 128  # has room for sentences
+    model = explain.load(str(answers_folder(tmp_path, tokenizer, max_position_embeddings=128)))
+    found = model.explain((QUESTION, context(130)), windows=True, granularity="sentence", checks=explain.list_checks())
+    assert [n.code for n in found.warnings if n.code == "windows"]
     assert not [c for c in found.checks if c.name == "completeness" and c.status == "fail"]
     assert len(found.checks) > 5
 
