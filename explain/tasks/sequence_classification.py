@@ -20,7 +20,7 @@ from explain.errors import InputError
 from explain.model.encoding import Encoding
 from explain.model.rows import Row, Slope
 from explain.records import Prediction, Target
-from explain.tasks import Task, _exclusive, _labels
+from explain.tasks import Task, Windows, _exclusive, _labels
 
 SINGLE, BINARY, MULTI, REGRESSION = "single-label", "binary", "multi-label", "regression"
 _RULES = {

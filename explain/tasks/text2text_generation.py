@@ -18,8 +18,8 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from explain.errors import ModelError
-from explain.model import generating
 from explain.model.encoding import Encoding
+from explain.model.generating import begin
 from explain.origin import WRITER, WRITTEN
 from explain.tasks._vocabulary import OpenVocabulary
 
@@ -41,7 +41,7 @@ class TextToText(OpenVocabulary):
 
     def begin(self, module: Any) -> tuple[int, ...]:
         """The decoder's start token, and the token that is forced to be the first, where one is."""
-        found = generating.begin(module)
+        found = begin(module)
         if not found or not getattr(module.config, "is_encoder_decoder", False):
             raise ModelError(
                 "config.json does not say which token the decoder begins with (decoder_start_token_id). Use a "
