@@ -85,7 +85,8 @@ class Request(Record):
     target and not this?'. `place` chooses among several masks, words with a tag each, or tokens of what is written,
     from 0 on; None: the first mask, the word that the prediction is about by itself, or what is written next.
     `candidates` are labels of a person's own to choose among, None for the model's outcomes. `continuation` is what may
-    follow the text: its log-probability is explained, less that of `contrast`, which is a continuation too then.
+    follow the text, or be written about it: its log-probability is explained, less that of `contrast`, which is a
+    continuation too then.
     `roles` say who wrote each of the texts where they are the messages of a conversation, () where they are none.
     `attention` lists layers to keep, None for none. `checks` lists names,
     None for the default set; `checked` is how many of the methods, in order, they are run for (None: all).

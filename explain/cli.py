@@ -75,7 +75,8 @@ def run(
     multi_label: Annotated[bool, typer.Option("--multi-label", help="Judge each --label by itself.")] = False,
     template: Annotated[str | None, typer.Option(help="Sentence that a --label is written into at {}.")] = None,
     continuation: Annotated[
-        str | None, typer.Option(help="What may follow: explain its log-probability, less that of --contrast.")
+        str | None,
+        typer.Option(help="What may follow, or be written about it: its log-probability, less that of --contrast."),
     ] = None,
     quantity: Annotated[str, typer.Option(help=f"{', '.join(QUANTITIES)}.")] = "log_odds",
     granularity: Annotated[str, typer.Option(help=f"Score by {', '.join(GRANULARITIES)}.")] = "word",

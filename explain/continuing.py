@@ -1,7 +1,9 @@
 """Let a model go on with a text, one token after the other, each scored by a plain pass over all before it.
 
 Passes are teacher-forced: they read the prompt and the tokens chosen so far, and keep nothing between them, so the
-scores are those that an explanation of the same prefix starts from.
+scores are those that an explanation of the same prefix starts from. A text ends at any token that ends one by the
+checkpoint's own settings; where these force the last token to be an end, one token fewer is written, as transformers
+does.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from explain.beams import Beam, search
 from explain.bounds import BOUNDS, TOKENS, require_whole
 from explain.errors import InputError
 from explain.generation import GenerateRequest, Generation
+from explain.model import generating
 from explain.model.encoding import check_characters
 from explain.model.runner import NOTHING, Meter, Runner
 from explain.records import Provenance
@@ -33,10 +36,11 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
     _require(runner, request)
     encoding = runner.encode((request.prompt,), truncate=request.truncate and bool(runner.begin))
     ids = encoding.inputs["input_ids"]
-    start, limit = len(ids), runner.info.max_tokens + encoding.source  # a decoder has room of its own
+    start, source = len(ids), encoding.source  # a decoder has room of its own
+    limit = source + runner.room if source else runner.info.max_tokens
     if start >= limit:
         raise InputError(f"The prompt fills the {limit:,} tokens that this model reads. Shorten it.", code="too_long")
-    ends = {runner.tokenizer.eos_token_id} - {None}
+    ends, cut = generating.ends(runner.module, runner.tokenizer), generating.cut(runner.module)
     most = min(request.tokens, limit - start)
 
     def read(texts: Sequence[np.ndarray]) -> Float64[np.ndarray, "B V"]:
@@ -47,11 +51,13 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         return logits - top - np.log(np.exp(logits - top).sum(1, keepdims=True))
 
     if request.num_beams > 1:
-        beam = search(read, ids, width=request.num_beams, most=most, ends=ends)
+        forced = max(0, len(runner.begin) - 1)
+        beam = search(read, ids, width=request.num_beams, most=most, ends=ends, forced=forced, cut=cut)
     else:
-        beam = _one_by_one(read, ids, request, most, ends)
+        beam = _one_by_one(read, ids, request, most - cut, ends)
     ids, found = np.append(ids, np.array(beam.ids, dtype=np.int64)), beam.found
-    stopped = "end" if beam.ended else "room" if len(beam.ids) < request.tokens else "length"
+    full = len(beam.ids) == most - cut
+    stopped = "end" if not full else "room" if most < request.tokens else "length"
     written = ids[start:]
     if encoding.source:
         pieces, readable = _apart(runner, written, meter)
@@ -83,7 +89,7 @@ def _one_by_one(
     ids: np.ndarray,
     request: GenerateRequest,
     most: int,
-    ends: set[int],
+    ends: frozenset[int],
 ) -> Beam:
     """The likeliest token each time, or one drawn with the request's seed."""
     rng = None if request.seed is None else np.random.default_rng(request.seed)

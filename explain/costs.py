@@ -59,12 +59,12 @@ def passes(request: Request, units: int, share: float = 1.0) -> tuple[int, int]:
 
 def options(request: Request, encoding: Encoding) -> int:
     """How many inputs a row of the request is asked with: one for each window, label of one's own, or continuation."""
-    return given.passes if (given := request.candidates) else len(encoding.windows or encoding.options) or 1
+    return given.passes if (given := request.candidates) else len(encoding.seen or encoding.options) or 1
 
 
 def length(request: Request, encoding: Encoding) -> int:
     """Tokens of all inputs that one row of the request is asked with."""
-    return sum(map(len, encoding.windows)) or len(encoding.tokens.ids) * options(request, encoding)
+    return sum(map(len, encoding.seen)) or len(encoding.tokens.ids) * options(request, encoding)
 
 
 def longest(encoding: Encoding) -> int:
@@ -74,7 +74,7 @@ def longest(encoding: Encoding) -> int:
 
 def anew(encoding: Encoding) -> float:
     """Share of a text that is read anew where one word is taken out: of windows, those that hold it."""
-    windows = encoding.windows
+    windows = encoding.seen
     return sum(map(len, windows)) / len(windows) / len(encoding.tokens.ids) if windows else 1.0
 
 
@@ -103,7 +103,7 @@ def beside(runner: Runner, request: Request, encoding: Encoding, units: int, tex
 
 def _held(runner: Runner, encoding: Encoding, backward: int, texts: int) -> int:
     """Tokens whose slopes are held until they are used; of windows also the vectors and slopes of their parts."""
-    whole, windows = len(encoding.tokens.ids), sum(map(len, encoding.windows))
+    whole, windows = len(encoding.tokens.ids), sum(map(len, encoding.seen))
     if not windows or not backward:
         return texts * backward * whole
     together = min(backward, max(1, TOGETHER[True] // whole))

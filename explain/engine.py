@@ -86,13 +86,15 @@ class Model(Writing):
                 hold several between commas.
             multi_label: judge each of them by itself.
             hypothesis_template: the sentence that a label is written into at {}; None for 'This example is {}.'.
-            continuation: what may follow the text: its log-probability is explained, less that of `contrast`.
+            continuation: what may follow the text, or be written about it: its log-probability is explained, less
+                that of `contrast`.
             quantity: log_odds (default), logit, margin or probability.
             granularity: score each word, token or sentence; hierarchical: sentences, and words of those that matter.
             attention: True for the attention maps of all layers, or a list of layers.
             checks: names of checks (`explain.list_checks()` for all); None for the default ones, () for none.
             truncate: cut a text that is too long instead of refusing it.
-            windows: see one that is too long through windows that overlap; what the model says is their mean.
+            windows: see one that is too long through windows that overlap; what the model says is their mean, or, of
+                the context of a question, what it says in the one that holds the answer.
             budget: gradient evaluations that one method may spend (a forward pass counts a quarter); its first
                 answer is always computed.
             orders: random orders that the removal checks draw (200 for a verdict).

@@ -104,7 +104,7 @@ def replay(model: Model, header: Header, content: Content, *, decide: bool = Fal
         request = replace(request, granularity="word", phrases=_units(then.attributions[0]))
     paths = {} if decide else {a.method: a.path for a in then.attributions if a.path is not None}
     with chat.at(then.provenance.created):  # templates of conversations may write the date
-        now = Work(model, [request], paths=paths).run()[0]
+        now = Work(model, [request], paths=paths, before=then.tokens).run()[0]
         beside = tuple(_beside(model, content.beside)) if content.beside is not None else ()
     changed = tuple(_changes(header.environment, building.environment(now)))
     unknown = tuple(_unknown(header, content))
@@ -140,7 +140,7 @@ def inferred(then: Explanation) -> Request:
         wish, against = None, None if target.contrast is None else then.prediction.labels[-1]
     budget = then.provenance.budget
     return Request(
-        texts=then.tokens.texts[:1] if followed or then.candidates is not None else then.tokens.texts,
+        texts=then.tokens.texts[:-1] if followed or then.candidates is not None else then.tokens.texts,
         roles=then.tokens.roles,
         candidates=then.candidates,
         continuation=then.prediction.labels[0] if followed else None,

@@ -35,7 +35,9 @@ class Result:
         """All of it as a record; `gated` are notices about the methods that ran."""
         case, info, tokenizer = self.case, model.info, model.tokenizer
         ids = tokenizer.unk_token_id, set(tokenizer.all_special_ids)
-        said = notices(info, case.tokens, case.prediction, case.target, *ids, case.encoding.windows)
+        said = notices(
+            info, case.tokens, case.prediction, case.target, *ids, case.encoding.windows, case.encoding.window
+        )
         return Explanation(
             model=info,
             tokens=case.tokens,

@@ -25,13 +25,24 @@ from explain.drive import answer, drive, require_whole
 from explain.errors import MethodError
 from explain.machine import here, threads, versions
 from explain.methods import Method, find
+from explain.model.contexts import holding
 from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
 from explain.model.redraw import redrawn
 from explain.model.runner import Meter, Runner
 from explain.outline import outline
 from explain.reading import standouts
-from explain.records import Attribution, Effects, Evaluations, Explanation, Granularity, Notice, Prediction, Provenance
+from explain.records import (
+    Attribution,
+    Effects,
+    Evaluations,
+    Explanation,
+    Granularity,
+    Notice,
+    Prediction,
+    Provenance,
+    Tokens,
+)
 from explain.results import Result
 
 T = TypeVar("T")
@@ -50,10 +61,11 @@ class Work:
         cancel: threading.Event | None = None,
         enough: threading.Event | None = None,
         paths: Mapping[str, Any] | None = None,
+        before: Tokens | None = None,
     ) -> None:
         self.base, self.model = model, model.asked(requests[0]) if requests else model  # one question for all
         self.requests, self.listener, self.enough = requests, progress, enough or threading.Event()
-        self.paths = paths or {}  # method → the path that a replay follows
+        self.paths, self.before = paths or {}, before  # of a replay: method → path, and how the texts were read
         self.stage, self.partial = "Reading", cast(Explanation | None, None)
         self.methods: list[str] = []  # those that run: gated ones beside others are left out
         self.gated: list[Notice] = []
@@ -74,7 +86,7 @@ class Work:
             checking.chosen(request.checks)
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
-        encodings = [self._encoded(r) for r in self.requests]
+        encodings = [self._encoded(r, self.before) for r in self.requests]
         for request, encoding in zip(self.requests, encodings, strict=True):
             if request.attention:
                 require_whole(encoding)
@@ -141,9 +153,11 @@ class Work:
         encoding = replace(encoding, places=target.positions or own)
         # whole sentences are chosen among in `_outline`, in a request's own text alone
         grain: Granularity = "word" if request.granularity == "hierarchical" else request.granularity
+        if encoding.window is not None:
+            encoding = holding(model, encoding, prediction, target, self.meter)
         if prediction.tagging is not None:  # the same word, whatever is done to the text
             request = replace(request, place=prediction.tagging.asked)
-        elif encoding.source:  # what stood behind the place is no part of the question
+        elif encoding.source and not encoding.options:  # what stood behind the place is no part of the question
             request = replace(request, texts=encoding.tokens.texts, place=None)
         return Case(
             info=model.info,
@@ -157,8 +171,8 @@ class Work:
             mean_embedding=lambda: model.mean_embedding,
             tokenize=model.tokenize,
             evaluate=lambda ask: answer(model, ask, self.meter),
-            retold=partial(self._retold, request),
-            redrawn=partial(self._redrawn, request),
+            retold=partial(self._retold, request, before=encoding.tokens),
+            redrawn=partial(self._redrawn, request, encoding.tokens),
             nearest=partial(nearest, model),
             kept=model.kept,
             rationale=request.rationale,
@@ -181,22 +195,32 @@ class Work:
         require_whole(encoding)
         return masked(encoding, hidden, self.model.tokenizer) if hidden else encoding
 
-    def _encoded(self, about: Request) -> Encoding:
-        more = {"truncate": about.truncate, "place": about.place, "windows": about.windows, "meter": self.meter}
-        return self.model.encode(about.texts, **more)
+    def _encoded(self, about: Request, before: Tokens | None = None) -> Encoding:
+        options = {name: getattr(about, name) for name in ("truncate", "place", "windows")}
+        return self.model.encode(about.texts, **options, before=before, meter=self.meter)
 
-    def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
+    def _redrawn(self, request: Request, before: Tokens, seed: int) -> Callable[..., Case]:
         other = Work(redrawn(self.model, seed), [request])  # a copy that has learned nothing
         other.meter = self.meter
-        return partial(other._retold, request)
+        return partial(other._retold, request, before=before)
 
-    def _retold(self, request: Request, texts: tuple[str, ...], ordinary: bool = False, **changes: Any) -> Case:
-        """The same question about other texts; character spans of this text mean nothing there."""
+    def _retold(
+        self,
+        request: Request,
+        texts: tuple[str, ...],
+        ordinary: bool = False,
+        before: Tokens | None = None,
+        **changes: Any,
+    ) -> Case:
+        """The same question about other texts; character spans of this text mean nothing there.
+
+        What is the same in them is read as it was `before`.
+        """
         if ordinary:  # this text's place is none of theirs, and what is asked of it may be a part of it
             own = {"place": None, "target": None, "contrast": None}
             texts, changes = self.model.task.posed(texts, self.model.tokenizer), {**own, **changes}
         other = replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
-        encoding = self._encoded(other)
+        encoding = self._encoded(other, before)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
 
     def _outline(self, results: list[Result]) -> None:

@@ -47,7 +47,7 @@ def ask(labels: tuple[str, ...], *, closed: bool = True) -> Asked:
     among, (follows, instead) = own(model), map(privacy.value, followed(model))
     about: dict[str, Any] = {} if among is None else {"candidates": among}
     if follows is not None:
-        about |= {"continuation": follows, "contrast": instead, "target": None, "quantity": "log_odds"}
+        about |= {"continuation": follows, "contrast": instead, "target": None, "quantity": "log_odds", "place": None}
     if about:  # the question is what stands behind the text, so that there is no second one
         texts = texts[:1]
     with st.expander("Settings", key="settings", on_change="rerun"):

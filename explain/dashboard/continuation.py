@@ -12,12 +12,13 @@ from explain.dashboard import jobs, panels, privacy
 from explain.dashboard.link import DECIDED, NOTHING
 from explain.dashboard.progress import anew
 from explain.generation import GenerateRequest, Generation
+from explain.origin import WRITER as WRITER
 from explain.plugins import LONGEST
 from explain.records import Explanation
 from explain.render import aligned, figures, html, written
 from explain.render.pieces import visible
 
-TASK, WRITER = "text-generation", "text2text-generation"
+TASK = "text-generation"
 TOKENS, WRITTEN = 24, 48
 """Tokens that are written behind a text, and about one."""
 WHOLE = "Explains the log-probability of all of it; without anything, the next token is explained."
@@ -38,10 +39,11 @@ MASKED = (
 def followed(model: str) -> tuple[str | None, str | None]:
     """Draw the inputs for a whole continuation, and for what it is held against; None for what is not written."""
     known = bundled.card(model).task if bundled.is_bundled(model) else jobs.task(model)
-    if known != TASK:
+    if known not in (TASK, WRITER):
         return None, None
     left, right = st.columns(2)
-    first = left.text_input("What may follow", key="followed", max_chars=LONGEST, help=WHOLE)
+    what = "What may follow" if known == TASK else "What may be written"
+    first = left.text_input(what, key="followed", max_chars=LONGEST, help=WHOLE)
     second = right.text_input("instead of", key="instead", max_chars=LONGEST, help=AGAINST, disabled=not first.strip())
     return first.strip() or None, (second.strip() or None) if first.strip() else None
 

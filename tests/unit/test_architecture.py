@@ -22,7 +22,7 @@ LAYERS = [
     ["heads", "road", "lens", "generation", "alignment", "worked_toy"],
     ["settings", "units", "reading", "notices", "machine"],
     ["wire", "bundled", "plugins", "spans", "bounds"],
-    ["model.encoding", "model.rows"],
+    ["model.encoding", "model.rows", "model.generating"],
     ["case"],
     ["tasks"],
     ["model"],

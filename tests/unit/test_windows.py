@@ -397,7 +397,6 @@ def test_what_looks_inside_one_pass_is_refused_in_words(tiny: Model, what: str) 
         ("tagger", LONG, {}),
         ("filler", f"{LONG} [MASK]", {}),
         ("teller", LONG, {}),
-        ("answerer", ("good", LONG), {}),
         ("inferrer", LONG, {"candidate_labels": "good,bad"}),
         ("teller", LONG, {"continuation": " good"}),
     ],
