@@ -17,6 +17,9 @@ WINDOWS = 8_192
 TOKENS = 1_000
 """Tokens that a model writes in one call."""
 
+BEAMS = 32
+"""Beginnings of a text that a beam search keeps."""
+
 WORDS = 10_000
 """Characters of what is named beside a text: a label, a part of it, what may follow it."""
 

@@ -23,6 +23,7 @@ from typing_extensions import TypedDict
 from explain import canonical
 from explain.catalog import Request
 from explain.errors import InputError
+from explain.generation import Generation
 from explain.prediction import Prediction, Tagging
 from explain.record import Record
 from explain.records import Explanation, Interactions, Tokens
@@ -75,6 +76,8 @@ def decoded(record: type[R], data: Any) -> R:
         found: R = _adapter(cast(Hashable, record)).validate_python(data)
         if isinstance(found, Explanation):
             _fits(found)
+        if isinstance(found, Generation):
+            _written_fits(found)
         return found
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -111,6 +114,14 @@ def _fits(found: Explanation) -> None:
             raise ValueError("a unit in a text that does not exist")
     if found.interactions is not None:
         _pairs_fit(found.interactions, len(tokens.texts))
+
+
+def _written_fits(found: Generation) -> None:
+    """Is there one piece, one probability and one place for each token? Raises ValueError."""
+    if len({len(a) for a in (found.ids, found.pieces, found.log_probs, found.ranks, found.readable)}) > 1:
+        raise ValueError("written tokens whose parts differ in number")
+    if len(found.roles) != len(found.texts):
+        raise ValueError("messages without a role")
 
 
 def _tags_fit(found: Tagging, position: int | None, tokens: int) -> None:

@@ -27,6 +27,7 @@ from explain.drive import answer, drive, require_whole
 from explain.errors import MethodError
 from explain.machine import here, versions
 from explain.methods import Method, find
+from explain.model import chat
 from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
 from explain.model.redraw import redrawn
@@ -72,7 +73,8 @@ class Work:
             checking.chosen(request.checks)
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
-        encodings = [self._encoded(r) for r in self.requests]
+        with chat.together(self.model.tokenizer, [r.texts for r in self.requests], self.model.roles):
+            encodings = [self._encoded(r) for r in self.requests]
         for request, encoding in zip(self.requests, encodings, strict=True):
             if request.attention:
                 require_whole(encoding)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 import explain
 from explain import wire
-from explain.bounds import BOUNDS, TOKENS, WINDOWS, WORDS
+from explain.bounds import BEAMS, BOUNDS, TOKENS, WINDOWS, WORDS
 from explain.candidates import LONGEST, MOST
 from explain.catalog import MethodInfo, ModelCard
 from explain.messages import MOST as MESSAGES
@@ -32,7 +32,13 @@ def limits_of(settings: Settings) -> dict[str, Any]:
     """Every limit of a client, with its value; a range as [least, most]."""
     found = {name: getattr(settings, name) for name in LIMITS} | {name: list(ends) for name, ends in BOUNDS.items()}
     found |= {"candidate_labels": [1, MOST], "label_characters": LONGEST, "word_characters": WORDS}
-    found |= {"messages": [1, MESSAGES], "window_tokens": WINDOWS, "max_new_tokens": [1, TOKENS]}
+    found |= {
+        "messages": [1, MESSAGES],
+        "window_tokens": WINDOWS,
+        "max_new_tokens": [1, TOKENS],
+        "tokens": [1, TOKENS],
+        "num_beams": [1, BEAMS],
+    }
     return found | {"phrases": asks.PARTS, "attention": asks.LAYERS}
 
 
