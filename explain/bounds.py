@@ -30,6 +30,13 @@ def require_whole(name: str, value: object, low: int, high: int) -> None:
         raise InputError(f"{name} must be a whole number from {low} to {high}, got {value!r:.40}.", code=f"bad_{name}")
 
 
+def require_layer(layer: int, count: int) -> None:
+    """Raise InputError, code bad_layer, where a model of `count` layers (0: it does not say how many) lacks a layer."""
+    if not 0 <= layer < (count or layer + 1):
+        known = f"this model has layers 0 to {count - 1}" if count else "layers count from 0 on"
+        raise InputError(f"There is no layer {layer}: {known}.", code="bad_layer")
+
+
 def require_bounds(request: Request) -> None:
     """Raise InputError, code bad_<name>, for the first number or choice that is out of bounds; too_large for words."""
     for name, (low, high) in BOUNDS.items():

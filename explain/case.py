@@ -18,7 +18,17 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 from explain.errors import MethodError
 from explain.model.encoding import Encoding
 from explain.model.rows import Row
-from explain.records import Attribution, Evaluations, Granularity, ModelInfo, Prediction, Target, Tokens
+from explain.records import (
+    NORMAL,
+    Attribution,
+    Evaluations,
+    Granularity,
+    ModelInfo,
+    Prediction,
+    Stopped,
+    Target,
+    Tokens,
+)
 from explain.units import Units
 
 T = TypeVar("T")
@@ -248,13 +258,13 @@ class Case:
         *,
         spent: int,
         following: int,
-    ) -> Literal["settled", "budget", "asked"] | None:
+    ) -> Stopped | None:
         """Why a sampling method should stop now; None: another round, of `following` forward passes.
 
         Settled: half of every word's 95 % interval is within `tolerance` of the largest score. The budget counts
         gradient evaluations, and a forward pass costs about a quarter of one.
         """
-        if 1.96 * error.max(initial=0) <= tolerance * np.abs(scores).max(initial=0):
+        if NORMAL * error.max(initial=0) <= tolerance * np.abs(scores).max(initial=0):
             return "settled"
         if self.enough():
             return "asked"

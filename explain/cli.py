@@ -1,9 +1,9 @@
-"""The command line: `explain run`, `models`, `methods`, `selftest`, `train`, `dashboard`;
-`serve`, `settings`, `keys` and `doctor` are in `explain.operations`, `generate` and `align` in
-`explain.writing_commands`.
+"""The command line: `explain run`, `heads`, `inside`, `models`, `methods`, `selftest`, `train`, `dashboard`; others are
+in `explain.operations`, `writing_commands`, `evidence_commands` and `proof_commands`.
 
-It imports torch only once there is something to compute, so that `--help` is quick. Exit codes: 0 done,
-1 the self-test found something wrong, 2 the request cannot be answered (one sentence on standard error), 130 stopped.
+It imports torch only once there is something to compute, so that `--help` is quick. Exit codes: 0 done; 1 the
+self-test or `doctor` found something wrong, or what failed is not known; 2 refused (one sentence on standard error);
+3 to 7 evidence that does not hold (`explain.audit.verdict.EXITS`); 130 stopped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -23,9 +23,12 @@ from rich.text import Text
 import explain
 from explain import evidence_commands, operations, proof_commands, writing_commands
 from explain.arguments import parameters, standard_input, what_is_asked
+from explain.bounds import BOUNDS
+from explain.catalog import TargetKind
 from explain.errors import ExplainError, InputError, outcome
+from explain.heads import Ablation
 from explain.profiling import profiled
-from explain.records import Explanation
+from explain.records import Explanation, Granularity
 from explain.render import terminal, terminal_inside
 from explain.render.pieces import visible
 
@@ -43,8 +46,8 @@ writing_commands.register(app)
 _out, _err = Console(), Console(stderr=True)
 VERDICT = 200
 """Random orders from which on the removal checks give a verdict."""
-QUANTITIES, GRANULARITIES = ("log_odds", "logit", "margin", "probability"), ("word", "token", "sentence")
-ABLATIONS = ("mean", "resample", "zero")
+ORDERS, BUDGET, SEED = (BOUNDS[name][1] for name in ("orders", "budget", "seed"))
+QUANTITIES, GRANULARITIES, ABLATIONS = get_args(TargetKind), get_args(Granularity), get_args(Ablation)
 
 
 @app.command()
@@ -87,10 +90,10 @@ def run(
     rationale: Annotated[
         list[str] | None, typer.Option(help="Words that a person takes for the reason; repeat for more.")
     ] = None,
-    orders: Annotated[int, typer.Option(min=2, max=2000, help="Random orders for the removal checks.")] = 20,
-    budget: Annotated[int, typer.Option(min=1, max=10**7, help="Gradient evaluations that a method may spend.")] = 512,
+    orders: Annotated[int, typer.Option(min=2, max=ORDERS, help="Random orders for the removal checks.")] = 20,
+    budget: Annotated[int, typer.Option(min=1, max=BUDGET, help="Gradient evaluations that a method may spend.")] = 512,
     phrase: Annotated[list[str] | None, typer.Option(help="Part of the text scored as one; repeat for more.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**53 - 1, help="For everything drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=SEED, help="For everything drawn at random.")] = 0,
     truncate: Annotated[bool, typer.Option("--truncate", help="Cut a text that is too long.")] = False,
     windows: Annotated[bool, typer.Option("--windows", help="See it through windows that overlap.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
@@ -153,7 +156,7 @@ def heads(
     ] = None,
     ablation: Annotated[str, typer.Option(help="What replaces a head: mean, resample, zero.")] = "mean",
     target: Annotated[str | None, typer.Option(help="Label or index to explain; else the decision.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**53 - 1, help="For everything drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=SEED, help="For everything drawn at random.")] = 0,
     truncate: Annotated[bool, typer.Option("--truncate", help="Cut a text that is too long.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as canonical JSON.")] = False,
 ) -> None:

@@ -153,7 +153,7 @@ class Client:
                 raise _error(said["error"], None)
             elif said["event"] == "result":
                 return json.dumps(said["result"])
-        raise errors.WorkerError("The service ended its answer before the result.")
+        raise errors.WorkerError("The service ended its answer before the result. Ask again.")
 
     def _call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> bytes:
         with self._open(method, path, body, headers or {}) as answer:
@@ -176,11 +176,14 @@ class Client:
             with error:
                 raise _error(_problem(error.read(100_000)), error.headers.get("Retry-After")) from None
         except TimeoutError:
-            raise errors.TimeLimitError(f"The service said nothing for {self.timeout:g} s.") from None
+            raise errors.TimeLimitError(
+                f"The service said nothing for {self.timeout:g} s. Ask with a larger timeout, or submit it as a job."
+            ) from None
         except (urllib.error.URLError, OSError) as error:
             reason = getattr(error, "reason", error)
             raise errors.WorkerError(
-                f"The service cannot be reached ({str(reason)[:80]}).", code="unreachable"
+                f"The service cannot be reached ({str(reason)[:80]}). Is `explain serve` running at that address?",
+                code="unreachable",
             ) from None
 
 

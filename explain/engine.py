@@ -89,7 +89,7 @@ class Model(Writing):
             quantity: log_odds (default), logit, margin or probability.
             granularity: score each word, token or sentence.
             attention: True for the attention maps of all layers, or a list of layers.
-            checks: names of checks; None for all of them, () for none.
+            checks: names of checks (`explain.list_checks()` for all); None for the default ones, () for none.
             truncate: cut a text that is too long instead of refusing it.
             windows: see one that is too long through windows that overlap; what the model says is their mean.
             budget: gradient evaluations that one method may spend (a forward pass counts a quarter); its first
@@ -152,7 +152,11 @@ class Model(Writing):
         enough: threading.Event | None = None,
         **rest: Any,
     ) -> list[Explanation]:
-        """Explain many decisions together, in order; numbers as one by one, up to float32's rounding in a batch."""
+        """Explain many decisions together, in order; numbers as one by one, up to float32's rounding in a batch.
+
+        Raises:
+            InputError: more texts than `EXPLAIN_MAX_TEXTS` (code too_many), or what `explain` refuses.
+        """
         limit = settings().max_texts
         if len(texts) > limit:
             raise InputError(f"Expected at most {limit:,} texts in one call, got {len(texts):,}.", code="too_many")

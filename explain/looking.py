@@ -13,6 +13,7 @@ from explain.attention.flow import LONGEST, flow
 from explain.attention.norms import head_norms, layer_norms
 from explain.attention.rollout import rollout
 from explain.attention.statistics import statistics
+from explain.bounds import require_layer
 from explain.case import Answer, Ask, Case
 from explain.errors import InputError, ModelError
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
@@ -78,8 +79,7 @@ def head_map(encoding: Encoding, info: ModelInfo, evaluate: Callable[[Ask], Answ
         ModelError: the model gives no attention weights.
     """
     layer, head, tokens = request.layer, request.head, encoding.tokens
-    if not 0 <= layer < info.n_layers:
-        raise InputError(f"There is no layer {layer}: this model has 0 to {info.n_layers - 1}.", code="bad_layer")
+    require_layer(layer, info.n_layers)
     weights, parts = _layer(evaluate, encoding.row(NOTHING), layer)
     sink = None if parts is None else parts.sink
     _require_rows(tokens, weights, sink)

@@ -99,6 +99,13 @@ def _commit(root: Path = _PACKAGE.parent) -> tuple[str | None, bool | None]:
     return said[0], bool(said[1])
 
 
+def threads() -> int:
+    """Threads that one operation of torch may use."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 @cache
 def _blas() -> str:
     import torch

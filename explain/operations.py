@@ -49,7 +49,10 @@ def serve(
             code="no_keys",
         )
     if limits.keys and not Keys(limits.keys).holders():
-        raise InputError("EXPLAIN_KEYS names a file without keys, so that nobody could ask.", code="no_keys")
+        raise InputError(
+            "EXPLAIN_KEYS names a file without keys, so that nobody could ask. `explain keys add NAME` makes one.",
+            code="no_keys",
+        )
     _free(host, port)
     journal.leave_no_dump()
     app = rest.create(limits)

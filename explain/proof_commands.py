@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from explain import canonical
+from explain.audit.verdict import EXITS
 from explain.errors import AuditError, InputError
 from explain.evidence_tools import (
     Actor,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from explain.audit.verdict import Verdict
 
 _out = Console()
-BROKEN_NUMBERS = 7
+BROKEN_NUMBERS = EXITS["V5"]
 """Exit code where computing again gives other numbers."""
 
 

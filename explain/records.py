@@ -26,8 +26,13 @@ SCHEMA = "explain/3"
 READ = ("explain/1", "explain/2", SCHEMA)
 """Schemas that are read: what a former one did not know is None."""
 
+NORMAL = 1.96
+"""A standard error times this is half of a 95 % interval."""
+
 Status = Literal["pass", "warn", "fail", "not checked", "n/a"]
 Question = Literal["computed correctly", "reacts as the scores say", "robust", "agrees with people"]
+Stopped = Literal["settled", "budget", "asked"]
+"""Why sampling ended: its intervals were tight, the budget was spent, a person had seen enough."""
 Granularity = Literal["word", "token", "sentence"]
 
 
@@ -135,15 +140,15 @@ class Attribution(Record):
     error: Float32[np.ndarray, "U"] | None = None
     seed: int | None = None
     exhausted: bool = False
-    stopped: Literal["settled", "budget", "asked"] | None = None
+    stopped: Stopped | None = None
     evaluations: Evaluations = field(default_factory=Evaluations)
 
     @property
     def uncertainty(self) -> Float64[np.ndarray, "U"]:
-        """How far each score may be off: its numeric error, a sampling method's 95 % interval (2 `error`), or 0."""
+        """How far each score may be off: its numeric error, half a sampling method's 95 % interval, or 0."""
         if self.numeric_error is not None:
             return self.numeric_error.astype(np.float64)
-        return np.zeros(len(self.scores)) if self.error is None else 2 * self.error.astype(np.float64)
+        return np.zeros(len(self.scores)) if self.error is None else NORMAL * self.error.astype(np.float64)
 
     @property
     def relative_residual(self) -> float | None:
@@ -191,7 +196,7 @@ class Interactions(Record):
     baseline: str
     error: Float32[np.ndarray, "P"] | None = None
     seed: int | None = None
-    stopped: Literal["settled", "budget", "asked"] | None = None
+    stopped: Stopped | None = None
     evaluations: Evaluations = field(default_factory=Evaluations)
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from explain import canonical
 from explain.audit import building
 from explain.audit.records import Beside, Content, Environment, Header
-from explain.catalog import Request
+from explain.catalog import Request, TargetKind
 from explain.engine import Model
 from explain.errors import AuditError
 from explain.heads import HeadsRequest
@@ -128,7 +128,7 @@ def inferred(then: Explanation) -> Request:
     """The request behind an explanation, as far as it tells: without phrases, which only the request itself knows."""
     first, target = (then.attributions[0] if then.attributions else None), then.target
     labels = then.model.labels
-    quantity: Any = target.kind if target.kind in ("log_odds", "logit", "margin", "probability") else "log_odds"
+    quantity: Any = target.kind if target.kind in get_args(TargetKind) else "log_odds"
     wish: str | int | None = kind(labels[target.index or 0]) if target.joined else target.index
     wish = target.span if target.span in ("start", "end") else wish  # of the model's own answer
     against: str | int | None = kind(labels[target.contrast or 0]) if target.joined_against else target.contrast

@@ -21,7 +21,6 @@ from pydantic import AfterValidator, ConfigDict, PlainValidator, TypeAdapter, Va
 from typing_extensions import TypedDict
 
 from explain import canonical
-from explain.catalog import Request
 from explain.errors import InputError
 from explain.generation import Generation
 from explain.prediction import Prediction, Tagging
@@ -40,11 +39,6 @@ def read(source: str | bytes | Path) -> Explanation:
         InputError: not JSON, not an explanation, or written by a newer version.
     """
     return decode(Explanation, _text(source))
-
-
-def read_request(source: str | bytes | Path) -> Request:
-    """Read a request from JSON text or from a file; raises InputError as `read` does."""
-    return decode(Request, _text(source))
 
 
 def decode(record: type[R], text: str | bytes) -> R:

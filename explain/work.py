@@ -13,19 +13,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar, cast
 
-import torch
-
 from explain import checks as checking
 from explain import costs, gate, spans
 from explain import effects as measuring
 from explain import interactions as pairing
 from explain.attention.capture import attention_maps
-from explain.bounds import require_bounds
+from explain.bounds import require_bounds, require_layer
 from explain.case import Case, Steps
 from explain.catalog import Claim, Progress, Request
 from explain.drive import answer, drive, require_whole
 from explain.errors import MethodError
-from explain.machine import here, versions
+from explain.machine import here, threads, versions
 from explain.methods import Method, find
 from explain.model import chat
 from explain.model.encoding import Encoding, masked
@@ -69,7 +67,10 @@ class Work:
                 method = find(name)
                 if reason := method.why_not(self.model.info):
                     raise MethodError(f"{method.info.title} does not apply: {reason}", code="not_applicable")
-                method.configured(request.params.get(name, {}))
+                params = method.configured(request.params.get(name, {}))
+                require_layer(getattr(params, "layer", 0), self.model.info.n_layers)
+            for layer in request.attention or ():  # recorded last: not refused only then
+                require_layer(layer, self.model.info.n_layers)
             checking.chosen(request.checks)
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
@@ -293,7 +294,7 @@ class Work:
             device=info.device,
             dtype=info.dtype,
             kernel=info.kernel,
-            threads=torch.get_num_threads(),
+            threads=threads(),
             seed=seed if case is None else case.seed,
             created=self.created.isoformat(timespec="milliseconds"),
             seconds=round(time.perf_counter() - self.began, 4),

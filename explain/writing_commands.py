@@ -15,6 +15,7 @@ import explain
 from explain import canonical
 from explain.alignment import Alignment
 from explain.arguments import text_or_messages
+from explain.bounds import BOUNDS
 from explain.render import aligned, terminal
 from explain.render.pieces import visible
 
@@ -37,7 +38,8 @@ def generate(
     model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder of a model that writes.")] = "tales",
     tokens: Annotated[int, typer.Option(min=1, max=1000, help="Tokens to write at most.")] = 40,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**53 - 1, help="Draw with this seed; else the likeliest each time.")
+        int | None,
+        typer.Option(min=0, max=BOUNDS["seed"][1], help="Draw with this seed; else the likeliest each time."),
     ] = None,
     temperature: Annotated[float, typer.Option(min=0.01, max=100, help="Divides the logits before drawing.")] = 1.0,
     beams: Annotated[int, typer.Option(min=1, max=32, help="Beginnings kept at a time in a beam search.")] = 1,

@@ -10,16 +10,16 @@ does nothing.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float64
 
 from explain.case import Ask, Case
 from explain.errors import InputError
+from explain.heads import Ablation
 from explain.methods.expected_gradients import BACKGROUND
 
-Ablation = Literal["mean", "resample", "zero"]
 DRAWS = 8
 
 
@@ -29,7 +29,7 @@ def head_effects(case: Case, how: Ablation = "mean", layers: int | None = None) 
     Raises:
         ModelError: the architecture does not use transformers' attention interface.
     """
-    if how not in ("mean", "resample", "zero"):
+    if how not in get_args(Ablation):
         raise InputError(f"Expected mean, resample or zero as ablation, got '{how!s:.40}'.", code="bad_ablation")
     stand_ins = _stand_ins(case, how, layers or case.info.n_layers)  # (L, K, H, e)
     layers, draws, heads, _ = stand_ins.shape

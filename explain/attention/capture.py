@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32
 
+from explain.bounds import require_layer
 from explain.case import Ask, Case
-from explain.errors import InputError, ModelError
+from explain.errors import ModelError
 from explain.model.reads import logit
 from explain.records import AttentionMaps
 
@@ -21,8 +22,8 @@ def attention_maps(case: Case, layers: tuple[int, ...]) -> tuple[AttentionMaps, 
         ModelError: the model gives no attention weights, or ones that are no distribution.
     """
     (found,) = case.evaluate(Ask([case.row(logit(case.target))], attention=True)).attention  # (L, H, T, T)
-    if bad := [i for i in layers if not 0 <= i < len(found)]:
-        raise InputError(f"There is no layer {bad[0]}: this model has layers 0 to {len(found) - 1}.", code="bad_layer")
+    for layer in layers:
+        require_layer(layer, len(found))
     return tuple(_maps(i, found[i]) for i in dict.fromkeys(layers))  # each once, however often it was named
 
 

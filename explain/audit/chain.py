@@ -17,7 +17,7 @@ from securesystemslib.signer import CryptoSigner
 
 from explain.audit import building, checkpoints, clock, database, envelope, files, ids, sealing, state
 from explain.audit.database import entries, envelopes, keys
-from explain.audit.entry import NOTE, NOTHING, RECORD, Entry, columns, erased, media, state_of
+from explain.audit.entry import NOTE, NOTHING, RECORD, Entry, columns, erased, media, missing, state_of
 from explain.audit.records import FILED, FileEntry, Header, Kind, Purpose, Who
 from explain.audit.told import spoken_of
 from explain.errors import AuditError
@@ -169,7 +169,7 @@ def _digests(connection: sa.Connection, records: tuple[str, ...]) -> dict[str, s
         found |= {row.id: envelope.digest(row.bytes) for row in rows}
     for one in records:
         if one not in found:
-            raise AuditError(f"There is no record {one[:40]} in this store.", code="no_record")
+            raise missing(one)
     return found
 
 
@@ -192,7 +192,7 @@ def _require_possible(connection: sa.Connection, about: str, kind: Kind) -> None
     """
     row = connection.execute(sa.select(entries).where(entries.c.id == about)).first()
     if row is None:
-        raise AuditError(f"There is no record {about[:40]} in this store.", code="no_record")
+        raise missing(about)
     if row.kind not in FILED:
         what = f"Name that record instead: {row.about}." if row.about else "It is about the store."
         raise AuditError(f"Record {row.sequence} is a {row.kind}, which is about a record. {what}", code="no_record")

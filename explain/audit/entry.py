@@ -94,6 +94,14 @@ JOBS = (
 """What an erasure does not reach."""
 
 
+def missing(record: str | int) -> AuditError:
+    """The error of whoever asks for a record that a store does not hold."""
+    return AuditError(
+        f"There is no record {record!s:.40} in this store. `explain evidence list` shows those there are.",
+        code="no_record",
+    )
+
+
 def erased(record: str) -> AuditError:
     """The error of whoever asks for content that is gone."""
     return AuditError(

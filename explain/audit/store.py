@@ -20,7 +20,7 @@ from explain.audit.belief import Belief
 from explain.audit.bounds import accounted, bounded, named
 from explain.audit.chain import HEAD, New, append, checkpoint_if_due, finish_change
 from explain.audit.database import entries, envelopes, keys
-from explain.audit.entry import NOTE, RECORD, Draft, Entry, erased, state_of
+from explain.audit.entry import NOTE, RECORD, Draft, Entry, erased, missing, state_of
 from explain.audit.keys import Keys
 from explain.audit.records import FILED, Beside, Content, Decision, Kind, Masking, Purpose, Who
 from explain.catalog import Request
@@ -244,7 +244,7 @@ class Store:
         with database.reading(self.engine) as connection:
             row = connection.execute(sa.select(entries.c.id, entries.c.about).where(column == record)).first()
         if row is None:
-            raise AuditError(f"There is no record {str(record)[:40]} in this store.", code="no_record")
+            raise missing(record)
         return str(row.about or row.id)
 
     def read(self, record: str | int, *, checked: bool = True) -> Entry:
@@ -258,7 +258,7 @@ class Store:
         with database.reading(self.engine) as connection:
             row = connection.execute(wish.where(column == record)).mappings().first()
         if row is None:
-            raise AuditError(f"There is no record {str(record)[:40]} in this store.", code="no_record")
+            raise missing(record)
         wrapped = envelope.unwrap(row["bytes"], envelope.PAYLOAD)
         if checked:
             try:

@@ -12,7 +12,7 @@ from securesystemslib.signer import SSlibKey
 
 from explain.audit import checkpoints, database, envelope, sealing, state
 from explain.audit.belief import Belief
-from explain.audit.entry import NOTHING, RECORD, columns, state_of
+from explain.audit.entry import NOTHING, RECORD, columns, missing, state_of
 from explain.audit.records import FILED, FileEntry, Header
 from explain.audit.store import Store
 from explain.audit.told import contradictions, names_its_files, spoken_of, told
@@ -103,7 +103,7 @@ class Verifier:
                 self._files(row, *read, where)
                 self._happened(row, read[0], where)
         if not self.checked and not self.faults:
-            raise AuditError(f"There is no record {record[:40]} in this store.", code="no_record")
+            raise missing(record)
         self._lists()
         return self._verdict(("V1",))
 

@@ -62,13 +62,13 @@ def baselines(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
     details = {
         "used": attribution.baseline,
         "moved": moved,
-        "table": {name: _row(case, attribution, a) for name, a in table.items()},
+        "table": {name: _row(attribution, a) for name, a in table.items()},
     }
     yardstick = 1 / case.n_units
     return (Check("baselines", 0, "robust", status, sentence, share, yardstick, threshold=FAIL, details=details),)
 
 
-def _row(case: Case, ours: Attribution, other: Attribution) -> dict[str, Any]:
+def _row(ours: Attribution, other: Attribution) -> dict[str, Any]:
     """One baseline: its scores, what the model says of it, and how the scores compare with ours."""
     a, b = ours.scores.astype(float), other.scores.astype(float)
     sure = (np.abs(a) > ours.uncertainty) & (np.abs(b) > other.uncertainty)

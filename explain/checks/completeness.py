@@ -13,7 +13,7 @@ import numpy as np
 from explain.case import Case, Steps
 from explain.checks import Found, check
 from explain.methods import find
-from explain.records import Attribution, Check, Status
+from explain.records import NORMAL, Attribution, Check, Status
 
 PASS, FAIL = 0.01, 0.05
 WORD_ERROR = 0.05
@@ -37,7 +37,7 @@ def completeness(case: Case, attribution: Attribution, found: Found) -> Steps[tu
         return (Check("completeness", 0, "computed correctly", "n/a", sentence),)
     largest = float(np.abs(attribution.scores).max(initial=0))
     sampled = attribution.error is not None
-    errors = 1.96 * attribution.error if attribution.error is not None else attribution.numeric_error
+    errors = NORMAL * attribution.error if attribution.error is not None else attribution.numeric_error
     word = 0.0 if errors is None else float(errors.max(initial=0))
     word_share = word / largest if largest else 0.0
     status: Status = "pass" if relative <= PASS else "fail" if relative > FAIL else "warn"

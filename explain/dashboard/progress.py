@@ -1,25 +1,28 @@
 """A running job on the page: how far it is, buttons to stop it, and the moment to draw what is new.
 
-Drawing the whole page costs a server and a browser far more than looking at a job. So only the bar is drawn at every
-look; the page is drawn when a job ends, when its first scores are there, and else at most so often that drawing takes a
-part of the time: on a machine that is slow today, or that many look at, the page is drawn less often.
+Drawing the whole page costs a server and a browser far more than drawing the bar. The page is drawn when a job ends,
+for one person also when its first scores are there, and else at most so often that drawing takes a part of the time: on
+a machine that is slow today, or that many look at, less often. A job says itself when it is time (`watch`).
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import streamlit as st
 
 from explain import list_methods
-from explain.dashboard import choices
+from explain.dashboard import choices, jobs
 from explain.records import Explanation
 from explain.service import Job
 
-POLL, SELDOM = 0.4, 2.0
-"""Seconds between looks at a running job: of one person alone, and at most."""
+POLL, SELDOM = 2.0, 8.0
+"""Seconds between drawings of the bar: for one person alone, and at most."""
+SOONER = 0.2
+"""The part of that time after which a page looks that a job cannot wake."""
 SOON = 1.0
 """Seconds before the end of a job in which nothing is drawn that the end would draw again."""
 PART = 0.2
@@ -29,34 +32,47 @@ STOP = "Keep the scores as they are now, with their standard errors, and go on t
 
 @dataclass(frozen=True)
 class Drawn:
-    """What the page shows of a job (None: nothing yet), since when, how many seconds it took, and who waits."""
+    """What the page shows of a job (None: nothing yet), since when, and how many seconds it took to draw."""
 
     partial: Explanation | None
     at: float
     seconds: float
-    waiting: int = 0
 
-    def stale(self, job: Job, now: float) -> bool:
-        """Is it time to draw the page anew?"""
+    def stale(self, job: Job, now: float, waiting: int) -> bool:
+        """Is it time to draw the page anew, while so many others wait for the machine?"""
         if job.over:
             return True
         new = job.partial
         if new is None or new is self.partial or 0 < job.left(now) < SOON:
             return False
         first = bool(new.attributions) and not (self.partial is not None and self.partial.attributions)
-        return first or now - self.at >= self.seconds * max(1, self.waiting) / PART
+        return (first and not waiting) or now - self.at >= self.seconds * max(1, waiting) / PART
 
 
-def pace(waiting: int) -> float:
-    """Seconds between looks at a job where so many wait: all pages together look as often as two do."""
-    return min(SELDOM, POLL * max(1.0, waiting / 2))
+def pace(waiting: int, *, woken: bool) -> float:
+    """Seconds between drawings of the bar where so many wait: all pages together draw it as often as one does.
+
+    `woken`: the job draws the page when it has news, so that nobody needs to look for them.
+    """
+    return min(SELDOM, POLL * max(1, waiting)) * (1 if woken else SOONER)
+
+
+def watch(job: Job, drawn: Drawn, wake: Callable[[], None] | None) -> None:
+    """Wake the page, once, when the job has news that it is time to draw."""
+
+    def heard() -> None:
+        if wake is not None and drawn.stale(job, time.monotonic(), jobs.waiting()):
+            job.heard = lambda: None  # until the page is drawn
+            wake()
+
+    job.heard = heard
 
 
 def progress(job: Job, drawn: Drawn) -> None:
     """The bar of a running job; draws the whole page anew once that is due."""
     if not job.over:
         _bar(job)  # first: a click on one of its buttons must not be lost because there is news
-    if drawn.stale(job, time.monotonic()):
+    if drawn.stale(job, time.monotonic(), jobs.waiting()):
         st.rerun()
 
 

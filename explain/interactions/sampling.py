@@ -17,13 +17,13 @@ is off by 0.030 log-odds (root mean square over pairs and 30 seeds; 95 % interva
 from __future__ import annotations
 
 from math import comb
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
 from explain.case import Case, Steps
 from explain.interactions.index import Values, counts, pairs_of
+from explain.records import Stopped
 
 FIRST, MANY, FOLDS = 512, 2**16, 5
 """Sets drawn before the first answer, two and more for each unknown of the quadratic; sets drawn at most, which bounds
@@ -33,7 +33,7 @@ TOLERANCE = 0.1
 RIDGE = 0.5
 """Shrinks the quadratic's pair terms as half a set without any pair would, which steadies it while sets are few."""
 
-Sampled = tuple[Float64[np.ndarray, "Q"], Float64[np.ndarray, "Q"], Literal["settled", "budget", "asked"]]
+Sampled = tuple[Float64[np.ndarray, "Q"], Float64[np.ndarray, "Q"], Stopped]
 
 
 def sampled(case: Case, n: int, values: Values) -> Steps[Sampled]:

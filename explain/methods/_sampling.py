@@ -8,9 +8,8 @@ from scipy.special import stdtrit
 
 from explain.case import Case
 from explain.errors import MethodError
+from explain.records import NORMAL
 
-NORMAL = 1.96
-"""What readers multiply a standard error by, for a 95 % interval."""
 MOST = 2_048
 """Units. The tables of sets grow with their square: LIME's need 64 U² bytes, twice."""
 

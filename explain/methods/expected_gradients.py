@@ -52,7 +52,7 @@ class Params:
     cite="Erion et al. 2021, arXiv:1906.10670",
     misleads="The background decides: against other texts the same word may score otherwise.",
     stochastic=True,
-    cost=lambda units: (0, 64),
+    cost=lambda units: (9, 512),  # the budget nearly always ends it
 )
 def expected_gradients(case: Case, params: Params) -> Steps[Attribution]:
     """Averages the change against many ordinary texts instead of one neutral one."""

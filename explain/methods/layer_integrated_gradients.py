@@ -26,7 +26,7 @@ from explain.records import Attribution
     misleads="Higher layers mix words: a score belongs to a position, which holds more than the word shown there.",
     axioms=("complete",),
     why_not=no_layers,
-    cost=lambda units: (2, 32),
+    cost=lambda units: (2, 22),
 )
 def layer_integrated_gradients(case: Case, params: Params) -> Steps[Attribution]:
     """Divides the change among the positions of one layer's output instead of the words' embeddings."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from math import comb
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -24,9 +23,8 @@ from explain.coalitions import coalition_values
 from explain.methods import method
 from explain.methods._sampling import require_few
 from explain.plugins import choice, number
-from explain.records import Attribution
+from explain.records import Attribution, Stopped
 
-Stop = Literal["settled", "budget", "asked"] | None
 RIDGE = 1e-9
 """Keeps the equations solvable when two words were always missing together."""
 
@@ -46,7 +44,7 @@ class Params:
     cite="Ribeiro, Singh & Guestrin 2016, arXiv:1602.04938",
     misleads="A straight line through a curved model: the scores change with the width, and do not add up.",
     stochastic=True,
-    cost=lambda units: (1000, 0),
+    cost=lambda units: (800, 0),
 )
 def lime(case: Case, params: Params) -> Steps[Attribution]:
     """Fits a straight line to the model's answers with random words missing; nearby texts count most."""
@@ -55,7 +53,7 @@ def lime(case: Case, params: Params) -> Steps[Attribution]:
     answer = yield Ask([case.row()])
     batch = max(64, 8 * n)
 
-    def found(scores: Float64[np.ndarray, "U"], error: Float64[np.ndarray, "U"], stop: Stop) -> Attribution:
+    def found(scores: Float64[np.ndarray, "U"], error: Float64[np.ndarray, "U"], stop: Stopped | None) -> Attribution:
         return case.attribution(
             unit_scores=scores,
             value_input=float(answer.values[0]),

@@ -54,7 +54,7 @@ class Phrase:
     cite="Owen 1977; Lundberg's shap, PartitionExplainer",
     misleads="Divides by neighbourhood: words of one phrase share what they do together, words far apart do not.",
     axioms=("complete",),
-    cost=lambda units: (24 * units, 0),
+    cost=lambda units: (17 * units, 0),
 )
 def partition_shap(case: Case, params: Params) -> Steps[Attribution]:
     """Divides the change among phrases, then among their words, down a tree of neighbouring words."""

@@ -111,7 +111,7 @@ def nearest(
 
 
 def _part(found: Walk, call: Call, row: Row) -> TablePart:
-    indices = _indices(call, len(row))
+    indices = _indices(call)
     index = int(indices[min(found.token, len(indices) - 1)]) if indices is not None else -1
     name = call.name.rsplit(".", 1)[-1]
     return TablePart(_kind(found, call, row), name, index, plain(found.row(call.made)))  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ def _part(found: Walk, call: Call, row: Row) -> TablePart:
 
 def _kind(found: Walk, call: Call, row: Row) -> str:
     """What a table is asked for, told by the indices that it was given."""
-    indices = _indices(call, len(row))
+    indices = _indices(call)
     if indices is None:
         return "other"
     whole = len(indices) == len(row)
@@ -133,7 +133,7 @@ def _kind(found: Walk, call: Call, row: Row) -> str:
     return "token type" if whole and np.array_equal(indices, types) else "other"
 
 
-def _indices(call: Call, tokens: int) -> Int64[np.ndarray, "T"] | None:
+def _indices(call: Call) -> Int64[np.ndarray, "T"] | None:
     """Rows of the table that were looked up, if the vectors that came out are those."""
     weight: Any = call.module.weight
     table: Tensor = weight.detach()

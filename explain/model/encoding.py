@@ -64,7 +64,8 @@ def whole(encoding: Encoding, place: int | None) -> Encoding:
     """The encoding, for a task whose answer is about a whole text; raises InputError where a place was named."""
     if place is not None:
         raise InputError(
-            "This model's answer is about the whole text, so there is no place to choose.", code="bad_place"
+            "This model's answer is about the whole text, so there is no place to choose. Ask without one.",
+            code="bad_place",
         )
     return encoding
 
@@ -73,7 +74,7 @@ def check_texts(texts: tuple[str, ...], pairs: bool = True) -> None:
     """Refuse what no tokenizer should see; raises InputError."""
     if not 1 <= len(texts) <= (2 if pairs else 1) or not all(isinstance(t, str) for t in texts):
         wish = "one text, or two for a sentence pair" if pairs else "one text, since this model reads no pairs"
-        raise InputError(f"Expected {wish}.", code="bad_text")
+        raise InputError(f"Expected {wish}; got {len(texts)}.", code="bad_text")
     check_characters(texts)
 
 

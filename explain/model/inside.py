@@ -108,7 +108,9 @@ def _states(runner: Runner, rows: list[Row], gradients: bool, layer: int) -> tup
         hidden, rest = (output[0], tuple(output[1:])) if isinstance(output, tuple) else (output, None)
         if not isinstance(hidden, Tensor) or hidden.ndim != 3 or len(hidden) != len(rows):
             raise ModelError(
-                f"{type(runner.module).__name__} does not pass (N, T, D) between its layers.", code="no_blocks"
+                f"{type(runner.module).__name__} does not hand one vector a token from layer to layer, so what "
+                "needs its layers cannot be computed. Use another method, such as integrated gradients.",
+                code="no_blocks",
             )
         states = hidden.detach().clone()  # (N, T, D)
         for i, row in enumerate(rows):

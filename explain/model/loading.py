@@ -242,7 +242,8 @@ def _match(module: Any, tokenizer: Any) -> None:
     highest = max(tokenizer.get_vocab().values(), default=0)
     if rows is not None and highest >= rows:
         raise ModelError(
-            f"The tokenizer belongs to another model: it has ids up to {highest:,}, the model knows {rows:,}.",
+            f"The tokenizer belongs to another model: it has ids up to {highest:,}, the model knows {rows:,}. "
+            "Use the tokenizer that was saved with these weights.",
             code="tokenizer_mismatch",
         )
 

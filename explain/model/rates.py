@@ -4,31 +4,38 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from statistics import median
+from itertools import accumulate
+
+KEPT = 30
+"""Passes that are remembered of each kind."""
 
 
 @dataclass
 class Rates:
     """Seconds a token for a forward pass, and for a forward and backward pass; None until measured.
 
-    Each is the median of the last passes, so that one that had to share the machine spoils no forecast.
+    Each is the median over the tokens of the last passes: one pass that had to share the machine spoils no forecast,
+    and small batches, which take longer a token, count for little beside large ones. `last` holds their seconds and
+    tokens.
     """
 
-    last: dict[bool, deque[float]] = field(default_factory=lambda: {False: deque(maxlen=15), True: deque(maxlen=15)})
+    last: dict[bool, deque[tuple[float, int]]] = field(
+        default_factory=lambda: {False: deque(maxlen=KEPT), True: deque(maxlen=KEPT)}
+    )
 
     def learn(self, seconds: float, tokens: int, backward: bool) -> None:
         """Remember a new measurement."""
-        self.last[backward].append(seconds / tokens)
+        self.last[backward].append((seconds, tokens))
 
     @property
     def forward(self) -> float | None:
-        """Seconds a token without gradients."""
-        return median(self.last[False]) if self.last[False] else None
+        """Seconds a token without gradients; None before any was measured."""
+        return _median(self.last[False])
 
     @property
     def backward(self) -> float | None:
-        """Seconds a token with gradients."""
-        return median(self.last[True]) if self.last[True] else None
+        """Seconds a token with gradients; None before any was measured."""
+        return _median(self.last[True])
 
     def forecast(self, tokens: int, forward: int, backward: int) -> float | None:
         """Seconds that so many passes over a text of `tokens` will take; None before anything was measured."""
@@ -36,3 +43,10 @@ class Rates:
             return None
         slow = self.backward or 3 * self.forward
         return tokens * (forward * self.forward + backward * slow)
+
+
+def _median(passes: deque[tuple[float, int]]) -> float | None:
+    """The seconds a token that half of all tokens took at most."""
+    each = sorted((seconds / tokens, tokens) for seconds, tokens in passes)
+    sums = list(accumulate(tokens for _, tokens in each))
+    return next((rate for (rate, _), sum_ in zip(each, sums, strict=True) if 2 * sum_ >= sums[-1]), None)

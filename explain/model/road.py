@@ -41,7 +41,10 @@ class Walk:
     def row(self, tensor: Tensor | None) -> Tensor:
         """The token's vector in a tensor (1, T, K) or (T, K), or (K,) where all tokens share one."""
         if tensor is None:
-            raise ModelError("The model does not pass (N, T, D) between its layers.", code="no_blocks")
+            raise ModelError(
+                "The model does not hand one vector a token from layer to layer, so its inside cannot be shown.",
+                code="no_blocks",
+            )
         flat = tensor.reshape(-1, tensor.shape[-1])
         return flat[self.token if len(flat) > self.token else 0].float()
 

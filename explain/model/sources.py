@@ -119,9 +119,9 @@ def config_of(folder: Path) -> dict[str, Any]:
     except OSError:
         raise _no_config() from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise ModelError("config.json is not a transformers configuration.", code="bad_config") from None
+        raise _bad_config("is not a transformers configuration") from None
     if not isinstance(model_type, str):
-        raise ModelError("config.json names no model_type.", code="bad_config")
+        raise _bad_config("names no model_type")
     parts = [config]
     for part in parts:  # grows while it is read: nested configurations count too
         parts += [v for v in (part.values() if isinstance(part, dict) else part) if isinstance(v, (dict, list))]
@@ -133,6 +133,12 @@ def config_of(folder: Path) -> dict[str, Any]:
                     code="unsafe_config",
                 )
     return config  # type: ignore[no-any-return]
+
+
+def _bad_config(what: str) -> ModelError:
+    return ModelError(
+        f"config.json {what}. Give a folder that save_pretrained() wrote, or a Hub id.", code="bad_config"
+    )
 
 
 def _no_config() -> ModelError:
@@ -173,7 +179,10 @@ def _check_format(names: list[str]) -> None:
             "load them where you trust them and call save_pretrained().",
             code="unsafe_format",
         )
-    raise ModelError(f"There is no {_WEIGHTS}, so there are no weights.", code="no_weights")
+    raise ModelError(
+        f"There is no {_WEIGHTS}, so there are no weights. Give a folder that save_pretrained() wrote.",
+        code="no_weights",
+    )
 
 
 def _snapshot(name: str, revision: str | None, token: str | None, allow_download: bool) -> Path:

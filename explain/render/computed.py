@@ -20,10 +20,10 @@ def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
         *_among(explanation),
     ]
     if index < len(explanation.attributions):
-        rows += _method(explanation, explanation.attributions[index])
+        rows += _method(explanation.attributions[index])
     for other, attribution in enumerate(explanation.attributions):
         if other != index:
-            rows += [(f"Beside it: {name.lower()}", value) for name, value in _method(explanation, attribution)]
+            rows += [(f"Beside it: {name.lower()}", value) for name, value in _method(attribution)]
     checks = sorted({c.name for c in explanation.checks if c.attribution == index})
     return [
         *rows,
@@ -57,7 +57,7 @@ def _among(explanation: Explanation) -> list[tuple[str, str]]:
     return [("Labels given", f"{'; '.join(map(short, asked.labels))} ({how})"), ("Asked as", short(asked.template))]
 
 
-def _method(explanation: Explanation, attribution: Attribution) -> list[tuple[str, str]]:
+def _method(attribution: Attribution) -> list[tuple[str, str]]:
     given = {k: short(v) if isinstance(v, str) else v for k, v in attribution.params.items() if v != ""}
     options = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in given.items())
     spent = attribution.evaluations

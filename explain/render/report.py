@@ -56,7 +56,7 @@ def report(explanation: Explanation, filing: Filing | None = None) -> str:
     title = f"Whyboard report {filing.content.id}, events: {len(filing.said)}" if filing else NOT_FILED
     body = "".join(
         [
-            _head(explanation, filing),
+            _head(filing),
             f"<main><h1>{html.text(sentences.verdict(explanation))}</h1>",
             *(f"<p>{html.text(line)}</p>" for line in lines if line),
             html.classes(explanation),
@@ -98,7 +98,7 @@ def unreviewed(filing: Filing) -> str:
     return "not reviewed" if filing.header is not None else "not reviewed when filed; reviews are later records"
 
 
-def _head(explanation: Explanation, filing: Filing | None) -> str:
+def _head(filing: Filing | None) -> str:
     record = f"Record {filing.content.id}" if filing is not None else "No record"
     kind = "wb-filed" if filing is not None and filing.fingerprint else "wb-open"
     return (

@@ -11,7 +11,7 @@ from rich.text import Text
 from explain.catalog import MethodInfo, ModelCard
 from explain.generation import Generation
 from explain.heads import HeadMap, HeadsReport
-from explain.records import Explanation, Interactions, Status
+from explain.records import NORMAL, Explanation, Interactions, Status
 from explain.render import computed, palette, sentences, tags, written
 from explain.render import heads as drawing
 from explain.render import pairs as pairing
@@ -108,7 +108,7 @@ def _table(found: Explanation, index: int) -> Table:
 
 def _numbers(word: Word, *, signed: bool) -> tuple[str, ...]:
     score = sentences.signed(word.score) if signed else f"{word.score:.3g}"
-    off = word.numeric_error if word.error is None else 2 * word.error
+    off = word.numeric_error if word.error is None else NORMAL * word.error
     error = "" if off is None else f"{off:.1g}"
     if word.prob_without is not None:
         gone = sentences.percent(word.prob_without)

@@ -118,7 +118,7 @@ class Board:
         """One of an owner's jobs; raises InputError, code job_not_found, also for another owner's."""
         found = next((e for e in self.of(owner) if e.id == job), None)
         if found is None:
-            raise InputError("There is no such job, or it is no longer kept.", code="job_not_found")
+            raise InputError("There is no such job, or it is no longer kept. Send it again.", code="job_not_found")
         return found
 
     def put_back(self, entries: Iterable[tuple[Entry, str | None, str]]) -> None:
@@ -142,7 +142,10 @@ class Board:
         self._forget()
         if key is not None and (known := self._sent.get((entry.owner, key))) is not None:
             if known[1] != digest:
-                raise InputError("This Idempotency-Key came before with another body.", code="key_used_before")
+                raise InputError(
+                    "This Idempotency-Key came before with another body. Give a new body a new key.",
+                    code="key_used_before",
+                )
             before = self._entries[known[0]]
             if before.error is not None and before.error["code"] == "interrupted":
                 self.resume(here, before)

@@ -13,7 +13,7 @@ from explain.catalog import Request
 from explain.engine import Model
 from explain.methods import find
 from explain.record import Record
-from explain.records import Attribution, Explanation
+from explain.records import NORMAL, Attribution, Explanation
 from explain.selftest import reference
 from explain.selftest.language import PLAIN
 from explain.selftest.planted import Kind, Planted, shortcut_words
@@ -154,7 +154,7 @@ def _mean_value(results: Sequence[Explanation], name: str) -> float:
 def covers(found: Attribution, exact: Float64[np.ndarray, "U"]) -> Bool[np.ndarray, "U"]:
     """For each word: is the exact value within 1.96 standard errors of the score?"""
     error = np.zeros(len(exact)) if found.error is None else found.error.astype(float)
-    return np.abs(found.scores - exact) <= 1.96 * error + ROUNDING * np.abs(exact).max()
+    return np.abs(found.scores - exact) <= NORMAL * error + ROUNDING * np.abs(exact).max()
 
 
 def _lime_width() -> float:

@@ -32,9 +32,6 @@ Kind = Literal["single", "context", "pair"]
 KINDS: tuple[Kind, ...] = ("single", "context", "pair")
 LABELS = ("ZERO", "NEITHER", "ONE")
 ZERO, NEITHER, ONE = range(3)
-LOG_ODDS = 3.0
-"""What the model is taught to say where something speaks: 95 %."""
-
 STEPS, BATCH, POOL, RATE = 400, 128, 8000, 3e-3
 """Steps of training, texts a step, texts in all of each sort, and the highest learning rate."""
 STARTS = 4

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from explain.records import NORMAL
 from explain.selftest import Report
 from explain.selftest.measure import Row
 from explain.selftest.planted import KINDS, Kind
@@ -57,7 +58,7 @@ def _shares(found: Mapping[Kind, float]) -> Text:
 
 def _exactness(row: Row) -> str:
     if row.covered is not None and row.covered_error is not None:
-        return f"held {row.covered:.1%} ± {1.96 * row.covered_error:.1%}"
+        return f"held {row.covered:.1%} ± {NORMAL * row.covered_error:.1%}"
     known = [f"direct calls {row.direct:.0e}"] if row.direct is not None else []
     known += [f"on paper {row.exact:.0e}"] if row.exact is not None else []
     return ", ".join(known)

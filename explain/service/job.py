@@ -71,6 +71,8 @@ class Job:
 
     `seconds` bounds the work from the moment when the model is loaded; None: no bound. `forecast` is what it should
     cost; None before that is known. `begun` is when its work began, by the monotonic clock; None while it waits.
+    `heard` is called, from any thread and without arguments, when there is something new to show and at the end; it
+    must be quick and raise nothing.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Job:
         self.error: ExplainError | None = None
         self.forecast: Forecast | None = None
         self.begun: float | None = None
+        self.heard: Callable[[], object] = lambda: None
         self.stop, self.enough = threading.Event(), threading.Event()
         self._over, self._lock = threading.Event(), threading.Lock()
 
@@ -143,7 +146,9 @@ class Job:
     def tell(self, progress: Progress, partial: Explanation | None = None) -> None:
         """How far it is, and what is known so far where that is new."""
         self.progress = progress
-        self.partial = partial or self.partial
+        if partial is not None:
+            self.partial = partial
+            self.heard()
 
     def done(self, answer: Answer) -> None:
         """End with an answer; one that comes after the end is dropped."""
@@ -155,6 +160,7 @@ class Job:
                     self.seen = answer
                 self.state = "done"
                 self._over.set()
+        self.heard()
 
     def end(self, state: Literal["failed", "cancelled"], error: ExplainError) -> None:
         """End without an answer; the first end counts."""
@@ -162,3 +168,4 @@ class Job:
             if not self.over:
                 self.state, self.error = state, error
                 self._over.set()
+        self.heard()

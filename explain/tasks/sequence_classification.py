@@ -108,7 +108,10 @@ class SequenceClassification(Task):
             )
         if problem == REGRESSION:
             if contrast is not None:
-                raise InputError("A regression has one output, so there is nothing to contrast it with.")
+                raise InputError(
+                    "A regression has one output, so there is nothing to contrast it with. Ask without a contrast.",
+                    code="bad_target",
+                )
             return Target(kind="value", index=index, name=labels[index], unit="output")
         other = None if contrast is None else _labels.find(labels, contrast)
         against = None if other is None else (other, _labels.named(labels, other))

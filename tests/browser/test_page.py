@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 import explain
 from explain.dashboard.examples import EXAMPLES, FIRST
+from explain.dashboard.progress import SELDOM
 from explain.engine import Model
 from tests.browser.harness import settle
 
@@ -100,6 +103,28 @@ def test_switch_method_and_reload_by_link(page: Page, address: str) -> None:
     settle(page)
     expect(page.locator(".wb-how")).to_contain_text("saliency")
     assert shown_words(page) == before
+
+
+def test_who_waits_for_others_is_woken_and_need_not_ask(page: Page, address: str) -> None:
+    asked: list[object] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: asked.append(frame)))
+    page.goto(address)
+    settle(page)
+    line = [f"A long and winding tale of {i} clumsy heroes, told far too slowly to be funny." for i in range(6)]
+    client = explain.Client(f"{address}/api", model="sentiment")
+    with ThreadPoolExecutor(len(line)) as others:
+        answers = [others.submit(client.explain, text, orders=30) for text in line]
+        page.wait_for_timeout(500)
+        page.get_by_label("Text", exact=True).fill("A warm and clever film.")
+        page.get_by_role("button", name="Explain", exact=True).click()
+        page.wait_for_timeout(300)
+        asked.clear()  # the click itself
+        began = time.monotonic()
+        expect(page.locator(".words")).to_have_text("A warm and clever film.", timeout=120_000)
+        bars = (time.monotonic() - began) // SELDOM
+        assert len(asked) <= bars, "its bar is drawn seldom while so many wait, so only the job can have woken the page"
+        assert all(answer.result().tokens.texts for answer in answers)
+    settle(page)
 
 
 def test_cancel_stops_and_can_be_started_again(page: Page, address: str) -> None:

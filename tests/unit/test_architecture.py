@@ -123,6 +123,26 @@ def test_forbidden_imports(name: str) -> None:
         assert target.split(".")[0] not in banned, f"explain/{name}:{line} imports {target}"
 
 
+DEVICE = (
+    "model",
+    "tasks",
+    "selftest",
+    "training",
+    "service",
+    "machine",
+    "doctor",
+    "proof_commands",
+    "methods.gradient_shap",
+)
+"""Where torch may be imported: what touches a device, trains, asks what torch may use, or hands it to Captum."""
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_only_models_and_tasks_touch_a_device(name: str) -> None:
+    if not any(f"{name}.".startswith(f"{place}.") for place in DEVICE):
+        assert "torch" not in {target for target, *_ in imported(modules()[name])}, f"explain/{name} imports torch"
+
+
 @pytest.mark.parametrize("name", sorted(modules()))
 def test_slow_imports_are_made_where_they_are_needed(name: str) -> None:
     for target, line, top in imported(modules()[name]):

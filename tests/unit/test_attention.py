@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -258,6 +259,18 @@ def test_nothing_is_left_behind(tiny: Model, case: Case, monkeypatch: pytest.Mon
     with pytest.raises(ModelError, match="division"):
         tiny.head(TEXT, 0, 0)
     assert traces(tiny) == before
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [{"attention": [99]}, {"methods": ["layer_conductance"], "params": {"layer": 99}}],
+    ids=["weights that are recorded last", "a method's parameter"],
+)
+def test_a_layer_that_is_not_there_costs_no_pass(tiny: Model, wish: dict[str, Any]) -> None:
+    stages: list[str] = []
+    with pytest.raises(InputError, match="no layer 99: this model has layers 0 to") as caught:
+        tiny.explain(TEXT, progress=lambda now, _: stages.append(now.stage), **wish)
+    assert (caught.value.code, stages) == ("bad_layer", [])
 
 
 def test_a_model_without_attention_says_so() -> None:

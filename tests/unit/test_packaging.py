@@ -57,12 +57,13 @@ def test_wheel_lists_models_and_has_the_assets(installed: Path, tmp_path: Path) 
         "import json; from explain import bundled, list_models;"
         "names = ['d3.min.js', 'd3.LICENSE', 'jquery.min.js', 'jquery.LICENSE'];"
         "found = [(bundled.shipped('assets') / n).is_file() for n in ['theme.css', *(f'vendor/{n}' for n in names)]];"
-        "print(json.dumps([[m.name for m in list_models()], all(found)]))"
+        "pictures = (bundled.shipped('assets') / 'screenshots').exists();"
+        "print(json.dumps([[m.name for m in list_models()], all(found), pictures]))"
     )
     out = subprocess.run(
         [str(installed / "python"), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert json.loads(out.stdout) == [["sentiment", "tales"], True]
+    assert json.loads(out.stdout) == [["sentiment", "tales"], True, False], "pictures of the README are 6 MB"
 
 
 def test_wheel_serves_the_dashboard_from_another_folder(installed: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import explain.model.runner
 from explain.catalog import Request
 from explain.engine import Model, load
 from explain.model.chunks import Padding, chunks
+from explain.model.rates import Rates
 from explain.model.rows import Row
 from explain.model.runner import Meter, Runner
 from tests.rows import TARGETS, TEXTS, Lock, alike, disturb, equals, rows_of, same
@@ -258,8 +259,16 @@ def test_the_forecast_grows_with_the_text_and_the_work(fresh: Model) -> None:
     assert fresh.forecast(short).seconds < fresh.forecast(long).seconds  # type: ignore[operator]
     for backward, measured in ((False, (0.5, 0.4, 99.0)), (True, (2.0, 88.0, 1.0))):  # one pass had to wait
         fresh.rates.last[backward].clear()
-        fresh.rates.last[backward].extend(measured)
+        fresh.rates.last[backward].extend((seconds, 1) for seconds in measured)
     assert Runner.forecast(fresh, 10, 3, 4) == 10 * (3 * 0.5 + 4 * 2.0)
+
+
+def test_small_batches_count_for_little_beside_large_ones() -> None:
+    rates = Rates()
+    for _ in range(5):
+        rates.learn(0.5, 10, False)  # 0.05 s a token
+        rates.learn(1.0, 100, False)  # 0.01 s a token
+    assert rates.forward == pytest.approx(0.01)
 
 
 def test_waiting_for_others_does_not_spoil_the_forecast(fresh: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,16 @@ from explain.dashboard.examples import of
 from explain.dashboard.gap import gap
 from explain.dashboard.labels import TASK, noticed
 from explain.dashboard.long import long, refused
-from explain.dashboard.progress import POLL, Drawn, pace, progress
+from explain.dashboard.progress import Drawn, pace, progress, watch
 from explain.dashboard.tags import tags
+from explain.dashboard.wake import waker
 from explain.errors import ExplainError
 from explain.prediction import kinds
 from explain.render import html
 from explain.service import Job
 
+QUICK = 0.2
+"""Seconds that the first drawing waits: some answers are that quick."""
 FITTING = {"no_mask": "fill-mask", "no_context": ANSWERS}
 """Tasks that a model refuses a text for that does not suit them."""
 
@@ -95,7 +98,7 @@ found = jobs.current(asked.request, asked.model, again=asked.pressed)
 if isinstance(found, ExplainError):
     panels.problem(found)
 else:
-    found.wait(POLL / 2)  # some answers are that quick
+    found.wait(QUICK)
     shown, began = found.partial, time.monotonic()
     place = st.empty()  # of its own, also when nothing runs: what follows keeps its place, and nothing stale is left
     below = st.container()
@@ -105,7 +108,8 @@ else:
     if running:
         with place.container():
             others = jobs.waiting()
-            drawn = Drawn(shown, began, time.monotonic() - began, others)
-            st.fragment(progress, run_every=pace(others))(found, drawn)
+            drawn, wake = Drawn(shown, began, time.monotonic() - began), waker()
+            watch(found, drawn, wake)  # first: what ends now is seen by the look that follows
+            st.fragment(progress, run_every=pace(others, woken=wake is not None))(found, drawn)
     else:
         place.empty()
