@@ -25,6 +25,9 @@ address space, where the system has such limits; and seconds on a clock for it, 
 TEMPLATE_WRITES = 4
 """Times the characters of the longest text that is read: what a template may write."""
 
+BEAMS = 32
+"""Beginnings of a text that a beam search keeps."""
+
 WORDS = 10_000
 """Characters of what is named beside a text: a label, a part of it, what may follow it."""
 

@@ -25,6 +25,7 @@ from explain.drive import answer, drive, require_whole
 from explain.errors import MethodError
 from explain.machine import here, threads, versions
 from explain.methods import Method, find
+from explain.model import chat
 from explain.model.contexts import holding
 from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
@@ -86,7 +87,9 @@ class Work:
             checking.chosen(request.checks)
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
-        encodings = [self._encoded(r, self.before) for r in self.requests]
+        told = [r.texts for r in self.requests]
+        with chat.together(self.model.tokenizer, told, self.model.roles, self.meter):
+            encodings = [self._encoded(r, self.before) for r in self.requests]
         for request, encoding in zip(self.requests, encodings, strict=True):
             if request.attention:
                 require_whole(encoding)

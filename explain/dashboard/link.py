@@ -65,7 +65,8 @@ def write(request: Request, model: str, *, fixed_scale: bool, quoted: bool = Fal
     """Write everything but the text into the address; `quoted`: what is explained is a part of the text too."""
     state = st.session_state
     first, last = request.texts[0], request.texts[-1]
-    example = next((n for n, text in EXAMPLES.items() if text == first and CONTEXTS.get(n, last) == last), None)
+    alike = (n for n, text in EXAMPLES.items() if text == first and CONTEXTS.get(n, last) == last)
+    example = None if request.roles else next(alike, None)
     found = {"example": example} if example else {"text": "own"}
     defaults = {
         "model": (model, settings().model),

@@ -110,6 +110,11 @@ def following(runner: R, continuation: str, contrast: object) -> R:
     return _view(runner, ("ends", *ends), task, CONTINUED, continuations=ends)
 
 
+def talks(runner: Runner) -> bool:
+    """Whether the model reads conversations: it says what comes next, and its tokenizer brings a chat template."""
+    return runner.task.goes_on and not runner.begin and bool(getattr(runner.tokenizer, "chat_template", None))
+
+
 def talking(runner: R, roles: tuple[str, ...]) -> R:
     """The model, asked about a conversation whose messages are of these roles; itself where there are none.
 
