@@ -29,12 +29,19 @@ def what_is_asked(text: str | None, pair: str | None, messages: Path | None) -> 
     Raises:
         InputError: none of them was given or several, or the file holds no conversation.
     """
-    if (text is None) == (messages is None) or (messages is not None and pair is not None):
+    if messages is not None and pair is not None:
         raise InputError("Give a text (and --pair, where the model reads two), or --messages FILE.", code="no_text")
+    first = text_or_messages(text, messages)
+    return first if pair is None else (str(first), pair)
+
+
+def text_or_messages(text: str | None, messages: Path | None) -> Text:
+    """A text, from standard input for -, or the conversation in a file; raises InputError for neither or both."""
+    if (text is None) == (messages is None):
+        raise InputError("Give a text or --messages FILE, and not both.", code="no_text")
     if messages is not None:
         return conversation(messages)
-    first = standard_input() if text == "-" else str(text)
-    return first if pair is None else (first, pair)
+    return standard_input() if text == "-" else str(text)
 
 
 def conversation(path: Path) -> Text:

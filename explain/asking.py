@@ -1,4 +1,4 @@
-"""A `Request` out of plain values, in the forms in which people write them; the same for every face."""
+"""Questions out of plain values, in the forms in which people write them; the same for every face."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from explain import spans
 from explain.bounds import require_bounds
 from explain.candidates import folded
 from explain.catalog import Request
-from explain.errors import MethodError
+from explain.errors import InputError, MethodError
+from explain.generation import GenerateRequest, Generation, TokensRequest
+from explain.messages import Text, parted
 from explain.methods import find
+
+CHECKS = ("completeness",)
+"""What is checked of every token of a generation; the other checks cost many times the explanation."""
 
 
 def spread(params: Mapping[str, Any], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -60,3 +65,47 @@ def request(
         find(name).configured(found.params.get(name, {}))
     checking.chosen(found.checks)
     return found
+
+
+def writing(prompt: Text, **settings: Any) -> GenerateRequest:
+    """What a model should go on with or write about: a text, or a conversation; `settings` are further fields.
+
+    Raises InputError for what is neither.
+    """
+    texts, roles = parted(prompt)
+    if roles:
+        return GenerateRequest("", texts=texts, roles=roles, **settings)
+    if len(texts) != 1:
+        raise InputError(
+            f"A model goes on with one text or writes about one, and this is {len(texts)}. Give one, or the messages "
+            "of a conversation.",
+            code="bad_text",
+        )
+    return GenerateRequest(texts[0], **settings)
+
+
+def tokens(found: Generation, places: Sequence[int] | None = None, **about: Any) -> TokensRequest:
+    """Why each token of a generation was written, refused here where that is possible without a model.
+
+    Args:
+        found: what a model wrote.
+        places: which of its tokens, from 0 on; None: all of `found.explainable`.
+        about: as in `request`, but what the question about a token says itself; `checks` are those of CHECKS.
+
+    Raises:
+        InputError: a token cannot be explained by the text before it; or as `request`.
+        MethodError: as `request`.
+    """
+    asked = []
+    for place in found.explainable if places is None else places:
+        question = found.question(place) if place in range(len(found.ids)) else None
+        if question is None:
+            raise InputError(
+                f"There is no token {place!r:.20} that can be explained: none was written there, or the text "
+                "before it is read as other tokens than the model wrote. `found.explainable` lists those that can.",
+                code="bad_place",
+            )
+        texts, roles = parted(question.pop("text"))
+        rest: dict[str, Any] = {"checks": CHECKS, **question, **about}
+        asked.append(request(texts, roles=roles, **rest))
+    return TokensRequest(found.model, tuple(asked))

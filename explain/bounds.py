@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
-from explain.catalog import Request, TargetKind
+from explain.catalog import Grain, Request, TargetKind
 from explain.errors import InputError
-from explain.records import Granularity
 
 BOUNDS = {"seed": (0, 2**53 - 1), "budget": (1, 10**7), "orders": (2, 10**5)}
 """Whole numbers of a request: the least and the most they may be."""
@@ -25,6 +24,9 @@ address space, where the system has such limits; and seconds on a clock for it, 
 
 TEMPLATE_WRITES = 4
 """Times the characters of the longest text that is read: what a template may write."""
+
+BEAMS = 32
+"""Beginnings of a text that a beam search keeps."""
 
 WORDS = 10_000
 """Characters of what is named beside a text: a label, a part of it, what may follow it."""
@@ -47,7 +49,7 @@ def require_bounds(request: Request) -> None:
     """Raise InputError, code bad_<name>, for the first number or choice that is out of bounds; too_large for words."""
     for name, (low, high) in BOUNDS.items():
         require_whole(name, getattr(request, name), low, high)
-    for name, allowed in (("quantity", get_args(TargetKind)), ("granularity", get_args(Granularity))):
+    for name, allowed in (("quantity", get_args(TargetKind)), ("granularity", get_args(Grain))):
         value = getattr(request, name)
         if value not in allowed:
             raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r:.40}.", code=f"bad_{name}")

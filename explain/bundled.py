@@ -23,6 +23,12 @@ def shipped(name: str) -> Path:
     return inside if inside.exists() else _PACKAGE.parent / name
 
 
+def installing(extra: str) -> str:
+    """The command that adds an extra ('login', 'profile', 'screenshot'): from the checkout, where this runs in one."""
+    checkout = (_PACKAGE.parent / "pyproject.toml").is_file()
+    return f"pip install -e '.[{extra}]'" if checkout else f"pip install 'whyboard[{extra}]'"
+
+
 def names() -> list[str]:
     """Names of the bundled models, sorted."""
     root = shipped("models")

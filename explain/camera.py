@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from explain import bundled
 from explain.errors import ExplainError, InputError
 
 FLAGS = (
@@ -46,6 +47,11 @@ class Shot:
 
     data: bytes
     browser: str
+
+
+def browser() -> str | None:
+    """Where this machine's Chromium or Chrome is; None where there is none, and Playwright's own is tried."""
+    return next((path for name in _BROWSERS if (path := shutil.which(name))), None)
 
 
 def png(document: str) -> Shot:
@@ -104,14 +110,13 @@ def _take(document: str, take: Callable[[Any], bytes]) -> Shot:
         from playwright.sync_api import Error, sync_playwright
     except ImportError:
         raise InputError(
-            "Pictures need the package playwright. Run `pip install 'whyboard[screenshot]'`.", code="missing_package"
+            f"Pictures need the package playwright. Run `{bundled.installing('screenshot')}`.", code="missing_package"
         ) from None
-    own = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
     try:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=own, args=list(FLAGS), timeout=SECONDS * 1000)
+            opened = playwright.chromium.launch(executable_path=browser(), args=list(FLAGS), timeout=SECONDS * 1000)
             try:
-                context = browser.new_context(
+                context = opened.new_context(
                     viewport=VIEWPORT,  # type: ignore[arg-type]
                     device_scale_factor=DOTS,
                     java_script_enabled=False,
@@ -124,9 +129,9 @@ def _take(document: str, take: Callable[[Any], bytes]) -> Shot:
                 context.set_default_timeout(SECONDS * 1000)
                 page = context.new_page()
                 page.set_content(document, wait_until="load")
-                return Shot(take(page), f"Chromium {browser.version}")
+                return Shot(take(page), f"Chromium {opened.version}")
             finally:
-                browser.close()
+                opened.close()
     except Error as error:
         said = str(error).splitlines()[0][:160]
         raise ExplainError(

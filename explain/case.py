@@ -161,7 +161,7 @@ class Case:
     @property
     def texts(self) -> tuple[str, ...]:
         """The texts that the question is about; a hypothesis is none of them."""
-        return self.tokens.texts[:1] if self.encoding.options else self.tokens.texts
+        return self.tokens.texts[:-1] if self.encoding.options else self.tokens.texts
 
     @property
     def n_units(self) -> int:
@@ -228,7 +228,7 @@ class Case:
         scored = self.units.of_token >= 0
         gone[scored] = units[self.units.of_token[scored]]
         inputs, places, rivals = dict(self.encoding.inputs), self.encoding.places, self.encoding.rivals
-        windows, source = self.encoding.windows, self.encoding.source
+        windows, source = self.encoding.seen, self.encoding.source
         inputs["input_ids"] = np.where(gone, self.filler(how)[1], inputs["input_ids"])
         if how == "remove":
             stays = ~gone

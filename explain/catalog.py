@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from explain.candidates import Candidates
 from explain.record import Record
-from explain.records import Granularity
 
 TargetKind = Literal["log_odds", "logit", "margin", "probability"]
+Grain = Literal["word", "token", "sentence", "hierarchical"]
+"""What is scored; hierarchical: whole sentences, and the words of those that matter (see `explain.outline`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,8 @@ class Request(Record):
     target and not this?'. `place` chooses among several masks, words with a tag each, or tokens of what is written,
     from 0 on; None: the first mask, the word that the prediction is about by itself, or what is written next.
     `candidates` are labels of a person's own to choose among, None for the model's outcomes. `continuation` is what may
-    follow the text: its log-probability is explained, less that of `contrast`, which is a continuation too then.
+    follow the text, or be written about it: its log-probability is explained, less that of `contrast`, which is a
+    continuation too then.
     `roles` say who wrote each of the texts where they are the messages of a conversation, () where they are none.
     `attention` lists layers to keep, None for none. `checks` lists names,
     None for the default set; `checked` is how many of the methods, in order, they are run for (None: all).
@@ -105,7 +107,7 @@ class Request(Record):
     continuation: str | None = None
     roles: tuple[str, ...] = ()
     quantity: TargetKind = "log_odds"
-    granularity: Granularity = "word"
+    granularity: Grain = "word"
     attention: tuple[int, ...] | None = None
     checks: tuple[str, ...] | None = None
     checked: int | None = None

@@ -24,11 +24,11 @@ import explain
 from explain import evidence_commands, operations, proof_commands, writing_commands
 from explain.arguments import parameters, standard_input, what_is_asked
 from explain.bounds import BOUNDS
-from explain.catalog import TargetKind
+from explain.catalog import Grain, TargetKind
 from explain.errors import ExplainError, InputError, outcome
 from explain.heads import Ablation
 from explain.profiling import profiled
-from explain.records import Explanation, Granularity
+from explain.records import Explanation
 from explain.render import terminal, terminal_inside
 from explain.render.pieces import visible
 
@@ -47,7 +47,7 @@ _out, _err = Console(), Console(stderr=True)
 VERDICT = 200
 """Random orders from which on the removal checks give a verdict."""
 ORDERS, BUDGET, SEED = (BOUNDS[name][1] for name in ("orders", "budget", "seed"))
-QUANTITIES, GRANULARITIES, ABLATIONS = get_args(TargetKind), get_args(Granularity), get_args(Ablation)
+QUANTITIES, GRANULARITIES, ABLATIONS = get_args(TargetKind), get_args(Grain), get_args(Ablation)
 
 
 @app.command()
@@ -75,10 +75,11 @@ def run(
     multi_label: Annotated[bool, typer.Option("--multi-label", help="Judge each --label by itself.")] = False,
     template: Annotated[str | None, typer.Option(help="Sentence that a --label is written into at {}.")] = None,
     continuation: Annotated[
-        str | None, typer.Option(help="What may follow: explain its log-probability, less that of --contrast.")
+        str | None,
+        typer.Option(help="What may follow, or be written about it: its log-probability, less that of --contrast."),
     ] = None,
     quantity: Annotated[str, typer.Option(help=f"{', '.join(QUANTITIES)}.")] = "log_odds",
-    granularity: Annotated[str, typer.Option(help="Score each word, token or sentence.")] = "word",
+    granularity: Annotated[str, typer.Option(help=f"Score by {', '.join(GRANULARITIES)}.")] = "word",
     attention: Annotated[str | None, typer.Option(help="Keep attention of layers: all, or 0,3,5.")] = None,
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Also measure what pairs of words do together.")

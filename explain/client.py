@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from explain import canonical, errors
+from explain.alignment import Alignment
 from explain.catalog import Forecast, Progress
 from explain.errors import OUTCOMES, TYPE, BusyError, ExplainError
+from explain.generation import Generation
 from explain.messages import Text, parted, whole
 from explain.records import Explanation, Prediction
 from explain.wire import decode
@@ -46,22 +48,35 @@ class Client:
         Raises:
             ExplainError: what the service refused, as the class that Python would have raised.
         """
-        body = self._body(_input(text), parameters)
-        if progress is None:
-            return decode(Explanation, self._call("POST", "/v1/explain", body))
-        for said in self._lines("/v1/explain", body):
-            if said["event"] == "progress":
-                progress(Progress(**said["progress"]))
-            elif said["event"] == "error":
-                raise _error(said["error"], None)
-            elif said["event"] == "result":
-                return decode(Explanation, json.dumps(said["result"]))
-        raise errors.WorkerError("The service ended its answer before the result. Ask again.")
+        return decode(Explanation, self._asked("/v1/explain", self._body(_input(text), parameters), progress))
 
     def explain_batch(self, texts: Sequence[Text], **parameters: Any) -> list[Explanation]:
         """Explain several decisions, in order."""
         found = json.loads(self._call("POST", "/v1/explain", self._body([_input(t) for t in texts], parameters)))
         return [decode(Explanation, json.dumps(one)) for one in found]
+
+    def generate(self, prompt: Text, *, progress: Listener | None = None, **settings: Any) -> Generation:
+        """Go on with a text or a conversation, or write about a text; settings as `Model.generate` takes them."""
+        return decode(Generation, self._asked("/v1/generate", self._body(_input(prompt), settings), progress))
+
+    def explain_generation(
+        self, found: Generation, *, progress: Listener | None = None, **parameters: Any
+    ) -> list[Explanation]:
+        """Why was each token written? Parameters as `Model.explain_generation` takes them.
+
+        Args:
+            found: what the same model wrote, here or elsewhere.
+            progress: as in `explain`.
+            parameters: places, checks, methods and so on.
+        """
+        body = {"generation": found, "parameters": self._named(parameters)}
+        each = json.loads(self._asked("/v1/explain_generation", body, progress))
+        return [decode(Explanation, json.dumps(one)) for one in each]
+
+    def align(self, text: str, written: str, *, progress: Listener | None = None, **parameters: Any) -> Alignment:
+        """What each token of `written` hangs on, in both texts; `truncate` as in `Model.align`."""
+        body = self._body(_input((text, written)), parameters)
+        return decode(Alignment, self._asked("/v1/align", body, progress))
 
     def predict(self, text: Text, **parameters: Any) -> Prediction:
         """What the model decides, without why; parameters as `Model.predict` takes them."""
@@ -86,9 +101,26 @@ class Client:
         """Every limit of the service, with its value."""
         return dict(json.loads(self._call("GET", "/v1/limits")))
 
-    def submit(self, texts: Sequence[Text], *, task: str = "explain", key: str | None = None, **parameters: Any) -> str:
-        """Begin a job and return its id; `key` makes sending it twice harmless."""
-        body = self._body([_input(t) for t in texts], parameters) | {"task": task}
+    def submit(
+        self,
+        texts: Sequence[Text] | Generation,
+        *,
+        task: str | None = None,
+        key: str | None = None,
+        **parameters: Any,
+    ) -> str:
+        """Begin a job and return its id.
+
+        Args:
+            texts: what is asked about; or what a model wrote, whose tokens are explained.
+            task: explain (None), predict, generate or align; of what a model wrote, explain_generation (None).
+            key: makes sending it twice harmless.
+            parameters: those of the task.
+        """
+        if isinstance(texts, Generation):
+            body = {"generation": texts, "parameters": self._named(parameters), "task": task or "explain_generation"}
+        else:
+            body = self._body([_input(t) for t in texts], parameters) | {"task": task or "explain"}
         headers = {} if key is None else {"Idempotency-Key": key}
         return str(json.loads(self._call("POST", "/v1/jobs", body, headers))["id"])
 
@@ -105,8 +137,23 @@ class Client:
         return dict(json.loads(self._call("POST", f"/v1/jobs/{quote(job, safe='')}:resume")))
 
     def _body(self, inputs: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        named = {} if self.model is None else {"model": self.model}
-        return {"inputs": inputs, "parameters": {**named, **parameters}}
+        return {"inputs": inputs, "parameters": self._named(parameters)}
+
+    def _named(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        return {**({} if self.model is None else {"model": self.model}), **parameters}
+
+    def _asked(self, path: str, body: Any, progress: Listener | None) -> str | bytes:
+        """The answer as JSON; `progress` hears of the way to it."""
+        if progress is None:
+            return self._call("POST", path, body)
+        for said in self._lines(path, body):
+            if said["event"] == "progress":
+                progress(Progress(**said["progress"]))
+            elif said["event"] == "error":
+                raise _error(said["error"], None)
+            elif said["event"] == "result":
+                return json.dumps(said["result"])
+        raise errors.WorkerError("The service ended its answer before the result. Ask again.")
 
     def _call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> bytes:
         with self._open(method, path, body, headers or {}) as answer:

@@ -1,27 +1,29 @@
 """Let a model go on with a text, one token after the other, each scored by a plain pass over all before it.
 
 Passes are teacher-forced: they read the prompt and the tokens chosen so far, and keep nothing between them, so the
-scores are those that an explanation of the same prefix starts from.
+scores are those that an explanation of the same prefix starts from. A text ends at any token that ends one by the
+checkpoint's own settings; where these force the last token to be an end, one token fewer is written, as transformers
+does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float64
 
 from explain.beams import Beam, search
-from explain.bounds import BOUNDS, TOKENS, require_whole
+from explain.bounds import BEAMS, BOUNDS, TOKENS, require_whole
+from explain.catalog import Request
 from explain.errors import InputError
 from explain.generation import GenerateRequest, Generation
+from explain.messages import answered
+from explain.model import chat, generating
 from explain.model.encoding import check_characters
 from explain.model.runner import NOTHING, Meter, Runner
 from explain.records import Provenance
-
-WIDEST = 32
-"""Beams."""
 
 
 def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance: Provenance) -> Generation:
@@ -31,12 +33,16 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         InputError: the model's task has no next token, a setting is out of bounds, or there is no room for a token.
     """
     _require(runner, request)
-    encoding = runner.encode((request.prompt,), truncate=request.truncate and bool(runner.begin))
+    texts = request.texts if request.roles else (request.prompt,)
+    asked = runner.asked(Request(texts, roles=request.roles))
+    encoding = asked.encode(texts, truncate=request.truncate and bool(runner.begin))
+    prompt = encoding.tokens.rendered or request.prompt
     ids = encoding.inputs["input_ids"]
-    start, limit = len(ids), runner.info.max_tokens + encoding.source  # a decoder has room of its own
+    start, source = len(ids), encoding.source  # a decoder has room of its own
+    limit = source + runner.room if source else runner.info.max_tokens
     if start >= limit:
         raise InputError(f"The prompt fills the {limit:,} tokens that this model reads. Shorten it.", code="too_long")
-    ends = {runner.tokenizer.eos_token_id} - {None}
+    ends, cut = generating.ends(runner.module, runner.tokenizer), generating.cut(runner.module)
     most = min(request.tokens, limit - start)
 
     def read(texts: Sequence[np.ndarray]) -> Float64[np.ndarray, "B V"]:
@@ -47,19 +53,22 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         return logits - top - np.log(np.exp(logits - top).sum(1, keepdims=True))
 
     if request.num_beams > 1:
-        beam = search(read, ids, width=request.num_beams, most=most, ends=ends)
+        forced = max(0, len(runner.begin) - 1)
+        beam = search(read, ids, width=request.num_beams, most=most, ends=ends, forced=forced, cut=cut)
     else:
-        beam = _one_by_one(read, ids, request, most, ends)
+        beam = _one_by_one(read, ids, request, most - cut, ends)
     ids, found = np.append(ids, np.array(beam.ids, dtype=np.int64)), beam.found
-    stopped = "end" if beam.ended else "room" if len(beam.ids) < request.tokens else "length"
+    full = len(beam.ids) == most - cut
+    stopped = "end" if not full else "room" if most < request.tokens else "length"
     written = ids[start:]
     if encoding.source:
         pieces, readable = _apart(runner, written, meter)
     else:
-        pieces, readable = _pieces(runner, request.prompt, ids, start, meter)
+        pieces, readable = _pieces(runner, None if request.roles else prompt, ids, start, meter)
+        readable = _answers(runner, request, pieces, ids, meter) if request.roles else readable
     return Generation(
         model=runner.info,
-        prompt=request.prompt,
+        prompt=prompt,
         ids=written,
         pieces=pieces,
         log_probs=np.array([p for p, _ in found], dtype=np.float32),
@@ -75,6 +84,8 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
         stopped=stopped,  # type: ignore[arg-type]
         provenance=provenance,
         apart=encoding.source > 0,
+        texts=request.texts,
+        roles=request.roles,
     )
 
 
@@ -83,7 +94,7 @@ def _one_by_one(
     ids: np.ndarray,
     request: GenerateRequest,
     most: int,
-    ends: set[int],
+    ends: frozenset[int],
 ) -> Beam:
     """The likeliest token each time, or one drawn with the request's seed."""
     rng = None if request.seed is None else np.random.default_rng(request.seed)
@@ -106,7 +117,7 @@ def _require(runner: Runner, request: GenerateRequest) -> None:
             code="bad_task",
         )
     require_whole("tokens", request.tokens, 1, TOKENS)
-    require_whole("num_beams", request.num_beams, 1, WIDEST)
+    require_whole("num_beams", request.num_beams, 1, BEAMS)
     if request.num_beams > 1 and request.seed is not None:
         raise InputError("Beam search draws nothing. Give a seed or num_beams, not both.", code="bad_num_beams")
     if request.seed is not None:
@@ -130,11 +141,11 @@ def _drawn(logits: Float64[np.ndarray, "V"], rng: np.random.Generator) -> int:
 
 
 def _pieces(
-    runner: Runner, prompt: str, ids: np.ndarray, start: int, meter: Meter
+    runner: Runner, prompt: str | None, ids: np.ndarray, start: int, meter: Meter
 ) -> tuple[tuple[str, ...], list[bool]]:
     """What each new token adds to the text, and whether the text up to and with it is read as the same tokens.
 
-    Raises Cancelled, since a long text is read as often as it has tokens.
+    Without a prompt nothing is read again. Raises Cancelled, since a long text is read as often as it has tokens.
     """
     read = runner.tokenizer
     options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
@@ -146,9 +157,30 @@ def _pieces(
         whole = before if text.endswith("\ufffd") else text  # half a character is written with its other half
         pieces.append(whole[len(before) :])
         before = whole
-        again = read(prompt + whole[len(first) :])["input_ids"]
-        readable.append(list(again) == ids[:count].tolist())
+        if prompt is not None:
+            again = read(prompt + whole[len(first) :])["input_ids"]
+            readable.append(list(again) == ids[:count].tolist())
     return tuple(pieces), readable
+
+
+def _answers(
+    runner: Runner, request: GenerateRequest, pieces: tuple[str, ...], ids: np.ndarray, meter: Meter
+) -> list[bool]:
+    """Whether the conversation with the answer up to and with each token is read as the same tokens.
+
+    What the template changes, or refuses behind such an answer, is not; nor is an answer of white space alone.
+    """
+    start, found = len(ids) - len(pieces), [False] * len(pieces)
+    answers = ["".join(pieces[: i + 1]) for i in range(len(pieces))]
+    plain = [i for i, answer in enumerate(answers) if answer.strip()]
+    talks = [answered(request.texts, request.roles, answers[i]) for i in plain]
+    each: Iterable[list[int] | None] = (
+        chat.read(runner.tokenizer, [texts for texts, _ in talks], talks[0][1], meter) if talks else ()
+    )
+    for i, again in zip(plain, each, strict=True):
+        meter.check()
+        found[i] = again == ids[: start + i + 1].tolist()
+    return found
 
 
 def _apart(runner: Runner, written: np.ndarray, meter: Meter) -> tuple[tuple[str, ...], list[bool]]:

@@ -15,10 +15,25 @@ from explain.model.encoding import Encoding
 from explain.model.memory import Pass
 from explain.model.runner import Runner
 from explain.model.windows import BATCHES
+from explain.outline import MOST
+from explain.records import Granularity
 from explain.settings import settings
 from explain.together import TOGETHER
 
 MEGABYTE = 10**6
+
+
+def units(request: Request, encoding: Encoding) -> int:
+    """How many units are scored; with sentences first, as many as there are where each has as many words."""
+
+    def count(grain: Granularity) -> int:
+        return int(encoding.units(grain, request.phrases).of_token.max(initial=0)) + 1
+
+    if request.granularity != "hierarchical":
+        return count(request.granularity)
+    sentences = count("sentence")
+    inner = min(MOST, sentences)
+    return sentences - inner + math.ceil(count("word") * inner / sentences)
 
 
 def refused(request: Request, units: int) -> bool:
@@ -36,19 +51,20 @@ def passes(request: Request, units: int, share: float = 1.0) -> tuple[int, int]:
     checked = methods[: request.checked]
     checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]
     words = [(alone + 1, 0)] if methods else []  # each word's measured effect
+    first = [(alone + 1, 0)] if request.granularity == "hierarchical" else []  # each sentence's; at most as many
     pairs = [(cost_of_pairs(units, request.budget), 0)] if request.interactions else []
-    forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, *pairs, strict=True))
+    forward, backward = (sum(cost) for cost in zip((1, 0), *methods, *checks, *words, *first, *pairs, strict=True))
     return forward, backward
 
 
 def options(request: Request, encoding: Encoding) -> int:
     """How many inputs a row of the request is asked with: one for each window, label of one's own, or continuation."""
-    return given.passes if (given := request.candidates) else len(encoding.windows or encoding.options) or 1
+    return given.passes if (given := request.candidates) else len(encoding.seen or encoding.options) or 1
 
 
 def length(request: Request, encoding: Encoding) -> int:
     """Tokens of all inputs that one row of the request is asked with."""
-    return sum(map(len, encoding.windows)) or len(encoding.tokens.ids) * options(request, encoding)
+    return sum(map(len, encoding.seen)) or len(encoding.tokens.ids) * options(request, encoding)
 
 
 def longest(encoding: Encoding) -> int:
@@ -58,7 +74,7 @@ def longest(encoding: Encoding) -> int:
 
 def anew(encoding: Encoding) -> float:
     """Share of a text that is read anew where one word is taken out: of windows, those that hold it."""
-    windows = encoding.windows
+    windows = encoding.seen
     return sum(map(len, windows)) / len(windows) / len(encoding.tokens.ids) if windows else 1.0
 
 
@@ -87,7 +103,7 @@ def beside(runner: Runner, request: Request, encoding: Encoding, units: int, tex
 
 def _held(runner: Runner, encoding: Encoding, backward: int, texts: int) -> int:
     """Tokens whose slopes are held until they are used; of windows also the vectors and slopes of their parts."""
-    whole, windows = len(encoding.tokens.ids), sum(map(len, encoding.windows))
+    whole, windows = len(encoding.tokens.ids), sum(map(len, encoding.seen))
     if not windows or not backward:
         return texts * backward * whole
     together = min(backward, max(1, TOGETHER[True] // whole))

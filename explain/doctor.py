@@ -151,7 +151,7 @@ def login() -> Finding:
     if found is None:
         return Finding(about, "ok", "none, so that pages answer to whoever uses this machine, and to nobody else")
     if find_spec("authlib") is None or find_spec("httpx") is None:
-        return Finding(about, "wrong", "configured, but Authlib is missing", "Run `pip install 'whyboard[login]'`.")
+        return Finding(about, "wrong", "configured, but Authlib is missing", f"Run `{bundled.installing('login')}`.")
     try:
         with urllib.request.urlopen(settings().login_metadata_url, timeout=settings().hub_timeout) as answer:
             metadata = json.loads(answer.read(1_000_000))

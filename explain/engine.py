@@ -13,7 +13,7 @@ from explain import costs
 from explain.alignment import Alignment, AlignRequest
 from explain.asking import spread
 from explain.candidates import folded
-from explain.catalog import Forecast, MethodInfo, Request, TargetKind
+from explain.catalog import Forecast, Grain, MethodInfo, Request, TargetKind
 from explain.errors import InputError
 from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Direct, DirectRequest, Inside, InsideRequest, Lens, LensRequest, Patch, PatchRequest
@@ -24,7 +24,7 @@ from explain.model.loading import load_runner
 from explain.model.memory import weights
 from explain.model.meter import Meter
 from explain.questions import align, look, walk
-from explain.records import Explanation, Granularity
+from explain.records import Explanation
 from explain.road import Road, RoadRequest
 from explain.settings import settings
 from explain.spans import Span, found
@@ -52,7 +52,7 @@ class Model(Writing):
         hypothesis_template: str | None = None,
         continuation: str | None = None,
         quantity: TargetKind = "log_odds",
-        granularity: Granularity = "word",
+        granularity: Grain = "word",
         attention: bool | Sequence[int] = False,
         checks: Sequence[str] | None = None,
         truncate: bool = False,
@@ -86,13 +86,15 @@ class Model(Writing):
                 hold several between commas.
             multi_label: judge each of them by itself.
             hypothesis_template: the sentence that a label is written into at {}; None for 'This example is {}.'.
-            continuation: what may follow the text: its log-probability is explained, less that of `contrast`.
+            continuation: what may follow the text, or be written about it: its log-probability is explained, less
+                that of `contrast`.
             quantity: log_odds (default), logit, margin or probability.
-            granularity: score each word, token or sentence.
+            granularity: score each word, token or sentence; hierarchical: sentences, and words of those that matter.
             attention: True for the attention maps of all layers, or a list of layers.
             checks: names of checks (`explain.list_checks()` for all); None for the default ones, () for none.
             truncate: cut a text that is too long instead of refusing it.
-            windows: see one that is too long through windows that overlap; what the model says is their mean.
+            windows: see one that is too long through windows that overlap; what the model says is their mean, or, of
+                the context of a question, what it says in the one that holds the answer.
             budget: gradient evaluations that one method may spend (a forward pass counts a quarter); its first
                 answer is always computed.
             orders: random orders that the removal checks draw (200 for a verdict).
@@ -317,7 +319,7 @@ class Model(Writing):
         first = requests[0]
         about = {"place": first.place, "windows": first.windows, "meter": Meter(cancel=cancel)}
         encoding = self.asked(first).encode(first.texts, truncate=True, **about)
-        units = int(encoding.units(first.granularity, first.phrases).of_token.max(initial=0)) + 1
+        units = costs.units(first, encoding)
         return [self._forecast(request, encoding, units) for request in requests]
 
     def _forecast(self, request: Request, encoding: Encoding, units: int) -> Forecast:

@@ -13,8 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
+from explain.catalog import Request
+from explain.messages import answered, whole
 from explain.record import Record
-from explain.records import ModelInfo, Provenance
+from explain.records import Explanation, ModelInfo, Provenance
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,8 @@ class GenerateRequest(Record):
 
     `temperature` divides the logits before a token is drawn. A prompt that is too long is refused, since the text would
     go on elsewhere; `truncate` cuts it where what is written is a text of its own. `num_beams` beginnings are kept at a
-    time in a beam search (`explain.beams`); 1: none.
+    time in a beam search (`explain.beams`); 1: none. Of a conversation, `texts` are the messages and `roles` who wrote
+    each, and the prompt is empty.
     """
 
     prompt: str
@@ -32,6 +35,8 @@ class GenerateRequest(Record):
     temperature: float = 1.0
     truncate: bool = False
     num_beams: int = 1
+    texts: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +49,10 @@ class Generation(Record):
     again; only there `prefix` stands for what the model saw. `apart`: the pieces are a text of their own, a translation
     or a summary of the prompt, and not what follows it; `prefix` is of that text then. `stopped`: the model said that
     the text ends, there is room for no more, or enough tokens were written.
+
+    Of a conversation, `texts` are its messages, `roles` who wrote each, and `prompt` is the whole as the chat template
+    writes it. The pieces are the assistant's answer, or go on with its message where that is the last one; `readable`
+    then says whether the conversation with the answer up to here is read as the same tokens.
     """
 
     model: ModelInfo
@@ -57,6 +66,8 @@ class Generation(Record):
     stopped: Literal["end", "room", "length"]
     provenance: Provenance
     apart: bool = False
+    texts: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
     schema: str = "generation/1"
 
     @property
@@ -72,13 +83,20 @@ class Generation(Record):
         """What `explain` is asked about token `index`; None where what stands before it cannot be written as text."""
         target = int(self.ids[index])
         if not self.apart:
-            plain = index == 0 or self.readable[index - 1]
-            return {"text": self.prefix(index), "target": target} if plain else None
-        whole = [n for n in range(max(index, 1), len(self.pieces) + 1) if self.readable[n - 1]]
+            if index and not self.readable[index - 1]:
+                return None
+            return {"text": self._before(index), "target": target}
+        plain = [n for n in range(max(index, 1), len(self.pieces) + 1) if self.readable[n - 1]]
         about = {"target": target} | ({"truncate": True} if self.settings.get("truncate") else {})
-        if not whole:
+        if not plain:
             return {"text": self.prompt, **about} if index == 0 else None
-        return {"text": (self.prompt, self.prefix(whole[-1])), "place": index, **about}
+        return {"text": (self.prompt, self.prefix(plain[-1])), "place": index, **about}
+
+    def _before(self, count: int) -> Any:
+        """What was read before token `count`: a text, or the conversation with the answer so far."""
+        if not self.roles:
+            return self.prefix(count)
+        return whole(*answered(self.texts, self.roles, "".join(self.pieces[:count])))
 
     @property
     def explainable(self) -> tuple[int, ...]:
@@ -89,3 +107,18 @@ class Generation(Record):
     def log_prob(self) -> float:
         """Log-probability of the whole continuation, given the prompt."""
         return float(self.log_probs.astype(np.float64).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class TokensRequest(Record):
+    """Why was each of these tokens written? `requests` ask it of each, `model` is who wrote them."""
+
+    model: ModelInfo
+    requests: tuple[Request, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Explanations(Record):
+    """One explanation for each token that was asked about, in that order."""
+
+    found: tuple[Explanation, ...]

@@ -60,6 +60,17 @@ def whole(texts: tuple[str, ...], roles: tuple[str, ...]) -> Any:
     return texts[0] if len(texts) == 1 else texts
 
 
+def answered(texts: tuple[str, ...], roles: tuple[str, ...], answer: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A conversation with what the assistant says next: behind its own words where the last message is its, else as a
+    message. Without an answer, '', it is the conversation as it was.
+    """
+    if not answer:
+        return texts, roles
+    if roles[-1] == "assistant":
+        return (*texts[:-1], texts[-1] + answer), roles
+    return (*texts, answer), (*roles, "assistant")
+
+
 def require(texts: Sequence[str], roles: Sequence[str]) -> None:
     """Raise InputError for what is no conversation: none or too many messages, an unknown role, an empty message."""
     if not 1 <= len(texts) <= MOST or len(texts) != len(roles):
@@ -70,4 +81,6 @@ def require(texts: Sequence[str], roles: Sequence[str]) -> None:
                 f"Message {i} is of the role {role!r:.40}; there are: {', '.join(ROLES)}.", code="bad_messages"
             )
         if not isinstance(text, str) or not text.strip():
-            raise InputError(f"Message {i} is empty or no text.", code="bad_messages")
+            raise InputError(
+                f"Message {i} is empty or no text. Write it, or leave the message out.", code="bad_messages"
+            )

@@ -42,6 +42,7 @@ def notices(
     unknown_id: int | None,
     special: set[int],
     windows: Sequence[Int64[np.ndarray, "K"]] = (),
+    window: int | None = None,
 ) -> tuple[Notice, ...]:
     """Everything that applies, most serious first.
 
@@ -53,10 +54,11 @@ def notices(
         unknown_id: the tokenizer's id for unknown words, None if it has none.
         special: all special ids of the tokenizer.
         windows: the tokens of each window that the text was seen through, () where it was read at once.
+        window: the one of them that holds what is explained; None where that is their mean.
     """
     found = [
         *_truncated(tokens),
-        *_windows(tokens, windows),
+        *(_windows(tokens, windows) if window is None else _window(tokens, windows, window)),
         *_unknown(tokens, unknown_id),
         *_typed_specials(tokens, special - {unknown_id}),
         *_hidden_characters(tokens),
@@ -112,6 +114,22 @@ def _windows(tokens: Tokens, windows: Sequence[Int64[np.ndarray, "K"]]) -> Itera
             0,
             tuple((int(tokens.offsets[w, 0].min()), int(tokens.offsets[w, 1].max())) for w in inner),
         )
+
+
+def _window(tokens: Tokens, windows: Sequence[Int64[np.ndarray, "K"]], chosen: int) -> Iterator[Notice]:
+    inner = [w[tokens.segment[w] == 1] for w in windows]
+    spans = tuple((int(tokens.offsets[w, 0].min()), int(tokens.offsets[w, 1].max())) for w in inner)
+    start, end = spans[chosen]
+    yield Notice(
+        "windows",
+        f"Question and context have {len(tokens.ids):,} tokens, more than the model reads at a time, so the context "
+        f"was read in {len(windows)} windows of up to {max(map(len, windows)):,} tokens that overlap, each with the "
+        "whole question, and the answer is the likeliest in any of them. What is explained is how likely it is in "
+        f"window {chosen + 1}, characters {start:,} to {end:,} of the context: words outside were not read there, so "
+        "they score 0. Why no other window holds a likelier answer is not explained.",
+        1,
+        spans,
+    )
 
 
 def _unknown(tokens: Tokens, unknown_id: int | None) -> Iterator[Notice]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from explain.record import Record
 
-WRITTEN = "written-token"
-"""The kind of head that says what a decoder writes next about a text which an encoder has read."""
+WRITER, WRITTEN = "text2text-generation", "written-token"
+"""The task of models whose decoder writes about a text that an encoder has read, and the kind of head that says what it
+writes next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +20,9 @@ class ModelInfo(Record):
     """Which network answered, down to the bytes of its weights.
 
     `revision` is the Hub commit, or the SHA-256 over a local folder's files. `problem` is the kind of head:
-    single-label, binary, multi-label, regression, next-token, masked-token, written-token, word-tags or answer-span;
-    `labels` are () where the outcomes are a vocabulary or parts of the text. `kernel` is the attention implementation.
+    single-label, binary, multi-label, regression, next-token, masked-token, written-token, word-tags or answer-span, or
+    continuation where a whole one is asked about; `labels` are () where the outcomes are a vocabulary or parts of the
+    text. `kernel` is the attention implementation.
     `d_model` is the width of the embeddings that attributions are taken with respect to. `card_sha256` is of the model
     card, None where there is none. `loading` counts the weights that were missing in the checkpoint, came from an
     adapter, or fitted nowhere (missing, adapted, unexpected). `normalizer` says how the tokenizer changes a text before
@@ -51,7 +53,7 @@ class ModelInfo(Record):
     @property
     def writes(self) -> bool:
         """Whether an encoder reads the text, and a decoder what is written about it."""
-        return self.problem == WRITTEN
+        return self.task == WRITER
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from explain import bundled
 from explain.errors import InputError
 
 INTERVAL = 0.001
@@ -52,7 +53,7 @@ def profiled(page: Path) -> Iterator[Profile]:
         from pyinstrument.renderers import HTMLRenderer
     except ImportError:
         raise InputError(
-            "A profile needs pyinstrument. Install it with: pip install 'whyboard[profile]'", code="no_profiler"
+            f"A profile needs the package pyinstrument. Run `{bundled.installing('profile')}`.", code="no_profiler"
         ) from None
     try:
         page.touch()  # before the work: a place that cannot be written to is no surprise at its end

@@ -16,7 +16,7 @@ import numpy as np
 from explain import canonical
 from explain.audit import building
 from explain.audit.records import Beside, Content, Environment, Header
-from explain.catalog import Request, TargetKind
+from explain.catalog import Grain, Request, TargetKind
 from explain.engine import Model
 from explain.errors import AuditError
 from explain.heads import HeadsRequest
@@ -24,6 +24,7 @@ from explain.model import chat
 from explain.prediction import kind
 from explain.record import Record
 from explain.records import Attribution, Explanation
+from explain.spans import Span
 from explain.tasks._continuation import CONTINUED
 from explain.work import Work
 
@@ -99,9 +100,11 @@ def replay(model: Model, header: Header, content: Content, *, decide: bool = Fal
         interactions=then.interactions is not None,
         forced=True,  # what was shown then is computed again
     )
+    if request.granularity == "hierarchical" and then.attributions:
+        request = replace(request, granularity="word", phrases=_units(then.attributions[0]))
     paths = {} if decide else {a.method: a.path for a in then.attributions if a.path is not None}
     with chat.at(then.provenance.created):  # templates of conversations may write the date
-        now = Work(model, [request], paths=paths).run()[0]
+        now = Work(model, [request], paths=paths, before=then.tokens).run()[0]
         beside = tuple(_beside(model, content.beside)) if content.beside is not None else ()
     changed = tuple(_changes(header.environment, building.environment(now)))
     unknown = tuple(_unknown(header, content))
@@ -126,7 +129,7 @@ def replay(model: Model, header: Header, content: Content, *, decide: bool = Fal
 
 def inferred(then: Explanation) -> Request:
     """The request behind an explanation, as far as it tells: without phrases, which only the request itself knows."""
-    first, target = (then.attributions[0] if then.attributions else None), then.target
+    target = then.target
     labels = then.model.labels
     quantity: Any = target.kind if target.kind in get_args(TargetKind) else "log_odds"
     wish: str | int | None = kind(labels[target.index or 0]) if target.joined else target.index
@@ -137,7 +140,7 @@ def inferred(then: Explanation) -> Request:
         wish, against = None, None if target.contrast is None else then.prediction.labels[-1]
     budget = then.provenance.budget
     return Request(
-        texts=then.tokens.texts[:1] if followed or then.candidates is not None else then.tokens.texts,
+        texts=then.tokens.texts[:-1] if followed or then.candidates is not None else then.tokens.texts,
         roles=then.tokens.roles,
         candidates=then.candidates,
         continuation=then.prediction.labels[0] if followed else None,
@@ -147,13 +150,26 @@ def inferred(then: Explanation) -> Request:
         contrast=against,
         place=None if then.prediction.tagging is None else then.prediction.tagging.asked,
         quantity=quantity,
-        granularity=first.granularity if first is not None else "word",
+        granularity=_grain(then),
         truncate=then.tokens.truncated_at is not None,
         windows=any(notice.code == "windows" for notice in then.warnings),
         seed=then.provenance.seed,
         forced=True,
         budget=Request.budget if budget is None else budget,
     )
+
+
+def _grain(then: Explanation) -> Grain:
+    """What an explanation's units were chosen by."""
+    if any(notice.code == "outline" for notice in then.warnings):
+        return "hierarchical"
+    return then.attributions[0].granularity if then.attributions else "word"
+
+
+def _units(then: Attribution) -> tuple[Span, ...]:
+    """Units as phrases: which sentences matter was decided once, and another machine might decide otherwise."""
+    segments, spans = then.unit_segment.tolist(), then.units.tolist()
+    return tuple((s, a, b) for s, (a, b) in zip(segments, spans, strict=True))
 
 
 @dataclass(frozen=True, eq=False)

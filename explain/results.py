@@ -29,12 +29,15 @@ class Result:
         self.checks: list[Check] = []
         self.interactions: Interactions | None = None
         self.attention: tuple[AttentionMaps, ...] | None = None
+        self.notices: tuple[Notice, ...] = ()  # about how the text was taken apart
 
     def explanation(self, model: Runner, gated: Sequence[Notice], provenance: Provenance) -> Explanation:
         """All of it as a record; `gated` are notices about the methods that ran."""
         case, info, tokenizer = self.case, model.info, model.tokenizer
         ids = tokenizer.unk_token_id, set(tokenizer.all_special_ids)
-        said = notices(info, case.tokens, case.prediction, case.target, *ids, case.encoding.windows)
+        said = notices(
+            info, case.tokens, case.prediction, case.target, *ids, case.encoding.windows, case.encoding.window
+        )
         return Explanation(
             model=info,
             tokens=case.tokens,
@@ -44,7 +47,7 @@ class Result:
             effects=self.effects,
             attention=self.attention,
             checks=tuple(self.checks),
-            warnings=(*gated, *said),
+            warnings=(*gated, *self.notices, *said),
             interactions=self.interactions,
             candidates=model.candidates,
             provenance=provenance,

@@ -22,6 +22,7 @@ from typing_extensions import TypedDict
 
 from explain import canonical
 from explain.errors import InputError
+from explain.generation import Generation
 from explain.prediction import Prediction, Tagging
 from explain.record import Record
 from explain.records import Explanation, Interactions, Tokens
@@ -69,6 +70,8 @@ def decoded(record: type[R], data: Any) -> R:
         found: R = _adapter(cast(Hashable, record)).validate_python(data)
         if isinstance(found, Explanation):
             _fits(found)
+        if isinstance(found, Generation):
+            _written_fits(found)
         return found
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -105,6 +108,14 @@ def _fits(found: Explanation) -> None:
             raise ValueError("a unit in a text that does not exist")
     if found.interactions is not None:
         _pairs_fit(found.interactions, len(tokens.texts))
+
+
+def _written_fits(found: Generation) -> None:
+    """Is there one piece, one probability and one place for each token? Raises ValueError."""
+    if len({len(a) for a in (found.ids, found.pieces, found.log_probs, found.ranks, found.readable)}) > 1:
+        raise ValueError("written tokens whose parts differ in number")
+    if len(found.roles) != len(found.texts):
+        raise ValueError("messages without a role")
 
 
 def _tags_fit(found: Tagging, position: int | None, tokens: int) -> None:

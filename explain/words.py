@@ -21,7 +21,8 @@ class Word(Record):
     |score| < half of it. `share` is |score| over all words and specials. `error` is as in Attribution.
     `rank` counts from 1 by |score|; words closer than what they may be off share a rank.
     `without` and `prob_without` are measured with the word removed (None: not measured); `contradicts`
-    marks that the measured change has the other sign than the score.
+    marks that the measured change has the other sign than the score. `whole` is a sentence that was scored as one
+    where others were scored word by word.
     """
 
     text: str
@@ -38,6 +39,12 @@ class Word(Record):
     without: float | None = None
     prob_without: float | None = None
     contradicts: bool = False
+    whole: bool = False
+
+    @property
+    def name(self) -> str:
+        """The text as a list shows it: a sentence among words says what it is."""
+        return f"Sentence: {self.text}" if self.whole else self.text
 
 
 def words_of(explanation: Explanation, attribution: Attribution) -> list[Word]:
@@ -48,6 +55,7 @@ def words_of(explanation: Explanation, attribution: Attribution) -> list[Word]:
     effects = explanation.effects
     if effects is not None and not np.array_equal(effects.units, attribution.units):
         effects = None
+    whole = {(n.segment, *span) for n in explanation.warnings if n.code == "outline" for span in n.spans}
     words = []
     for u, (start, end) in enumerate(attribution.units.tolist()):
         gross = None if attribution.gross is None else float(attribution.gross[u])
@@ -70,6 +78,7 @@ def words_of(explanation: Explanation, attribution: Attribution) -> list[Word]:
                 without=without,
                 prob_without=None if effects is None or effects.probs is None else float(effects.probs[u]),
                 contradicts=attribution.signed and drop * float(scores[u]) < 0,
+                whole=(segment, start, end) in whole,
             )
         )
     return words

@@ -25,12 +25,25 @@ from explain.drive import answer, drive, require_whole
 from explain.errors import MethodError
 from explain.machine import here, threads, versions
 from explain.methods import Method, find
+from explain.model import chat
+from explain.model.contexts import holding
 from explain.model.encoding import Encoding, masked
 from explain.model.neighbours import nearest
 from explain.model.redraw import redrawn
 from explain.model.runner import Meter, Runner
+from explain.outline import outline
 from explain.reading import standouts
-from explain.records import Attribution, Effects, Evaluations, Explanation, Notice, Prediction, Provenance
+from explain.records import (
+    Attribution,
+    Effects,
+    Evaluations,
+    Explanation,
+    Granularity,
+    Notice,
+    Prediction,
+    Provenance,
+    Tokens,
+)
 from explain.results import Result
 
 T = TypeVar("T")
@@ -49,10 +62,11 @@ class Work:
         cancel: threading.Event | None = None,
         enough: threading.Event | None = None,
         paths: Mapping[str, Any] | None = None,
+        before: Tokens | None = None,
     ) -> None:
         self.base, self.model = model, model.asked(requests[0]) if requests else model  # one question for all
         self.requests, self.listener, self.enough = requests, progress, enough or threading.Event()
-        self.paths = paths or {}  # method → the path that a replay follows
+        self.paths, self.before = paths or {}, before  # of a replay: method → path, and how the texts were read
         self.stage, self.partial = "Reading", cast(Explanation | None, None)
         self.methods: list[str] = []  # those that run: gated ones beside others are left out
         self.gated: list[Notice] = []
@@ -73,7 +87,9 @@ class Work:
             checking.chosen(request.checks)
             for marked in (*request.phrases, *request.rationale):
                 spans.fits(request.texts, marked)
-        encodings = [self._encoded(r) for r in self.requests]
+        told = [r.texts for r in self.requests]
+        with chat.together(self.model.tokenizer, told, self.model.roles, self.meter):
+            encodings = [self._encoded(r, self.before) for r in self.requests]
         for request, encoding in zip(self.requests, encodings, strict=True):
             if request.attention:
                 require_whole(encoding)
@@ -84,6 +100,7 @@ class Work:
         cases = [self._case(*t) for t in zip(self.requests, encodings, predictions, strict=True)]
         results = [Result(case) for case in cases]
         self._show(results)
+        self._outline(results)
         for place in range(len(self.methods)):
             self._attribute(results, place)
             self._show(results)
@@ -137,24 +154,28 @@ class Work:
         encoding = encoding.about(target.index)
         own = () if prediction.position is None else (prediction.position,)
         encoding = replace(encoding, places=target.positions or own)
+        # whole sentences are chosen among in `_outline`, in a request's own text alone
+        grain: Granularity = "word" if request.granularity == "hierarchical" else request.granularity
+        if encoding.window is not None:
+            encoding = holding(model, encoding, prediction, target, self.meter)
         if prediction.tagging is not None:  # the same word, whatever is done to the text
             request = replace(request, place=prediction.tagging.asked)
-        elif encoding.source:  # what stood behind the place is no part of the question
+        elif encoding.source and not encoding.options:  # what stood behind the place is no part of the question
             request = replace(request, texts=encoding.tokens.texts, place=None)
         return Case(
             info=model.info,
             encoding=encoding,
             prediction=prediction,
             target=replace(target, position=next(iter(encoding.places), None)),
-            granularity=request.granularity,
-            units=encoding.units(request.granularity, request.phrases),
+            granularity=grain,
+            units=encoding.units(grain, request.phrases),
             special_ids={name: i for name, i in named.items() if i is not None},
             embed=model.embed,
             mean_embedding=lambda: model.mean_embedding,
             tokenize=model.tokenize,
             evaluate=lambda ask: answer(model, ask, self.meter),
-            retold=partial(self._retold, request),
-            redrawn=partial(self._redrawn, request),
+            retold=partial(self._retold, request, before=encoding.tokens),
+            redrawn=partial(self._redrawn, request, encoding.tokens),
             nearest=partial(nearest, model),
             kept=model.kept,
             rationale=request.rationale,
@@ -177,23 +198,42 @@ class Work:
         require_whole(encoding)
         return masked(encoding, hidden, self.model.tokenizer) if hidden else encoding
 
-    def _encoded(self, about: Request) -> Encoding:
-        more = {"truncate": about.truncate, "place": about.place, "windows": about.windows, "meter": self.meter}
-        return self.model.encode(about.texts, **more)
+    def _encoded(self, about: Request, before: Tokens | None = None) -> Encoding:
+        options = {name: getattr(about, name) for name in ("truncate", "place", "windows")}
+        return self.model.encode(about.texts, **options, before=before, meter=self.meter)
 
-    def _redrawn(self, request: Request, seed: int) -> Callable[..., Case]:
+    def _redrawn(self, request: Request, before: Tokens, seed: int) -> Callable[..., Case]:
         other = Work(redrawn(self.model, seed), [request])  # a copy that has learned nothing
         other.meter = self.meter
-        return partial(other._retold, request)
+        return partial(other._retold, request, before=before)
 
-    def _retold(self, request: Request, texts: tuple[str, ...], ordinary: bool = False, **changes: Any) -> Case:
-        """The same question about other texts; character spans of this text mean nothing there."""
+    def _retold(
+        self,
+        request: Request,
+        texts: tuple[str, ...],
+        ordinary: bool = False,
+        before: Tokens | None = None,
+        **changes: Any,
+    ) -> Case:
+        """The same question about other texts; character spans of this text mean nothing there.
+
+        What is the same in them is read as it was `before`.
+        """
         if ordinary:  # this text's place is none of theirs, and what is asked of it may be a part of it
             own = {"place": None, "target": None, "contrast": None}
             texts, changes = self.model.task.posed(texts, self.model.tokenizer), {**own, **changes}
         other = replace(request, **{"texts": texts, "phrases": (), "rationale": (), **changes})
-        encoding = self._encoded(other)
+        encoding = self._encoded(other, before)
         return self._case(other, encoding, self.model.decide([encoding], self.meter)[0])
+
+    def _outline(self, results: list[Result]) -> None:
+        """Where sentences come first: take those that do not matter whole."""
+        mine = [(r, q.phrases) for r, q in zip(results, self.requests, strict=True) if q.granularity == "hierarchical"]
+        if mine:
+            self._enter("Weighing sentences")
+            found = self._drive([outline(result.case, phrases) for result, phrases in mine])
+            for (result, _), (apart, _) in zip(mine, found, strict=True):
+                result.case, result.notices = apart
 
     def _attribute(self, results: list[Result], place: int) -> None:
         method = find(self.methods[place])

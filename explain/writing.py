@@ -10,15 +10,12 @@ from typing import Any
 from explain import asking
 from explain.catalog import Request
 from explain.errors import InputError
-from explain.generation import GenerateRequest, Generation
-from explain.messages import parted
+from explain.generation import Explanations, GenerateRequest, Generation, TokensRequest
+from explain.messages import Text
 from explain.model.runner import Runner
 from explain.questions import go_on
 from explain.records import Explanation
 from explain.work import Listener, Work
-
-CHECKS = ("completeness",)
-"""What is checked of every token of a generation; the other checks cost many times the explanation."""
 
 
 class Writing(Runner):
@@ -35,11 +32,12 @@ class Writing(Runner):
     ) -> list[Explanation]:
         """Answer requests."""
 
-    def generate(self, prompt: str, **settings: Any) -> Generation:
+    def generate(self, prompt: Text, **settings: Any) -> Generation:
         """Go on with a text, or translate or summarise it, token by token.
 
         Args:
-            prompt: what stands before, or what is written about.
+            prompt: what stands before, or what is written about; or a conversation as in `explain`, whose next answer
+                is written, or whose last message is gone on with where that is the assistant's.
             settings: `tokens` (40): how many to write at most; the model may end the text before. `seed` (None): draw
                 the tokens with it; None: take the most likely one each time. `temperature` (1.0) divides the logits
                 before a token is drawn. `num_beams` (1): beginnings kept at a time in a beam search for the likeliest
@@ -49,7 +47,7 @@ class Writing(Runner):
         Raises:
             InputError: the model writes nothing, or a setting is out of bounds.
         """
-        return self.write(GenerateRequest(prompt, **settings))
+        return self.write(asking.writing(prompt, **settings))
 
     def write(
         self,
@@ -66,7 +64,7 @@ class Writing(Runner):
         found: Generation,
         *,
         places: Sequence[int] | None = None,
-        checks: Sequence[str] | None = CHECKS,
+        checks: Sequence[str] | None = asking.CHECKS,
         progress: Listener | None = None,
         cancel: threading.Event | None = None,
         enough: threading.Event | None = None,
@@ -88,22 +86,17 @@ class Writing(Runner):
             InputError: another model wrote this, or a token cannot be explained by the text before it.
             MethodError: unknown method, parameter or check.
         """
-        mine, its = self.info, found.model
+        if about.get("attention") is True:
+            about["attention"] = tuple(range(self.info.n_layers))
+        question = asking.tokens(found, places, checks=None if checks is None else tuple(checks), **about)
+        return list(self.explain_tokens(question, progress=progress, cancel=cancel, enough=enough).found)
+
+    def explain_tokens(self, question: TokensRequest, **driven: Any) -> Explanations:
+        """Say why each of some tokens was written; `explain_generation` in the form that other faces use."""
+        mine, its = self.info, question.model
         if (mine.weights_sha256, mine.tokenizer_sha256) != (its.weights_sha256, its.tokenizer_sha256):
             raise InputError(
                 f"This was written by {its.id} with other weights than {mine.id} has. Load the model that wrote it.",
                 code="other_model",
             )
-        able = found.explainable
-        for place in places if places is not None else ():
-            if place not in able:
-                raise InputError(
-                    f"There is no token {place!r:.20} that can be explained: none was written there, or the text "
-                    "before it is read as other tokens than the model wrote. `found.explainable` lists those that can.",
-                    code="bad_place",
-                )
-        chosen = able if places is None else places
-        about = {**about, "checks": None if checks is None else tuple(checks)}
-        questions = [found.question(i) or {} for i in chosen]
-        asked = [asking.request(parted(q.pop("text"))[0], **{**q, **about}) for q in questions]
-        return self.answer(asked, progress=progress, cancel=cancel, enough=enough)
+        return Explanations(tuple(self.answer(question.requests, **driven)))

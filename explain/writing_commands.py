@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from rich.text import Text
 import explain
 from explain import canonical
 from explain.alignment import Alignment
-from explain.arguments import standard_input
+from explain.arguments import text_or_messages
 from explain.bounds import BOUNDS
 from explain.render import aligned, terminal
 from explain.render.pieces import visible
@@ -28,7 +29,12 @@ def register(app: typer.Typer) -> None:
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What stands before, or - to read it.", show_default=False)],
+    prompt: Annotated[
+        str | None, typer.Argument(help="What stands before, or - to read it.", show_default=False)
+    ] = None,
+    messages: Annotated[
+        Path | None, typer.Option(help="A conversation instead: a JSON file of messages, - for standard input.")
+    ] = None,
     model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder of a model that writes.")] = "tales",
     tokens: Annotated[int, typer.Option(min=1, max=1000, help="Tokens to write at most.")] = 40,
     seed: Annotated[
@@ -47,8 +53,8 @@ def generate(
         bool, typer.Option("--json", help="Print the record, with --explain a list of one explanation a token.")
     ] = False,
 ) -> None:
-    """Go on with a text, or translate or summarise it: token by token, each with its log-probability, or reasons."""
-    whole = standard_input() if prompt == "-" else prompt
+    """Go on with a text or a conversation, or translate or summarise: token by token, with probabilities or reasons."""
+    whole = text_or_messages(prompt, messages)
     with _err.status("Writing…") as status:
         loaded = explain.load(model)
         found = loaded.generate(whole, tokens=tokens, seed=seed, temperature=temperature, num_beams=beams)

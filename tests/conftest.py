@@ -27,7 +27,7 @@ from streamlit.testing.v1 import AppTest
 from transformers import BertForMaskedLM
 from transformers.utils import logging
 
-from explain import cli
+from explain import cli, list_methods
 from explain.engine import Model, load
 from explain.service import Service, service
 from tests.engines import Inline
@@ -197,6 +197,14 @@ def finish(app: AppTest) -> AppTest:
     assert job.wait(60)
     time.sleep(0.05)
     return app.run()
+
+
+def choose(app: AppTest, method: str) -> None:
+    """Pick a method as a person does: its family, then it."""
+    family = next(m.family for m in list_methods() if m.name == method)
+    app.segmented_control(key="family").set_value(family).run()
+    app.radio(key=f"pick.{family}").set_value(method)
+    finish(app)
 
 
 def html_of(app: AppTest) -> str:

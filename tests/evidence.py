@@ -14,10 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from explain.audit import envelope
+from explain.audit import bundle, envelope, verify
 from explain.audit.entry import NOTHING
 from explain.audit.store import Store
 from explain.records import Explanation
+from tests import verifier
 
 WRITER = """
 import sys
@@ -48,6 +49,26 @@ def copied(store: Store, to: Path) -> Store:
     shutil.copytree(store.home, to / "evidence")
     shutil.copytree(store.second, to / "checkpoints")
     return Store(to / "evidence", second=to / "checkpoints")
+
+
+def sql(store: Store, statement: str, *values: object) -> None:
+    """Run a statement in a store's database, past everything that guards it."""
+    with sqlite3.connect(store.home / "evidence.db") as connection:
+        connection.execute(statement, values)
+    connection.close()
+
+
+def faults(store: Store) -> set[tuple[str, str]]:
+    """What verifying a store finds, as (level, sentence)."""
+    return {(f.level, f.what) for f in verify.store(store).faults}
+
+
+def both(data: bytes, what: str | None, level: str = "V1") -> None:
+    """Do both verifiers find it in a bundle, and ours that alone, in these words?"""
+    verdict, (code, _) = bundle.verify(data), verifier.verify(data)
+    expected = {"V1": 3, "V2": 4}[level] if what is not None else 0
+    assert (verdict.exit_code, code) == (expected, expected)
+    assert [(f.level, what in f.what) for f in verdict.faults] == ([(level, True)] if what is not None else [])
 
 
 def flip_file(path: Path, rng: random.Random) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -166,6 +167,13 @@ def writer_folder(folder: Path, *, seed: int = 4, **config: object) -> Path:
     model.final_logits_bias[0, [*written, 3]] = 0.0
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def settled(folder: Path, **settings: object) -> Path:
+    """Change what a checkpoint's generation_config.json says."""
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | settings), "utf-8")
     return folder
 
 

@@ -27,7 +27,7 @@ PEM, SPKI = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
 RECORDS, CHECKPOINTS = "application/vnd.in-toto+json", "application/vnd.whyboard.checkpoint+json"
 HOLDS_AN_EXPLANATION = ("explanation", "batch item", "correction")
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
-SCHEMAS = ("whyboard-evidence/1", "whyboard-evidence/2", "whyboard-evidence/3")
+SCHEMAS = ("whyboard-evidence/1", "whyboard-evidence/2", "whyboard-evidence/3", "whyboard-evidence/4")
 ID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 

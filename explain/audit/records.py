@@ -19,8 +19,8 @@ from explain.record import Record
 from explain.records import Explanation, ModelInfo
 from explain.road import Road, RoadRequest
 
-SCHEMA = "whyboard-evidence/3"
-READ = ("whyboard-evidence/1", "whyboard-evidence/2", SCHEMA)
+SCHEMA = "whyboard-evidence/4"
+READ = ("whyboard-evidence/1", "whyboard-evidence/2", "whyboard-evidence/3", SCHEMA)
 """Schemas that are read: what a former one did not know is None. A field more or less is a new number."""
 PREDICATE = "urn:whyboard:evidence:1"
 WORDING = "2026-11"

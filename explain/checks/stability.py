@@ -64,7 +64,10 @@ def stability(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
     if not rows:
         sentence = "No word outside the three largest scores could be edited without another decision or another count."
         if case.retold(case.texts).n_units != case.n_units:
-            sentence = "Phrases that somebody chose are not followed into edited texts, so there is nothing to compare."
+            sentence = (
+                "Phrases, and sentences that are scored whole, are not followed into edited texts, so there is nothing "
+                "to compare."
+            )
         return (Check("stability", 0, "robust", "n/a", sentence),)
     worst = min(rows, key=lambda row: (row["same_top"], row["rank_correlation"]))
     unlike = min(rows, key=lambda row: row["rank_correlation"])

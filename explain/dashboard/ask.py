@@ -9,19 +9,20 @@ from typing import Any, cast
 import streamlit as st
 
 from explain import bundled, list_checks, list_methods, spans
-from explain.catalog import Request, TargetKind
-from explain.dashboard import access, choices, jobs, link, privacy
+from explain.catalog import Grain, Request, TargetKind
+from explain.dashboard import access, choices, conversation, jobs, link, privacy
 from explain.dashboard.answer import TASK as ANSWERS
 from explain.dashboard.continuation import WRITER, followed
 from explain.dashboard.examples import CONTEXTS, EXAMPLES, LABELS, of
 from explain.dashboard.labels import own
-from explain.dashboard.link import DECIDED, GRANULARITIES, NOTHING, QUANTITIES
+from explain.dashboard.link import DECIDED, GRAINS, NOTHING, QUANTITIES
 from explain.dashboard.long import wanted
 from explain.errors import InputError
 from explain.plugins import LONGEST
-from explain.records import Granularity
 from explain.render import html
 from explain.settings import settings
+
+FIRST = "Sentences first: each is scored as a whole, but for those that move the decision most, whose words are scored."
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,10 @@ def ask(labels: tuple[str, ...], *, closed: bool = True) -> Asked:
     """
     link.restore(st.query_params.to_dict())
     texts, model, pressed = text_and_model("Explain", pairs=True)
-    among, (follows, instead) = own(model), map(privacy.value, followed(model))
-    about: dict[str, Any] = {} if among is None else {"candidates": among}
-    if follows is not None:
-        about |= {"continuation": follows, "contrast": instead, "target": None, "quantity": "log_odds"}
-    if about:  # the question is what stands behind the text, so that there is no second one
+    about: dict[str, Any] = {}
+    if roles := conversation.roles(model):
+        about = {"roles": roles, "place": None}
+    elif about := _behind(model):  # the question is what stands behind the text, so that there is no second one
         texts = texts[:1]
     with st.expander("Settings", key="settings", on_change="rerun"):
         request, fixed = _settings(texts, labels, model, about, closed=closed and bool(labels))
@@ -55,15 +55,51 @@ def ask(labels: tuple[str, ...], *, closed: bool = True) -> Asked:
     return Asked(request, model, fixed, pressed)
 
 
+def _behind(model: str) -> dict[str, Any]:
+    """Draw the inputs for labels of a person's own and for what may follow, and return what they ask about."""
+    among, (follows, instead) = own(model), map(privacy.value, followed(model))
+    about: dict[str, Any] = {} if among is None else {"candidates": among}
+    if follows is not None:
+        about |= {"continuation": follows, "contrast": instead, "target": None, "quantity": "log_odds", "place": None}
+    return about
+
+
 def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...], str, bool]:
     """Draw the text, the examples, the model and the button.
 
     Returns:
-        texts: what may be asked about: the text, and the second one if the page takes `pairs` and there is one; masked
-            where the switch is on.
+        texts: what may be asked about: the text, and the second one if the page takes `pairs` and there is one, or
+            the messages of a conversation (see `conversation.roles`); masked where the switch is on.
         model: its name.
         pressed: was the button pressed?
     """
+    state = st.session_state
+    talking = pairs and conversation.choose(str(state.model or settings().model))
+    texts = conversation.turns() if talking else _text(button)
+    left, middle, right = st.columns([1.9, 1.1, 1], vertical_alignment="bottom")
+    with left:
+        model = st.selectbox(
+            "Model",
+            _models(),
+            key="model",
+            on_change=_use_model,
+            accept_new_options=True,
+            help="A bundled model, a Hub id such as owner/model, or a folder with config.json and safetensors.",
+        )
+    with middle:
+        privacy.switch()
+    with right:
+        pressed = st.button(
+            button, type="primary", width="stretch", on_click=_close_settings, disabled=not access.may("explain")
+        )
+    name = str(model or settings().model)
+    if not talking and (pairs or jobs.task(name) == ANSWERS) and state.get("pair"):
+        texts = (*texts, state.pair)
+    return privacy.reduced(texts), name, pressed
+
+
+def _text(button: str) -> tuple[str, ...]:
+    """Draw the text, a context where the model answers questions, and examples that suit it; returns the text."""
     state = st.session_state
     known = jobs.task(str(state.model or settings().model))
     fitting, asks = of(str(state.model or settings().model), known), known == ANSWERS
@@ -87,24 +123,7 @@ def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...]
         "Examples", fitting, default=state.example if state.example in fitting else None, key=f"examples {state.edits}",
         on_change=_use_example, args=(state.edits,), label_visibility="collapsed",
     )  # fmt: skip
-    left, middle, right = st.columns([1.9, 1.1, 1], vertical_alignment="bottom")
-    with left:
-        model = st.selectbox(
-            "Model",
-            _models(),
-            key="model",
-            on_change=_use_model,
-            accept_new_options=True,
-            help="A bundled model, a Hub id such as owner/model, or a folder with config.json and safetensors.",
-        )
-    with middle:
-        privacy.switch()
-    with right:
-        pressed = st.button(
-            button, type="primary", width="stretch", on_click=_close_settings, disabled=not access.may("explain")
-        )
-    texts = privacy.reduced((state.text, state.pair) if (pairs or asks) and state.get("pair") else (state.text,))
-    return texts, str(model or settings().model), pressed
+    return (state.text,)
 
 
 def _settings(
@@ -139,12 +158,14 @@ def _settings(
         quantity = st.selectbox("Measured in", list(QUANTITIES), key="quantity", format_func=QUANTITIES.__getitem__)
     one, two = st.columns(2, vertical_alignment="bottom")
     with one:
-        granularity = st.segmented_control("Score by", GRANULARITIES, key="granularity", required=True)
+        granularity = st.segmented_control(
+            "Score by", list(GRAINS), key="granularity", format_func=GRAINS.__getitem__, required=True, help=FIRST
+        )
     with two:
         fixed = st.toggle(
             "Fixed colour scale (± 2 log-odds)", key="fixed", help="Fixed, so that small scores look small everywhere."
         )
-    if jobs.task(model) != ANSWERS:  # else it is the context, and stands above
+    if jobs.task(model) != ANSWERS and "roles" not in about:  # else it is the context, and stands above
         second = "Written so far" if jobs.task(model) == WRITER else "Second text (for models that compare two)"
         st.text_area(second, key="pair", height=68)
     one, two = st.columns(2)
@@ -172,7 +193,7 @@ def _settings(
         contrast=None if contrast == NOTHING else contrast,
         place=place(text),
         quantity=cast(TargetKind, quantity),
-        granularity=cast(Granularity, granularity or "word"),
+        granularity=cast(Grain, granularity or "word"),
         truncate=True,
         windows=through,
         orders=200 if thorough else 20,

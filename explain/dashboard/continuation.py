@@ -8,16 +8,20 @@ import streamlit as st
 
 from explain import bundled
 from explain.alignment import Alignment, AlignRequest
-from explain.dashboard import jobs, panels, privacy
+from explain.dashboard import conversation, jobs, panels, privacy
 from explain.dashboard.link import DECIDED, NOTHING
 from explain.dashboard.progress import anew
 from explain.generation import GenerateRequest, Generation
+from explain.messages import parted
+from explain.origin import WRITER as WRITER
 from explain.plugins import LONGEST
 from explain.records import Explanation
 from explain.render import aligned, figures, html, written
 from explain.render.pieces import visible
 
-TASK, WRITER = "text-generation", "text2text-generation"
+Told = tuple[tuple[str, ...], tuple[str, ...]]
+"""Texts, and who wrote each where they are the messages of a conversation."""
+TASK = "text-generation"
 TOKENS, WRITTEN = 24, 48
 """Tokens that are written behind a text, and about one."""
 WHOLE = "Explains the log-probability of all of it; without anything, the next token is explained."
@@ -38,10 +42,11 @@ MASKED = (
 def followed(model: str) -> tuple[str | None, str | None]:
     """Draw the inputs for a whole continuation, and for what it is held against; None for what is not written."""
     known = bundled.card(model).task if bundled.is_bundled(model) else jobs.task(model)
-    if known != TASK:
+    if known not in (TASK, WRITER):
         return None, None
     left, right = st.columns(2)
-    first = left.text_input("What may follow", key="followed", max_chars=LONGEST, help=WHOLE)
+    what = "What may follow" if known == TASK else "What may be written"
+    first = left.text_input(what, key="followed", max_chars=LONGEST, help=WHOLE)
     second = right.text_input("instead of", key="instead", max_chars=LONGEST, help=AGAINST, disabled=not first.strip())
     return first.strip() or None, (second.strip() or None) if first.strip() else None
 
@@ -50,22 +55,24 @@ def continuation(explanation: Explanation, model: str, *, running: bool) -> None
     """Offer to go on with the text where the model says what comes next, and to step through what it wrote."""
     if explanation.model.task != TASK:
         return
-    state, text = st.session_state, explanation.tokens.texts[0]
-    st.html(html.heading("How the text goes on", ABOUT))
+    state, told = st.session_state, _told(explanation)
+    texts, roles = told
+    st.html(html.heading("How the conversation goes on" if roles else "How the text goes on", ABOUT))
     found, place = state.get("written"), _place(state.get("written"), explanation)
-    if place is None and state.get("written_for") == text and not running:
-        found = state.written = _answered(GenerateRequest(text, TOKENS), model)
+    if place is None and state.get("written_for") == told and not running:
+        talk = GenerateRequest("", TOKENS, texts=texts, roles=roles)
+        found = state.written = _answered(talk if roles else GenerateRequest(texts[0], TOKENS), model)
         place = _place(found, explanation)
     if found is None or place is None:
-        if found is not None and found.prompt == text and not _able(found):  # it begins with an identifier
-            st.caption(MASKED)
+        if found is not None and (found.texts or (found.prompt,)) == texts and not _able(found):
+            st.caption(MASKED)  # it begins with an identifier
             _about(found)
-        _offer(text, running=running)
+        _offer(told, running=running)
         return
     _tokens(found, place if explanation.target.index == found.ids[place] else None)
     _steps(found, place)
     if place == _able(found)[-1]:
-        _offer(text, running=running)
+        _offer(told, running=running)
     _about(found)
 
 
@@ -112,7 +119,7 @@ def _tokens(found: Generation, chosen: int | None) -> None:
 def _able(found: Generation) -> tuple[int, ...]:
     """Tokens that can be asked about. Masking one, or what is before it, would ask about another, so it is left out."""
     kept: dict[tuple[str, ...], bool] = {}  # what stands apart is asked about with nearly all tokens
-    texts = {i: _texts(found, i) for i in found.explainable}
+    texts = {i: _before(found, i)[0] for i in found.explainable}
     for one in texts.values():
         if one not in kept:
             kept[one] = privacy.keeps(one)
@@ -125,10 +132,15 @@ def _marks(found: Generation) -> tuple[str | None, ...]:
     return privacy.marks(found.prefix(0), found.pieces)
 
 
-def _texts(found: Generation, place: int) -> tuple[str, ...]:
-    """The texts that are asked about for a token; none where it cannot be."""
-    text = (found.question(place) or {}).get("text", ())
-    return (text,) if isinstance(text, str) else text
+def _before(found: Generation, place: int) -> Told:
+    """What is asked about for a token that can be: the texts, and who wrote them."""
+    return parted((found.question(place) or {})["text"])
+
+
+def _told(explanation: Explanation) -> Told:
+    """What was explained: the text before a token, or the conversation."""
+    tokens = explanation.tokens
+    return tokens.texts if tokens.roles else tokens.texts[:1], tokens.roles
 
 
 def _about(found: Generation) -> None:
@@ -178,8 +190,7 @@ def _place(found: object, explanation: Explanation) -> int | None:
     """Which token of what was written stands behind the explained text; None where none does."""
     if not isinstance(found, Generation) or found.model.weights_sha256 != explanation.model.weights_sha256:
         return None
-    places = {found.prefix(i): i for i in _able(found)}
-    return places.get(explanation.tokens.texts[0])
+    return {_before(found, i): i for i in _able(found)}.get(_told(explanation))
 
 
 def _again(key: str) -> None:
@@ -187,8 +198,8 @@ def _again(key: str) -> None:
     st.button("Try again", key=key)
 
 
-def _offer(text: str, *, running: bool) -> None:
-    wish = {"written_for": text, "written": None}
+def _offer(told: Told, *, running: bool) -> None:
+    wish = {"written_for": told, "written": None}
     st.button("Write on", key="write", disabled=running, on_click=st.session_state.update, args=(wish,))
 
 
@@ -211,8 +222,12 @@ def _show(found: Generation, place: int | None) -> None:
     asked = found.question(place) if place is not None else None
     if place is None or asked is None:
         return
-    texts = _texts(found, place)
-    about: dict[str, object] = {"text": texts[0], "followed": "", "instead": ""}
+    texts, roles = _before(found, place)
+    about: dict[str, object] = {"followed": "", "instead": ""}
+    if roles:
+        conversation.begin(zip(roles, texts, strict=True))
+    else:
+        about["text"] = texts[0]
     if found.apart:
         text, pair = found.prompt, "".join(texts[1:])
         about |= {"pair": pair, "wrote": pair, "pair_for": text, "place": asked.get("place"), "place_for": text}

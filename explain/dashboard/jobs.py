@@ -58,6 +58,14 @@ def learn(model: str, found: str) -> None:
     st.session_state.setdefault("tasks", {})[model] = found
 
 
+def talks(model: str) -> bool:
+    """Whether a model is known to read conversations; remembered, since a worker may be lost."""
+    known: set[str] = st.session_state.setdefault("talking", set())
+    if model not in known and service().talks(model):
+        known.add(model)
+    return model in known
+
+
 def current(request: Request, model: str, *, again: bool) -> Job | ExplainError:
     """The job that answers this question; a new one if the question is new, or asked again after it failed."""
     key = (model, request.digest)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import streamlit as st
 
 from explain import list_methods
-from explain.catalog import ParamInfo, Request
+from explain.catalog import Grain, ParamInfo, Request
 from explain.dashboard.examples import CONTEXTS, EXAMPLES, of
 from explain.settings import settings
 
 DECIDED, NOTHING = "the model's decision", "nothing (log-odds)"
 QUANTITIES = {"log_odds": "log-odds", "logit": "raw logit", "margin": "margin", "probability": "probability"}
-GRANULARITIES = ("word", "token", "sentence")
+GRAINS: dict[Grain, str] = {g: "sentences first" if g == "hierarchical" else g for g in get_args(Grain)}
 
 
 def restore(query: dict[str, str]) -> None:
@@ -27,7 +29,7 @@ def restore(query: dict[str, str]) -> None:
     known = {m.name: m for m in list_methods()}
     state.method = query.get("method") if query.get("method") in known else next(iter(known))
     state.beside = [n for n in query.get("beside", "").split(",") if n in known and n != state.method][:4]
-    state.granularity = query["granularity"] if query.get("granularity") in GRANULARITIES else "word"
+    state.granularity = query["granularity"] if query.get("granularity") in GRAINS else "word"
     state.quantity = query["quantity"] if query.get("quantity") in QUANTITIES else "log_odds"
     state.fixed = query.get("scale") != "free"
     state.target, state.contrast = query.get("target", DECIDED), query.get("contrast", NOTHING)
@@ -63,7 +65,8 @@ def write(request: Request, model: str, *, fixed_scale: bool, quoted: bool = Fal
     """Write everything but the text into the address; `quoted`: what is explained is a part of the text too."""
     state = st.session_state
     first, last = request.texts[0], request.texts[-1]
-    example = next((n for n, text in EXAMPLES.items() if text == first and CONTEXTS.get(n, last) == last), None)
+    alike = (n for n, text in EXAMPLES.items() if text == first and CONTEXTS.get(n, last) == last)
+    example = None if request.roles else next(alike, None)
     found = {"example": example} if example else {"text": "own"}
     defaults = {
         "model": (model, settings().model),

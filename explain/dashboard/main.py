@@ -9,7 +9,7 @@ KEPT = (
     *("text", "model", "pair", "beside", "target", "contrast", "quantity", "granularity", "fixed"),
     *("phrases", "rationale", "heads_by", "ablation", "map_by", "map_specials", "map_norms", "masked", "combine"),
     *("bertviz_view", "inside_layer", "inside_head", "further", "actor", "masking"),
-    *("labels", "template", "apart", "followed", "instead"),
+    *("labels", "template", "apart", "followed", "instead", "form"),
 )
 
 st.set_page_config(page_title="Whyboard", page_icon=str(bundled.shipped("assets") / "logo.svg"), layout="centered")

@@ -80,7 +80,7 @@ def beside(explanation: Explanation) -> None:
     with st.expander("The same numbers as a table"):
         names = [a.method.replace("_", " ") for a in explanation.attributions]
         columns = zip(*(a.scores.tolist() for a in explanation.attributions), strict=True)
-        texts = [w.text for w in explanation.words()]
+        texts = [w.name for w in explanation.words()]
         st.html(html.table(["word", *names], ([t, *map(_number, row)] for t, row in zip(texts, columns, strict=True))))
     found = [c for c in explanation.checks if c.name == "agreement" and c.attribution == 0]
     if found:

@@ -22,6 +22,7 @@ from streamlit import config
 from streamlit.auth_util import get_cookie_with_chunks
 from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 
+from explain import bundled
 from explain.errors import InputError
 from explain.keys import Action
 from explain.login import NOBODY, Login
@@ -51,7 +52,7 @@ def prepare(login: Login) -> None:
             leave the cookie unread.
     """
     if find_spec("authlib") is None or find_spec("httpx") is None:
-        raise InputError("A login is configured, and Authlib is missing. Run `pip install 'whyboard[login]'`.")
+        raise InputError(f"A login is configured, and Authlib is missing. Run `{bundled.installing('login')}`.")
     if st.get_option("server.trustedUserHeaders"):
         raise InputError("Unset server.trustedUserHeaders: whoever sends such a header would be whom it names.")
     if not st.get_option("server.enableXsrfProtection"):

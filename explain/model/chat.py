@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,13 @@ _CHILD = (
 """Isolated from the folder and the variables of whoever starts it; the packages of this process come behind its own."""
 _KNOWN = ("SYSTEMROOT", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """Variables of the environment that it gets: what an interpreter needs to start, and the time zone. No secrets."""
+TOGETHER = 64
+"""Conversations that one process puts together."""
+Told = tuple[tuple[str, ...], tuple[str, ...]]
+"""Messages, and who wrote each."""
+Rendered = tuple[str, tuple[tuple[int, int, int], ...]]
+"""The whole text, and where each message stands in it."""
+_ahead: ContextVar[Mapping[Told, Rendered | InputError]] = ContextVar("ahead", default=MappingProxyType({}))
 _now: ContextVar[str | None] = ContextVar("now", default=None)
 
 
@@ -93,16 +101,71 @@ def encode(
     return placed(enc, texts, segment, offsets, roles=roles, rendered=whole)
 
 
-def rendered(
-    tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], meter: Meter | None = None
-) -> tuple[str, tuple[tuple[int, int, int], ...]]:
+def rendered(tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], meter: Meter | None = None) -> Rendered:
     """The whole text that the model reads, and where each message stands in it: (place there, start, end in it).
 
     Templates may put messages in another order, and cut white space off their ends; all else would leave unknown which
     words are whose.
     """
+    found = _ahead.get().get((texts, roles)) or _each(tokenizer, [texts], roles, meter)[0]
+    if isinstance(found, InputError):
+        raise found
+    return found
+
+
+def read(
+    tokenizer: Any, several: Sequence[tuple[str, ...]], roles: tuple[str, ...], meter: Meter | None = None
+) -> Iterator[list[int] | None]:
+    """Token ids of several conversations of the same roles, put together by few processes.
+
+    None for one that the template changes, and for all of a process where it refuses one of them or takes too much.
+    """
+    for some in _batches(several):
+        try:
+            found: Sequence[Rendered | InputError | None] = _each(tokenizer, some, roles, meter)
+        except (InputError, ModelError):
+            found = [None] * len(some)
+        for one in found:
+            if one is None or isinstance(one, InputError):
+                yield None
+            else:
+                yield list(tokenizer(one[0], add_special_tokens=False, verbose=False)["input_ids"])
+
+
+@contextmanager
+def together(
+    tokenizer: Any, several: Sequence[tuple[str, ...]], roles: tuple[str, ...], meter: Meter | None = None
+) -> Iterator[None]:
+    """While this is open, these conversations of the same roles are put together by few processes, not one each.
+
+    Nothing is kept of them afterwards. One that cannot be is refused where it is encoded.
+    """
+    found: dict[Told, Rendered | InputError] = {}
+    most = settings().max_characters
+    fitting = [texts for texts in several if len(texts) == len(roles) and sum(map(len, texts)) <= most]
+    for some in _batches(fitting) if len(fitting) > 1 else ():
+        with suppress(InputError, ModelError):
+            found.update(zip(((texts, roles) for texts in some), _each(tokenizer, some, roles, meter), strict=True))
+    before = _ahead.set(found)
+    try:
+        yield
+    finally:
+        _ahead.reset(before)
+
+
+def _batches(several: Sequence[tuple[str, ...]]) -> Iterator[Sequence[tuple[str, ...]]]:
+    """As many conversations at a time as one process may write."""
+    longest = max((sum(map(len, texts)) for texts in several), default=0)
+    most = max(1, min(TOGETHER, settings().max_characters // (longest + 1)))
+    return (several[i : i + most] for i in range(0, len(several), most))
+
+
+def _each(
+    tokenizer: Any, several: Sequence[tuple[str, ...]], roles: tuple[str, ...], meter: Meter | None
+) -> list[Rendered | InputError]:
+    """`rendered` of several conversations, or why one cannot be; raises what holds for all of them."""
     template = _template(tokenizer)
-    taken = set(template).union(*texts)
+    taken = set(template).union(*(text for texts in several for text in texts))
     mark = next((chr(c) for c in range(0xE000, 0xF8FF) if chr(c) not in taken), None)
     if mark is None:
         raise InputError(
@@ -110,11 +173,22 @@ def rendered(
             "find them again. Leave one out.",
             code="bad_text",
         )
-    marks = [f"{mark}{i}{mark}" for i in range(len(texts))]
+    marks = tuple(f"{mark}{i}{mark}" for i in range(len(roles)))
     going_on = roles[-1] == "assistant"
     given = {"tools": None, "documents": None, "add_generation_prompt": not going_on}
-    both = [[{"role": r, "content": t} for r, t in zip(roles, some, strict=True)] for some in (texts, marks)]
-    whole, frame = _filled(template, {**tokenizer.special_tokens_map, **given}, both, meter or Meter())
+    talks = [[{"role": r, "content": t} for r, t in zip(roles, some, strict=True)] for some in (*several, marks)]
+    *wholes, frame = _filled(template, {**tokenizer.special_tokens_map, **given}, talks, meter or Meter())
+    found: list[Rendered | InputError] = []
+    for texts, whole in zip(several, wholes, strict=True):
+        try:
+            found.append(_placed(texts, whole, frame, marks, going_on=going_on))
+        except InputError as error:
+            found.append(error)
+    return found
+
+
+def _placed(texts: tuple[str, ...], whole: str, frame: str, marks: tuple[str, ...], *, going_on: bool) -> Rendered:
+    """Where each message stands in what the template wrote; `frame` is what it wrote of the `marks`, one a message."""
     for i, sign in enumerate(marks):
         if frame.count(sign) != 1:
             raise _changed(i)

@@ -23,7 +23,8 @@ class Encoding:
     `places` are the tokens that the answer is read at, where the text asks about some of its own; else (). `tagged`
     are the words that get an answer each, as (first token, first character, character after the last); else ().
     `options` are the text with each hypothesis or continuation behind it, () where there are none; `tails`, `own`,
-    `rivals`, `windows` and `source` as in Row.
+    `rivals` and `source` as in Row. `windows` are all parts that the text is read in, () where it is read at once.
+    `window` is the one of them that rows read, where one holds the answer (until that is known, the first); None: all.
     """
 
     tokens: Tokens
@@ -35,12 +36,28 @@ class Encoding:
     own: int = 0
     rivals: Bool[np.ndarray, "T"] | None = None
     windows: tuple[Int64[np.ndarray, "K"], ...] = ()
+    window: int | None = None
     source: int = 0
 
     def row(self, target: Target, **more: Any) -> Row:
         """The text as one pass through the model, with what else a Row may say."""
-        also = {n: getattr(self, n) for n in ("places", "tails", "own", "rivals", "windows", "source")}
-        return Row(self.inputs, target, **{**also, **more})
+        also = {n: getattr(self, n) for n in ("places", "tails", "own", "rivals", "source")}
+        return Row(self.inputs, target, **{**also, "windows": self.seen, **more})
+
+    @property
+    def read_at(self) -> tuple[int, ...]:
+        """The tokens that a prediction is read at, () for the last one."""
+        return tuple(t for t, _, _ in self.tagged) or self.places
+
+    @property
+    def seen(self) -> tuple[Int64[np.ndarray, "K"], ...]:
+        """The windows that a row reads."""
+        return self.windows if self.window is None else (self.windows[self.window],)
+
+    def within(self, window: int) -> Encoding:
+        """The text of which rows read this one of its windows, and where no other token is a rival."""
+        inside = np.isin(np.arange(len(self.tokens.ids)), self.windows[window])  # (T,)
+        return replace(self, window=window, rivals=None if self.rivals is None else self.rivals & inside)
 
     def units(self, granularity: Granularity, phrases: tuple[tuple[int, int, int], ...] = ()) -> Units:
         """What is scored of the text; see `explain.units.units_of`."""
@@ -116,7 +133,8 @@ def encode(tokenizer: Any, texts: tuple[str, ...], max_tokens: int, truncate: bo
     if cut and not truncate:
         raise InputError(
             f"The text has {count:,} tokens and at most {max_tokens:,} are read. Shorten it, allow it to be cut "
-            "(truncate=True), or, if it is one text to be classified, to be seen through windows (windows=True).",
+            "(truncate=True), or, if it is one text to be classified or the context of a question, to be seen through "
+            "windows (windows=True).",
             code="too_long",
         )
     return read(_cut(tokenizer, texts, max_tokens, full) if cut else full, texts, len(texts) - 1 if cut else None)

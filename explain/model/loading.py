@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoTokenizer
 
 from explain.errors import ExplainError, InputError, ModelError
+from explain.model import positions
 from explain.model.quiet import quiet
 from explain.model.runner import Runner
 from explain.model.sources import Source, config_of, find
@@ -78,7 +78,7 @@ def load_runner(
         n_layers=_number(module.config, "num_hidden_layers", "n_layer", "num_layers"),
         n_heads=_number(module.config, "num_attention_heads", "n_head", "num_heads"),
         d_model=_width(module),
-        max_tokens=_max_tokens(module, tokenizer),
+        max_tokens=positions.read(module, tokenizer),
         dtype=str(precision).removeprefix("torch."),
         device=str(place),
         kernel=str(getattr(module.config, "_attn_implementation", None) or "eager"),
@@ -287,14 +287,3 @@ def _number(config: Any, *names: str) -> int:
 def _width(module: Any) -> int:
     weight = getattr(_table(module), "weight", None)
     return int(weight.shape[-1]) if weight is not None else _number(module.config, "hidden_size", "d_model")
-
-
-def _max_tokens(module: Any, tokenizer: Any) -> int:
-    """The least of what tokenizer, configuration and learned position tables allow."""
-    limits = [tokenizer.model_max_length, _number(module.config, "max_position_embeddings", "n_positions")]
-    for name, part in module.named_modules():
-        if isinstance(part, torch.nn.Embedding) and name.endswith("position_embeddings"):
-            offset = 0 if part.padding_idx is None else part.padding_idx + 1  # RoBERTa counts from there
-            limits.append(part.num_embeddings - offset)
-    sane = [int(n) for n in limits if isinstance(n, (int, float)) and 0 < n < 1e7 and math.isfinite(n)]
-    return min(sane, default=512)

@@ -31,7 +31,8 @@ class Row:
     replaced by a vector (d,) at every token. `tails` are the inputs that may stand at the row's end, one for every
     hypothesis or continuation that is asked about; `own` is the one that stands there. `rivals` are the tokens
     among which an answer is chosen, None where none is. `windows` are the tokens that the model reads at a time, ()
-    where it reads all at once: such a row is a pass for each, and what is read is the mean (`explain.model.windows`).
+    where it reads all at once: such a row is a pass for each, and what is read is the mean, or all that is said in each
+    (`explain.model.windows`).
     `source` is how many of the tokens, from the first on, an encoder reads while a decoder of its own reads the others;
     0 where one stack reads all.
     """

@@ -6,7 +6,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -19,7 +18,7 @@ from explain.candidates import Candidates, candidates
 from explain.catalog import Claim, Request
 from explain.errors import ExplainError, InputError, ModelError
 from explain.messages import Text, parted
-from explain.model import ends, views, written
+from explain.model import ends, positions, views, written
 from explain.model.chunks import Padding, chunks, halving, is_out_of_memory
 from explain.model.encoding import Encoding
 from explain.model.meter import Meter as Meter  # what callers of a runner give it
@@ -41,7 +40,7 @@ class Runner:
     behind on the module after a call, also after an error. `kept` holds facts that do not depend on a text.
     `candidates` are labels that it is asked to choose among, None for outcomes of its own; `continuations` are texts
     whose likelihood it is asked for, `roles` those of the messages of a conversation, () for none (see `asked`).
-    `begin` are the ids that its decoder begins with, where that reads a text of its own; else ().
+    `begin` are the ids that its decoder begins with, where that reads a text of its own (`room` tokens at most), or ().
     """
 
     def __init__(
@@ -68,12 +67,12 @@ class Runner:
         self.kept: dict[Hashable, Any] = {}
         self.claims: dict[tuple[str, Any], Claim] = {}  # of methods, as measured on this model
         self.device = next(module.parameters()).device
-        self.begin = task.begin(module)
+        self.begin, self.room = task.begin(module), positions.written(module, info.max_tokens)
         self.padding: Padding = "pad"
         self.padding = self._probe_padding()
 
     def encode(self, texts: tuple[str, ...], **about: Any) -> Encoding:
-        """Tokenize; `truncate`, `place` and `windows` as in `Model.explain`, `meter` stops it; raises InputError."""
+        """Tokenize; options as in `Model.explain`, `before` and `meter` as in `views.encoded`; raises InputError."""
         with self.lock:  # truncation is state of the tokenizer
             return views.encoded(self, texts, **about)
 
@@ -136,7 +135,7 @@ class Runner:
 
     def decide(self, encodings: Sequence[Encoding], meter: Meter | None = None) -> list[Prediction]:
         """Predictions for texts that are already encoded."""
-        rows = [replace(e.row(NOTHING), places=tuple(t for t, _, _ in e.tagged) or e.places) for e in encodings]
+        rows = [e.row(NOTHING, places=e.read_at, windows=e.windows) for e in encodings]
         each = zip(ends.outputs(self, rows, meter or Meter()), encodings, strict=True)
         return [self.task.prediction(raw, self.labels, self.info.problem, e) for raw, e in each]
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from explain.candidates import Candidates, require, sides
 from explain.errors import InputError
-from explain.model import chat, continuations, hypotheses, written
+from explain.model import chat, contexts, continuations, hypotheses, written
 from explain.model import windows as seeing
 from explain.model.encoding import Encoding, encode
 from explain.model.meter import Meter
+from explain.records import Tokens
 from explain.tasks import Task
 from explain.tasks._continuation import CONTINUED, Continuation
 from explain.tasks.zero_shot import ZeroShot
@@ -36,28 +37,35 @@ def encoded(
     truncate: bool = False,
     place: int | None = None,
     windows: bool = False,
+    before: Tokens | None = None,
     meter: Meter | None = None,
 ) -> Encoding:
     """The texts as the question reads them; under the model's lock, since truncation is state of the tokenizer.
 
-    `meter` says whether to stop waiting for a chat template; None for never.
+    `before` is how they, or others that differ in what is read first, were read before (`written.encode`). `meter`
+    says whether to stop waiting for a chat template; None for never.
     """
     tokenizer, limit = runner.tokenizer, runner.info.max_tokens
     if windows:
         seeing.require(runner.task)
     if runner.candidates is not None:
         found = hypotheses.encode(tokenizer, texts, runner.candidates, limit, truncate)
+    elif runner.continuations and runner.begin:
+        both = limit, runner.room
+        found = written.followed(tokenizer, texts, runner.begin, runner.continuations, both, truncate, before)
     elif runner.continuations:
         found = continuations.encode(tokenizer, texts, runner.continuations, limit)
     elif runner.roles:  # other texts that a check asks about are a message each
         roles = runner.roles if len(texts) == len(runner.roles) else ("user",)
         found = chat.encode(tokenizer, texts[: len(roles)], roles, limit, meter)
     elif runner.begin:
-        return written.encode(tokenizer, texts, runner.begin, limit, truncate, place)
+        return written.encode(tokenizer, texts, runner.begin, (limit, runner.room), truncate, place, before)
     else:
         most = max(limit, seeing.MOST) if windows else limit
         found = encode(tokenizer, texts, most, truncate, pairs=runner.task.pairs)
-        found = seeing.through(found, limit) if len(found.tokens.ids) > limit else found
+        if len(found.tokens.ids) > limit:
+            one = runner.task.windows == "one" and len(texts) > 1
+            found = contexts.through(found, limit) if one else seeing.through(found, limit)
     return runner.task.asked(found, tokenizer, place)
 
 
@@ -88,17 +96,23 @@ def following(runner: R, continuation: str, contrast: object) -> R:
     Raises:
         InputError: the model has no next token, or what was given is no text.
     """
-    if not runner.task.goes_on or runner.begin:
+    if not runner.task.goes_on:
         raise InputError(
             f"This model does {runner.info.task}, so it cannot say how likely a continuation is. Use a causal language "
-            "model such as the bundled 'tales'.",
+            "model such as the bundled 'tales', or one that translates or summarises.",
             code="bad_task",
         )
     texts = (continuation,) if contrast is None else (continuation, contrast)
     if not all(isinstance(text, str) for text in texts):
         raise InputError("Expected continuation, and contrast beside it, as texts.", code="bad_continuation")
     ends: tuple[str, ...] = tuple(map(str, texts))
-    return _view(runner, ("ends", *ends), Continuation(ends), CONTINUED, continuations=ends)
+    task = Continuation(ends, runner.task.name)
+    return _view(runner, ("ends", *ends), task, CONTINUED, continuations=ends)
+
+
+def talks(runner: Runner) -> bool:
+    """Whether the model reads conversations: it says what comes next, and its tokenizer brings a chat template."""
+    return runner.task.goes_on and not runner.begin and bool(getattr(runner.tokenizer, "chat_template", None))
 
 
 def talking(runner: R, roles: tuple[str, ...]) -> R:

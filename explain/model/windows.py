@@ -1,15 +1,17 @@
 """A text longer than a model reads, seen through windows that overlap.
 
-A window is as many whole words as the model reads at a time, between the text's own special tokens, so it is what a
-tokenizer gives that cuts a text into overlapping parts. Neighbours share about `OVERLAP` of a window; the last one
-reaches back until it is as full as the others, so that no window is about a few words alone. What the head says is the
-mean of what it says of each of the W windows,
+A window of a text to be classified is as many whole words as the model reads at a time, between the text's own special
+tokens, so it is what a tokenizer gives that cuts a text into overlapping parts. Neighbours share about `OVERLAP` of a
+window; the last one reaches back until it is as full as the others, so that no window is about a few words alone. What
+the head says is the mean of what it says of each of the W windows,
 
     z(x) = 1/W · Σ_w z(x_w),    ∂F/∂x_i = 1/W · Σ_{w ∋ i} Σ_c ∂F/∂z_c · ∂z_c(x_w)/∂x_i
 
 and a target F is asked of that mean. So decision, probabilities and explained scalar agree, a method's scores add up to
 what they add up to otherwise, and a token that stands in two windows has the sum of what it does in each. Where F is
 linear in the logits (log-odds of two outcomes, a logit, a contrast), its value is the mean over windows too.
+
+Of a context that holds the answer to a question, one window alone is explained (`explain.model.contexts`).
 
 Windows are rows like any other: they are packed under the token budget, and no pass holds more than one batch of them.
 Equal windows of an Ask are evaluated once, so that a word taken out costs the windows that hold it and not all of them.
@@ -44,11 +46,11 @@ BATCHES = 4
 
 
 def require(task: Task) -> None:
-    """Raise InputError for a task whose answer no mean over windows would be."""
-    if not task.windows:
+    """Raise InputError for a task whose answer neither a mean over windows nor one of them would give."""
+    if task.windows is None:
         raise InputError(
-            f"A text is seen through windows where it is classified as a whole, and this is {task.name}. Ask without "
-            "windows, and shorten the text or allow it to be cut (truncate=True).",
+            "A text is seen through windows where it is classified as a whole, or holds the answer to a question, and "
+            f"this is {task.name}. Ask without windows, and shorten the text or allow it to be cut (truncate=True).",
             code="no_windows",
         )
 
@@ -98,23 +100,33 @@ def passes(rows: Sequence[Row]) -> int:
     return len({key for row in rows for key in _keys(row)})
 
 
-def outputs(runner: Runner, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "1 C"]]:
-    """`Runner.outputs` of rows with windows: the mean over the windows of each."""
+def outputs(runner: Runner, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "K ..."]]:
+    """`Runner.outputs` of rows with windows: the mean over the windows of each, or one after the other."""
     plain, path = ([row for row in rows if (row.start is not None) is moved] for moved in (False, True))
     found = {id(row): raw for some in (plain, *_parts(runner, path)) for row, raw in _each(runner, some, meter)}
     return [found[id(row)] for row in rows]
 
 
-def _each(runner: Runner, rows: Sequence[Row], meter: Meter) -> Iterator[tuple[Row, Float32[np.ndarray, "1 C"]]]:
+def _each(runner: Runner, rows: Sequence[Row], meter: Meter) -> Iterator[tuple[Row, Float32[np.ndarray, "K ..."]]]:
+    keys, distinct = _distinct(rows)
+    found = dict(zip(distinct, runner.outputs(list(distinct.values()), meter), strict=True))
+    for row, mine in zip(rows, keys, strict=True):
+        each = [found[key] for key in mine]
+        if runner.task.windows == "one":
+            yield row, np.concatenate(each)
+        else:
+            yield row, np.stack(each).mean(0, dtype=np.float64).astype(np.float32)
+
+
+def _distinct(rows: Sequence[Row]) -> tuple[list[list[Hashable]], dict[Hashable, Row]]:
+    """The keys of each row's windows, and a row of its own for each key."""
     keys = [_keys(row) for row in rows]
     distinct: dict[Hashable, Row] = {}
     for row, mine in zip(rows, keys, strict=True):
         for key, window in zip(mine, row.windows, strict=True):
             if key not in distinct:
                 distinct[key] = _seen(row, window, row.target)
-    found = dict(zip(distinct, runner.outputs(list(distinct.values()), meter), strict=True))
-    for row, mine in zip(rows, keys, strict=True):
-        yield row, np.stack([found[key] for key in mine]).mean(0, dtype=np.float64).astype(np.float32)
+    return keys, distinct
 
 
 def _parts(runner: Runner, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -125,8 +137,21 @@ def _parts(runner: Runner, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 
 def values(runner: Runner, rows: Sequence[Row], meter: Meter) -> Float32[np.ndarray, "N"]:
     """`Runner.values` of rows with windows."""
+    if runner.task.windows == "one":
+        return _alone(runner, rows, meter)
     each = zip(outputs(runner, rows, meter), rows, strict=True)
     return np.array([_slope(runner, raw, row.target)[0] for raw, row in each], dtype=np.float32)
+
+
+def _alone(runner: Runner, rows: Sequence[Row], meter: Meter) -> Float32[np.ndarray, "N"]:
+    """Values of rows that read one window each."""
+    plain, path = ([row for row in rows if (row.start is not None) is moved] for moved in (False, True))
+    found: dict[int, float] = {}
+    for some in (plain, *_parts(runner, path)):
+        keys, distinct = _distinct(some)
+        each = dict(zip(distinct, runner.values(list(distinct.values()), meter).tolist(), strict=True))
+        found |= {id(row): each[key] for row, (key,) in zip(some, keys, strict=True)}
+    return np.array([found[id(row)] for row in rows], dtype=np.float32)
 
 
 def gradients(
@@ -140,6 +165,9 @@ def gradients(
 def _gradients(
     runner: Runner, rows: Sequence[Row], meter: Meter
 ) -> tuple[Float32[np.ndarray, "N"], list[Float32[np.ndarray, "T D"]]]:
+    if runner.task.windows == "one":
+        found, slopes = runner.gradients([_seen(row, row.windows[0], row.target) for row in rows], meter)
+        return found, [_laid(row, row.windows[0], slope) for row, slope in zip(rows, slopes, strict=True)]
     curved = [row for row in rows if not linear(runner, row.target)]
     at = dict(zip(map(id, curved), outputs(runner, curved, meter), strict=True))
     tops = [_slope(runner, at.get(id(row)), row.target) for row in rows]
@@ -159,8 +187,17 @@ def _gradients(
     return np.array(totals, dtype=np.float32), summed
 
 
+def _laid(row: Row, window: Int64[np.ndarray, "K"], slope: Float32[np.ndarray, "K D"]) -> Float32[np.ndarray, "T D"]:
+    """A window's slopes at its tokens of the whole text, and 0 at all others."""
+    found = np.zeros((len(row), slope.shape[-1]), dtype=np.float32)
+    found[window] = slope
+    return found
+
+
 def linear(runner: Runner, target: Target) -> bool:
-    """Whether a target is a weighted sum of the logits, so that its slope is the same everywhere."""
+    """Whether a target is a weighted sum of the logits, so that its slope is the same everywhere, or asked of one."""
+    if runner.task.windows == "one":
+        return True
     several = runner.info.problem == "single-label" and len(runner.labels) > 2
     return target.kind != "probability" and not (several and target.kind in ("log_odds", "margin"))
 
@@ -178,14 +215,26 @@ def _slope(
 
 
 def _keys(row: Row) -> list[Hashable]:
-    """What makes each window of a row the same as another's: its tokens, or, on a path, only itself."""
+    """What makes each window of a row the same as another's: its tokens and what is asked there; on a path only itself.
+
+    Where nothing is asked at a place of its own, rows share what is said of a window.
+    """
     if row.start is not None:
         return [(id(row), i) for i in range(len(row.windows))]
-    return [tuple(array[window].tobytes() for array in row.inputs.values()) for window in row.windows]
+    arrays = [*row.inputs.values(), *([] if row.rivals is None else [row.rivals])]
+    asked = (id(row.target),) if row.places else ()
+    return [(*asked, _places(row, w), *(array[w].tobytes() for array in arrays)) for w in row.windows]
+
+
+def _places(row: Row, window: Int64[np.ndarray, "K"]) -> tuple[int, ...]:
+    """Where the row's places stand in a window, of those that do."""
+    places = np.array(row.places, dtype=np.int64)
+    return tuple(np.searchsorted(window, places[np.isin(places, window)]).tolist())
 
 
 def _seen(row: Row, window: Int64[np.ndarray, "K"], target: Target) -> Row:
     """One window of a row, as a row of its own."""
     inputs = {name: array[window] for name, array in row.inputs.items()}
-    start, end = (None if x is None else x[window] for x in (row.start, row.end))
-    return replace(row, inputs=inputs, target=target, start=start, end=end, windows=())
+    start, end, rivals = (None if x is None else x[window] for x in (row.start, row.end, row.rivals))
+    places = _places(row, window)
+    return replace(row, inputs=inputs, target=target, start=start, end=end, rivals=rivals, places=places, windows=())

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from explain.bounds import require_whole
 from explain.errors import InputError, ModelError
+from explain.model import continuations
 from explain.model.encoding import Encoding, check_texts
 from explain.model.encoding import encode as read_text
 from explain.model.rows import Row
@@ -29,7 +30,13 @@ if TYPE_CHECKING:
 
 
 def encode(
-    tokenizer: Any, texts: tuple[str, ...], begin: tuple[int, ...], max_tokens: int, truncate: bool, place: int | None
+    tokenizer: Any,
+    texts: tuple[str, ...],
+    begin: tuple[int, ...],
+    most: tuple[int, int],
+    truncate: bool,
+    place: int | None,
+    before: Tokens | None = None,
 ) -> Encoding:
     """The text as the encoder reads it, and what stands before the asked token as the decoder reads it.
 
@@ -37,55 +44,125 @@ def encode(
         tokenizer: a fast tokenizer.
         texts: the text, and what is written about it; without the second, nothing is yet.
         begin: ids that the decoder begins with.
-        max_tokens: the most that each stack reads.
+        most: the most tokens that the encoder reads, and the decoder.
         truncate: cut a longer text instead of refusing it; what was written is never cut.
         place: which token of the second text is asked about: it and what follows is not read. None: the next one.
+        before: how these texts, or others with the same second one, were read before. A second text that was cut before
+            its place, inside a character, say, is other tokens by itself, and the same ones again with this.
 
     Raises:
         InputError: nothing to explain, too long, or there is no such place.
     """
-    check_texts(texts)
-    source = read_text(tokenizer, texts[:1], max_tokens, truncate, pairs=False)
-    given = tokenizer(
-        texts[1] if len(texts) > 1 else "", add_special_tokens=False, return_offsets_mapping=True, verbose=False
-    )
-    count = len(given["input_ids"])
+    known = _known(tokenizer, texts, begin, most, before)
+    check_texts(texts if known is None else texts[:1])
+    source = read_text(tokenizer, texts[:1], most[0], truncate, pairs=False)
+    ids, offsets = _cut(tokenizer, texts[1] if len(texts) > 1 else "") if known is None else known
     if place is not None:
-        require_whole("place", place, 0, count)
-        count = place
-    if len(begin) + count > max_tokens:
+        require_whole("place", place, 0, len(ids))
+        ids, offsets = ids[:place], offsets[:place]
+    _fits(len(ids), begin, most[1])
+    end = int(offsets[:, 1].max()) if known is None and len(ids) else None  # None: all of it was read
+    return _joined(tokenizer, source, (texts[0], *([texts[1][:end]] if len(ids) else [])), ids, offsets, begin)
+
+
+def _cut(tokenizer: Any, text: str) -> tuple[Int64[np.ndarray, "K"], Int32[np.ndarray, "K 2"]]:
+    """What is written as the decoder reads it: token ids, and where each stands."""
+    given = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    offsets = np.array(given["offset_mapping"], dtype=np.int32).reshape(-1, 2)
+    return np.array(given["input_ids"], dtype=np.int64), offsets
+
+
+def _known(
+    tokenizer: Any, texts: tuple[str, ...], begin: tuple[int, ...], most: tuple[int, int], before: Tokens | None
+) -> tuple[Int64[np.ndarray, "K"], Int32[np.ndarray, "K 2"]] | None:
+    """The second text's tokens as they were read before; None where it is another, or these are no tokens of it.
+
+    They are if they differ from those of the text by itself at its last character only, of which they hold a part.
+    """
+    if before is None or len(texts) < 2 or before.texts[1:] != texts[1:]:
+        return None
+    size = len(read_text(tokenizer, before.texts[:1], most[0], True, pairs=False).tokens.ids)
+    first = size + len(begin)
+    ids, offsets = before.ids[first:], before.offsets[first:]
+    if before.ids[size:first].tolist() != list(begin) or not ((ids >= 0) & (ids < len(tokenizer))).all():
+        return None
+    again, ends = _cut(tokenizer, texts[1])
+    sure = int((ends[:, 1] < len(texts[1])).sum())  # tokens before its last character
+    part, whole = (tokenizer.decode(some[sure:], clean_up_tokenization_spaces=False) for some in (ids, again))
+    same = np.array_equal(ids[:sure], again[:sure]) and whole.startswith(part.rstrip(" \ufffd"))
+    return (ids, offsets) if same else None
+
+
+def followed(
+    tokenizer: Any,
+    texts: tuple[str, ...],
+    begin: tuple[int, ...],
+    ends: tuple[str, ...],
+    most: tuple[int, int],
+    truncate: bool,
+    before: Tokens | None = None,
+) -> Encoding:
+    """The text as the encoder reads it, with each of the `ends` as what is written about it: the question.
+
+    A second text is what stands written before, and evidence too; args are those of `encode`.
+
+    Raises:
+        InputError: as `encode`; nothing follows, or what stands before would be read as other tokens than without it.
+    """
+    plain = encode(tokenizer, texts, begin, most, truncate, None, before)
+    first, prefix = plain.source + len(begin), "".join(texts[1:])
+    said, options = plain.tokens.ids[first:].tolist(), []
+    for end in ends:
+        continuations.require(end)
+        joined = continuations.spaced(prefix, end) if prefix else end
+        ids, offsets = _cut(tokenizer, prefix + joined)
+        _fits(len(ids), begin, most[1])
+        if len(ids) == len(said) or ids[: len(said)].tolist() != said:
+            raise continuations.other_tokens(end)
+        tail, there = ids[len(said) :], np.maximum(offsets[len(said) :] - len(prefix), 0)
+        tokens = continuations.behind(plain.tokens, joined, tail, _strings(tokenizer, tail), there)
+        options.append(replace(plain, tokens=tokens, inputs={"input_ids": tokens.ids}))
+    tails = tuple({"input_ids": option.tokens.ids[len(plain.tokens.ids) :]} for option in options)
+    return replace(options[0], options=tuple(options), tails=tails)
+
+
+def _fits(count: int, begin: tuple[int, ...], most: int) -> None:
+    if len(begin) + count > most:
         raise InputError(
-            f"What is written has {count:,} tokens, and this model writes at most {max_tokens - len(begin):,}. "
-            "Shorten it.",
+            f"What is written has {count:,} tokens, and this model writes at most {most - len(begin):,}. Shorten it.",
             code="too_long",
         )
-    return _joined(tokenizer, source, texts, given, begin, count)
+
+
+def _strings(tokenizer: Any, ids: Int64[np.ndarray, "K"]) -> tuple[str, ...]:
+    return tuple(map(str, tokenizer.convert_ids_to_tokens(ids.tolist())))
 
 
 def _joined(
-    tokenizer: Any, source: Encoding, texts: tuple[str, ...], given: Any, begin: tuple[int, ...], count: int
+    tokenizer: Any,
+    source: Encoding,
+    texts: tuple[str, ...],
+    written: Int64[np.ndarray, "K"],
+    there: Int32[np.ndarray, "K 2"],
+    begin: tuple[int, ...],
 ) -> Encoding:
+    """Both texts as one encoding, the second of which is `written` as tokens that stand `there` in it."""
     old, size, first = source.tokens, len(source.tokens.ids), len(begin)
-    ids = np.array([*old.ids.tolist(), *begin, *given["input_ids"][:count]], dtype=np.int64)  # (T,)
-    offsets = np.zeros((len(ids), 2), dtype=np.int32)
-    offsets[:size] = old.offsets
-    read = texts[:1]
-    if count:
-        offsets[size + first :] = given["offset_mapping"][:count]
-        read = (*read, texts[1][: int(offsets[size + first :, 1].max())])
+    ids = np.concatenate([old.ids, np.array(begin, dtype=np.int64), written])  # (T,)
+    offsets = np.concatenate([old.offsets, np.zeros((first, 2), dtype=np.int32), there])
     signs = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
     control = np.isin(ids, list(signs))  # a language's code, say: no part of what is said
     special = np.concatenate([old.special, np.ones(first, dtype=bool), control[size + first :]])
     offsets[size:][special[size:]] = 0
     segment = np.concatenate([old.segment, np.where(special[size:], -1, 1).astype(np.int32)])
     tokens = Tokens(
-        texts=read,
+        texts=texts,
         segment=segment,
         ids=ids,
-        strings=(*old.strings, *map(str, tokenizer.convert_ids_to_tokens(ids[size:].tolist()))),
+        strings=(*old.strings, *_strings(tokenizer, ids[size:])),
         offsets=offsets,
         special=special,
-        words=units_of(read, segment, offsets, special, "word").of_token,
+        words=units_of(texts, segment, offsets, special, "word").of_token,
         truncated_at=old.truncated_at,
     )
     return replace(source, tokens=tokens, inputs={"input_ids": ids}, source=size)

@@ -27,7 +27,7 @@ def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
     checks = sorted({c.name for c in explanation.checks if c.attribution == index})
     return [
         *rows,
-        ("Units", RULES[explanation.attributions[index].granularity if explanation.attributions else "word"]),
+        ("Units", _units(explanation, index)),
         ("Computed in", f"{made.dtype} · {made.kernel} · {made.device} · {made.threads} thread(s)"),
         ("Seed", str(made.seed)),
         ("Checks", ", ".join(checks) or "none"),
@@ -35,6 +35,14 @@ def how(explanation: Explanation, index: int = 0) -> list[tuple[str, str]]:
         ("Time", f"{made.created.split('.')[0].replace('T', ' ')} UTC · {made.seconds:.1f} s"),
         ("Versions", " · ".join(f"{name} {number}" for name, number in made.versions.items())),
     ]
+
+
+def _units(explanation: Explanation, index: int) -> str:
+    """What was scored: words, tokens or sentences, and how many sentences as a whole where words are scored too."""
+    if index >= len(explanation.attributions):
+        return RULES["word"]
+    whole, rule = sum(word.whole for word in explanation.words(index)), explanation.attributions[index].granularity
+    return f"{RULES[rule]}; as a whole: {whole} sentence{'s' * (whole != 1)}" if whole else RULES[rule]
 
 
 def _at(explanation: Explanation) -> str:

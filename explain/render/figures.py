@@ -33,7 +33,7 @@ def _steps(explanation: Explanation, index: int) -> list[tuple[str, float]]:
         return []
     scores = attribution.scores.astype(float)
     order = np.argsort(-np.abs(scores), kind="stable")
-    texts = [visible(w.text) for w in explanation.words(index)]
+    texts = [visible(w.name) for w in explanation.words(index)]
     found = [(texts[u], float(scores[u])) for u in sorted(order[:SHOWN].tolist())]
     if len(order) > SHOWN:
         rest = order[SHOWN:]
@@ -100,7 +100,7 @@ def rows_of_words(
     turns = turns or [palette.direction(explanation, explanation.attributions[0])] * len(found)
     names, rows = list(found), [np.array(row, dtype=float) for row in found.values()]
     z = [t * row / max(float(np.abs(row).max(initial=0)), 1e-12) for t, row in zip(turns, rows, strict=True)]
-    words = [_label(w.text) for w in explanation.words()]
+    words = [_label(w.name) for w in explanation.words()]
     figure = go.Figure(
         go.Heatmap(
             z=np.round(z, 4),

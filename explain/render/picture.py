@@ -48,7 +48,7 @@ def picture(explanation: Explanation, *footer: str, index: int = 0) -> str:
         colour = palette.BLUE if word.score * turn > 0 or not signed else palette.ORANGE
         x = middle if word.score >= 0 else middle - length
         parts.append(f'<rect x="{x:.1f}" y="{y + 4}" width="{length:.1f}" height="15" rx="2" fill="{colour}"/>')
-        name = fitting(word.text, (LEFT - 12 - MARGIN) / NAME)
+        name = fitting(word.name, (LEFT - 12 - MARGIN) / NAME)
         parts.append(_label(LEFT - 12, y + 16, name, NAME, anchor="end"))
         parts.append(_label(middle + HALF + 14, y + 16, sentences.signed(word.score), NAME))
     if more:

@@ -77,7 +77,8 @@ def _row(
 ) -> dict[str, Any]:
     mine = np.flatnonzero(attribution.unit_of == unit).tolist()
     return {
-        "text": visible(word.text),
+        "text": visible(word.name),
+        "whole": word.whole,
         "score": _signed(word.score) if attribution.signed else f"{word.score:.3g}",
         "value": word.score,
         "tint": max(-1.0, min(1.0, word.score * factor)),

@@ -6,7 +6,7 @@ the report back and compare it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 
@@ -112,9 +112,12 @@ def _attribution(explanation: Explanation, index: int) -> str:
     attribution = explanation.attributions[index]
     title = "Why: the score of each word" if index == 0 else f"Beside it: {attribution.method.replace('_', ' ')}"
     parts = [f"<h2>{html.text(title)}</h2><p>{html.text(sentences.meaning(explanation, index))}</p>"]
+    whole = {u for u, word in enumerate(explanation.words(index)) if word.whole}
     limit, turn = palette.scale_limit(attribution), palette.direction(explanation, attribution)
     for segment, text in enumerate(explanation.tokens.texts):
-        cells = "".join(_piece(p, attribution, limit, turn) for p in pieces(explanation.tokens, attribution, segment))
+        cells = "".join(
+            _piece(p, attribution, limit, turn, whole) for p in pieces(explanation.tokens, attribution, segment)
+        )
         name = f"<b>{html.text(sentences.part(explanation, segment))}</b> " if len(explanation.tokens.texts) > 1 else ""
         parts.append(f'<p class="wb-text" dir="{direction(text)}">{name}{cells}</p>')
     low, high = map(sentences.short, palette.sides(explanation, attribution))
@@ -130,7 +133,7 @@ def _attribution(explanation: Explanation, index: int) -> str:
     return "".join([*parts, _words(explanation, index)])
 
 
-def _piece(piece: Piece, attribution: Attribution, limit: float, turn: int) -> str:
+def _piece(piece: Piece, attribution: Attribution, limit: float, turn: int, whole: Set[int]) -> str:
     shown = "".join(f"<code>{html.text(t)}</code>" if code else html.text(t) for t, code in piece.parts)
     if piece.unit is None:
         return f'<span class="wb-{piece.kind}">{shown}</span>' if piece.kind in ("unread", "asked") else shown
@@ -138,7 +141,8 @@ def _piece(piece: Piece, attribution: Attribution, limit: float, turn: int) -> s
     tint = min(1.0, abs(score) / limit) * palette.STRONGEST
     colour = palette.BLUE if score * turn > 0 or not attribution.signed else palette.ORANGE
     mark = "" if not attribution.signed or tint < 0.02 else f"<sup>{'+' if score > 0 else '−'}</sup>"
-    return f'<span style="background:{_mixed(colour, tint / palette.STRONGEST)}"><bdi>{shown}</bdi>{mark}</span>'
+    kind = ' class="wb-sentence"' if piece.unit in whole else ""
+    return f'<span{kind} style="background:{_mixed(colour, tint / palette.STRONGEST)}"><bdi>{shown}</bdi>{mark}</span>'
 
 
 def _mixed(colour: str, share: float) -> str:
@@ -156,7 +160,7 @@ def _words(explanation: Explanation, index: int) -> str:
         without = "" if word.without is None else html.data(word.without, sentences.signed(word.without))
         share = "" if word.prob_without is None else f" ({html.text(sentences.percent(word.prob_without))})"
         rows.append(
-            f'<tr><td class="wb-i">{html.data(unit, str(unit))}</td><td><bdi>{html.text(word.text)}</bdi></td>'
+            f'<tr><td class="wb-i">{html.data(unit, str(unit))}</td><td><bdi>{html.text(word.name)}</bdi></td>'
             f'<td class="wb-n wb-score">{html.data(word.score, sentences.signed(word.score))}</td>'
             f'<td class="wb-n">{f"± {off:.1g}" if off else ""}</td><td class="wb-n">{word.share * 100:.0f} %</td>'
             f'<td class="wb-n">{without}{share}</td><td class="wb-n">{word.rank}</td></tr>'

@@ -188,6 +188,8 @@ def part(explanation: Explanation, segment: int) -> str:
     """What one of several texts is called."""
     if explanation.tokens.roles:
         return f"Message {segment + 1}, {explanation.tokens.roles[segment]}"
+    if explanation.model.problem == "continuation":
+        return ("Text", *["Written so far"] * (len(explanation.tokens.texts) - 2), "Continuation")[segment]
     named = {"answer-span": ("Question", "Context"), WRITTEN: ("Text", "Written so far")}.get(explanation.model.problem)
     return named[segment] if named else f"Text {segment + 1}"
 

@@ -12,7 +12,7 @@ from explain.records import Explanation
 DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 """First characters that start a formula, also in their full-width forms."""
 COLUMNS = (
-    "segment", "start", "end", "text", "score", "numeric_error", "share", "rank", "without", "prob_without",
+    "segment", "start", "end", "text", "score", "numeric_error", "share", "rank", "without", "prob_without", "whole",
 )  # fmt: skip
 
 

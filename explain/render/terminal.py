@@ -67,6 +67,7 @@ def words(found: Explanation, index: int = 0, segment: int = 0) -> Text:
     attribution = found.attributions[index]
     factor = palette.direction(found, attribution) / palette.scale_limit(attribution)
     failed = any(c.status == "fail" and c.attribution == index for c in found.checks)
+    whole = [w.whole for w in found.words(index)]
     several = len(found.tokens.texts) > 1
     line = Text(f"{sentences.part(found, segment)}: " if several else "", style="dim")
     for piece in pieces(found.tokens, attribution, segment):
@@ -75,7 +76,7 @@ def words(found: Explanation, index: int = 0, segment: int = 0) -> Text:
             line.append(shown, style={"unread": "strike dim", "asked": "reverse"}.get(piece.kind, ""))
             continue
         tint = 0.0 if failed else max(-1.0, min(1.0, float(attribution.scores[piece.unit]) * factor))
-        line.append(shown, style=_style(tint))
+        line.append(shown, style=f"{_style(tint)} underline" if whole[piece.unit] else _style(tint))
     return line
 
 
@@ -99,7 +100,7 @@ def _table(found: Explanation, index: int) -> Table:
     ranks = [w.rank for w in ordered]
     for word in ordered[:ROWS]:
         tie = "=" if ranks.count(word.rank) > 1 else ""
-        table.add_row(f"{word.rank}{tie}", Text(visible(word.text)), *_numbers(word, signed=attribution.signed))
+        table.add_row(f"{word.rank}{tie}", Text(visible(word.name)), *_numbers(word, signed=attribution.signed))
     if len(ordered) > ROWS:
         table.add_row("", Text(f"and {len(ordered) - ROWS} more words", style="dim"))
     table.add_row("", Text("special tokens", style="dim"), sentences.signed(attribution.special))

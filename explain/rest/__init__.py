@@ -24,7 +24,7 @@ import explain
 from explain.errors import AccessError, ExplainError, InputError
 from explain.guard import DATA_POLICY, FOREIGN, AllowedHosts, Headers
 from explain.keys import Keys
-from explain.rest import access, answering, document, health, kserve, later, lists
+from explain.rest import access, answering, document, health, kserve, later, lists, writing
 from explain.rest.access import authorise
 from explain.rest.answers import CODES, refusal
 from explain.rest.board import Board
@@ -37,7 +37,7 @@ from explain.rest.traffic import Traffic
 from explain.service import service
 from explain.settings import Settings, settings
 
-__all__ = ["access", "answering", "create", "health", "kserve", "later", "lists"]
+__all__ = ["access", "answering", "create", "health", "kserve", "later", "lists", "writing"]
 
 
 def create(limits: Settings | None = None, engine: Callable[[], Engine] = service) -> FastAPI:

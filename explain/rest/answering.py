@@ -71,9 +71,7 @@ async def explain(request: Request) -> Response:
     model = here.served.find(ask.parameters.model)
     layers = await running.layers(here, model, ask.parameters.attention, holder(request).name, request.is_disconnected)
     questions = asks.explanations(ask.subject, ask.parameters, here.settings, layers)
-    if stream.wanted(request):
-        return await stream.stream(request, questions, model)
-    return _one_or_list(await several(request, questions, model), ask.subject)
+    return await answered(request, questions, model, ask.subject)
 
 
 @route(
@@ -121,6 +119,13 @@ async def forecast(request: Request) -> Response:
         seconds.append(None if found.seconds == math.inf else found.seconds)
         memory.append(found.memory)
     return answers.json({"seconds": seconds, "memory": memory})
+
+
+async def answered(request: Request, questions: Sequence[Question], model: Named, inputs: Any) -> Response:
+    """The answers to questions about `inputs`, with progress where the client asks for it."""
+    if stream.wanted(request):
+        return await stream.stream(request, questions, model)
+    return _one_or_list(await several(request, questions, model), inputs)
 
 
 async def several(request: Request, questions: Sequence[Question], model: Named) -> list[bytes]:

@@ -13,13 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from explain import asking
 from explain.bounds import BOUNDS, TOKENS, WORDS
 from explain.candidates import LONGEST, MOST, candidates
-from explain.catalog import PredictRequest, Request, TargetKind
+from explain.catalog import Grain, PredictRequest, Request, TargetKind
 from explain.errors import InputError
 from explain.generation import GenerateRequest
 from explain.messages import MOST as MESSAGES
 from explain.messages import require
 from explain.model.encoding import check_characters, check_texts
-from explain.records import Granularity
 from explain.settings import Settings
 
 PARTS, LAYERS = 100, 1_000
@@ -82,16 +81,14 @@ class PredictParameters(Strict):
     hypothesis_template: Candidate | None = None
 
 
-class ExplainParameters(PredictParameters):
-    """How to explain: the arguments of Python's `model.explain`."""
+class How(Strict):
+    """How to explain, whatever is asked about."""
 
     methods: Annotated[tuple[Named, ...], Field(min_length=1, max_length=32)] = Request.methods
     params: dict[Named, Value | dict[Named, Value]] = {}
-    target: Label | None = None
     contrast: Label | None = None
-    continuation: Annotated[str, Field(min_length=1, max_length=WORDS)] | None = None
     quantity: TargetKind = "log_odds"
-    granularity: Granularity = "word"
+    granularity: Grain = "word"
     attention: bool | Annotated[tuple[Annotated[int, Field(ge=0, le=1_000)], ...], Field(max_length=LAYERS)] = False
     checks: Annotated[tuple[Named, ...], Field(max_length=100)] | None = None
     checked: Annotated[int, Field(ge=0, le=100)] | None = None
@@ -102,6 +99,24 @@ class ExplainParameters(PredictParameters):
     rationale: Parts = ()
     forced: bool = False
     interactions: bool = False
+
+    def wanted(self, limits: Settings, layers: int = 0) -> dict[str, Any]:
+        """All of it but the model, as `asking` takes it; `layers` are those of the model.
+
+        Raises InputError for a number that this service does not take.
+        """
+        for name, most in (("budget", limits.max_budget), ("orders", limits.max_orders)):
+            if getattr(self, name) > most:
+                raise InputError(f"{name} may be at most {most:,} in a request to this service.", code=f"bad_{name}")
+        found = {name: getattr(self, name) for name in type(self).model_fields if name != "model"}
+        return found | {"attention": tuple(range(layers)) if self.attention is True else self.attention or None}
+
+
+class ExplainParameters(PredictParameters, How):
+    """How to explain: the arguments of Python's `model.explain`."""
+
+    target: Label | None = None
+    continuation: Annotated[str, Field(min_length=1, max_length=WORDS)] | None = None
 
 
 class Writing(Strict):
@@ -178,14 +193,6 @@ class ExplainInstances(Strict):
     parameters: ExplainParameters = ExplainParameters()
 
 
-class Work(About):
-    """Work for later: the body of an explanation, or of a prediction with the task 'predict'."""
-
-    task: Literal["explain", "predict"] = "explain"
-    inputs: One | Annotated[tuple[One | tuple[str, str], ...], Field(min_length=1, max_length=100_000)] | None = None
-    parameters: ExplainParameters = ExplainParameters()
-
-
 def texts_of(inputs: Any, limits: Settings) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     """The texts of every input and who wrote each, () where it is no conversation.
 
@@ -227,11 +234,7 @@ def explanations(inputs: Any, parameters: ExplainParameters, limits: Settings, l
 
     `layers` is how many the model has; it matters only where the attention of all of them is wanted.
     """
-    for name, most in (("budget", limits.max_budget), ("orders", limits.max_orders)):
-        if getattr(parameters, name) > most:
-            raise InputError(f"{name} may be at most {most:,} in a request to this service.", code=f"bad_{name}")
-    wanted = {name: getattr(parameters, name) for name in type(parameters).model_fields if name != "model"}
-    wanted["attention"] = tuple(range(layers)) if parameters.attention is True else parameters.attention or None
+    wanted = parameters.wanted(limits, layers)
     return [asking.request(texts, roles=roles, **wanted) for texts, roles in texts_of(inputs, limits)]
 
 

@@ -135,8 +135,9 @@ async def classify(request: Request) -> Response:
 
     Token classification too: the entities of a text, or a list of them for a list, joined by the strategy 'first'.
     With `candidate_labels` it is the Hub's zero-shot classification, whose answer to one text is no list of lists.
-    Question answering: the likeliest answer in a context, or a list of the `top_k` likeliest. Models that translate or
-    summarise answer with what they write, under the names that the Hub has for it: the same text under each.
+    Question answering: the likeliest answer in a context, or a list of the `top_k` likeliest; one that is longer than
+    the model reads is seen through windows (up to 8,192 tokens). Models that translate or summarise answer with what
+    they write, under the names that the Hub has for it: the same text under each.
 
     `huggingface_hub.InferenceClient(model="http://localhost:8600/v1/models/sentiment")` asks here.
     """
@@ -144,7 +145,10 @@ async def classify(request: Request) -> Response:
     model = _model(request)
     ask = bodies.parsed(asks.Hub, await bodies.body(request, here.settings))
     _agrees(ask.parameters.model, model)
-    questions = asks.predictions(ask.inputs, ask.parameters, here.settings)
+    inputs = ask.inputs if isinstance(ask.inputs, tuple) else (ask.inputs,)
+    through = not ask.parameters.truncate and any(isinstance(one, asks.Question) for one in inputs)  # as on the Hub
+    wish = ask.parameters.model_copy(update={"windows": True}) if through else ask.parameters
+    questions = asks.predictions(ask.inputs, wish, here.settings)
     found = [json.loads(one) for one in await several(request, questions, model)]
     if found[0]["left_out"] and (await running.info(here, model, holder(request).name, request.is_disconnected)).writes:
         return answers.json(await _written(request, ask, model))

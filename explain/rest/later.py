@@ -12,11 +12,9 @@ from starlette.responses import Response, StreamingResponse
 
 from explain import canonical, journal
 from explain.errors import ExplainError, InputError
-from explain.rest import answers, asks, bodies, quotes, running, stream
+from explain.rest import answers, asks, bodies, running, stream, works
 from explain.rest.board import Entry
 from explain.rest.face import Face, face, holder, route, told_of_machine
-from explain.service import Question
-from explain.settings import Settings
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 JOB = {
@@ -38,12 +36,16 @@ JOB = {
     "explain",
     tag="Jobs",
     status=202,
-    takes=asks.Work,
+    takes=works.Work,
     answers=JOB,
     headers=(("Idempotency-Key", "Sent again with the same body, it answers with the job that began then."),),
     examples={
         "explain later": {"inputs": ["A stirring, funny film."], "parameters": {"checks": []}},
         "predict later": {"task": "predict", "inputs": "A stirring, funny film."},
+    },
+    others={
+        "write later": ("text-generation", {"task": "generate", "inputs": ["It was", "They were"]}),
+        "align later": ("text2text-generation", {"task": "align", "inputs": [["It was dull.", "a dull story"]]}),
     },
 )
 async def submit(request: Request) -> Response:
@@ -54,14 +56,14 @@ async def submit(request: Request) -> Response:
     """
     here, who = face(request), holder(request)
     raw = await bodies.body(request, here.settings)
-    ask = bodies.parsed(asks.Work, raw)
+    ask = bodies.parsed(works.Work, raw).root
     key = request.headers.get("idempotency-key")
     if key is not None and not _KEY.fullmatch(key):
         raise InputError("An Idempotency-Key has 1 to 255 printable characters.", code="bad_request")
     model, layers = here.served.find(ask.parameters.model), 0
-    if ask.task == "explain":
+    if isinstance(ask.parameters, asks.How) and ask.task != "predict":
         layers = await running.layers(here, model, ask.parameters.attention, who.name, request.is_disconnected)
-    questions = await asyncio.to_thread(_questions, ask, here.settings, layers)  # there may be many
+    questions = await asyncio.to_thread(works.questions, ask, here.settings, layers)  # there may be many
     entry = Entry(who.name, ask.task, model, questions, answers.request_id(request), told_of_machine(who))
     asked = {"layers": layers, "body": raw.decode()}
     entry, fresh = here.board.start(here, entry, key, hashlib.sha256(raw).hexdigest(), asked)
@@ -121,10 +123,10 @@ def earlier(here: Face) -> Iterator[tuple[Entry, str | None, str]]:
     """Jobs that an earlier service wrote down; one that this service would refuse is left where it lies, and noted."""
     for asked, rows, since in here.board.shelf.all() if here.board.shelf is not None else ():
         try:
-            ask = bodies.parsed(asks.Work, asked["body"].encode())
+            ask = bodies.parsed(works.Work, asked["body"].encode()).root
             # the model that answered first, whatever the default is now
             model = here.served.find(asked.get("model", ask.parameters.model))
-            questions = _questions(ask, here.settings, asked["layers"])
+            questions = works.questions(ask, here.settings, asked["layers"])
             about = {name: asked[name] for name in ("id", "owner", "created", "request_id")}
             entry = Entry(
                 task=ask.task, model=model, questions=questions, machine=asked.get("machine") is True, **about
@@ -134,27 +136,6 @@ def earlier(here: Face) -> Iterator[tuple[Entry, str | None, str]]:
             yield entry, asked["key"], asked["digest"]
         except (ExplainError, KeyError, TypeError, AttributeError) as error:
             journal.note("job_refused", job=str(asked.get("id"))[:32], code=getattr(error, "code", "bad_file"))
-
-
-def _questions(ask: asks.Work, limits: Settings, layers: int) -> list[Question | ExplainError]:
-    """A question for every input, or why it is refused; raises the first refusal where nothing else is left."""
-    inputs = ask.subject if isinstance(ask.subject, tuple) else (ask.subject,)
-    most = limits.max_inputs if limits.jobs is None else limits.max_rows
-    if len(inputs) > most:
-        raise InputError(f"Expected at most {most:,} texts in one job, got {len(inputs):,}.", code="too_many")
-    found: list[Question | ExplainError] = []
-    for one in inputs:
-        try:
-            if ask.task == "explain":
-                found += asks.explanations(one, ask.parameters, limits, layers)
-            else:
-                found += asks.predictions(one, ask.parameters, limits)
-        except ExplainError as error:
-            error.args = (quotes.unquoted(str(error), ask.parameters.model_dump(mode="json")),)
-            found.append(error)
-    if all(isinstance(one, ExplainError) for one in found):
-        raise found[0]  # type: ignore[misc]
-    return found
 
 
 def _entry(request: Request) -> Entry:

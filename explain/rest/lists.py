@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 import explain
 from explain import wire
-from explain.bounds import BOUNDS, TEMPLATE, TEMPLATE_WRITES, TOKENS, WINDOWS, WORDS
+from explain.bounds import BEAMS, BOUNDS, TEMPLATE, TEMPLATE_WRITES, TOKENS, WINDOWS, WORDS
 from explain.candidates import LONGEST, MOST
 from explain.catalog import MethodInfo, ModelCard
 from explain.messages import MOST as MESSAGES
@@ -32,8 +32,14 @@ def limits_of(settings: Settings) -> dict[str, Any]:
     """Every limit of a client, with its value; a range as [least, most]."""
     found = {name: getattr(settings, name) for name in LIMITS} | {name: list(ends) for name, ends in BOUNDS.items()}
     found |= {"candidate_labels": [1, MOST], "label_characters": LONGEST, "word_characters": WORDS}
-    found |= {"messages": [1, MESSAGES], "window_tokens": WINDOWS, "max_new_tokens": [1, TOKENS]}
     found |= TEMPLATE | {"template_written": TEMPLATE_WRITES * settings.max_characters}
+    found |= {
+        "messages": [1, MESSAGES],
+        "window_tokens": WINDOWS,
+        "max_new_tokens": [1, TOKENS],
+        "tokens": [1, TOKENS],
+        "num_beams": [1, BEAMS],
+    }
     return found | {"phrases": asks.PARTS, "attention": asks.LAYERS}
 
 

@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from explain import canonical
+from explain.alignment import Alignment
 from explain.errors import BusyError, Cancelled, ExplainError, InputError
+from explain.generation import Explanations, Generation
 from explain.records import Explanation, ModelInfo
 from explain.rest.served import Named
 from explain.service import Job, Question
@@ -101,9 +103,18 @@ async def answer(job: Job, model: Named, *, machine: bool) -> bytes:
     if job.state != "done":
         raise outward(job.error or Cancelled("The explanation was cancelled."), model)
     found = job.result if job.seen is None else job.seen
-    if isinstance(found, Explanation) and not machine:
-        found = replace(found, provenance=replace(found.provenance, machine=None))
-    return await asyncio.to_thread(canonical.encode, found)
+    if isinstance(found, Explanations):
+        told: Any = [one if machine else _elsewhere(one) for one in found.found]
+    else:
+        told = found if machine else _elsewhere(found)
+    return await asyncio.to_thread(canonical.encode, told)
+
+
+def _elsewhere(found: Any) -> Any:
+    """An answer that does not say on which machine it was computed."""
+    if not isinstance(found, Explanation | Generation | Alignment):
+        return found
+    return replace(found, provenance=replace(found.provenance, machine=None))
 
 
 def require_room(size: int, limits: Settings) -> None:

@@ -62,7 +62,11 @@ class Served:
             return Named(name, str(folder))
         known = self.names()
         some = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if len(known) > SHOWN else "")
-        raise ModelError(f"There is no such model here. There are: {some}.", code="model_not_found")
+        raise ModelError(
+            f"There is no such model here. There are: {some}. Others are offered by EXPLAIN_MODELS_ROOT (a folder of "
+            "models) or EXPLAIN_SERVED (Hub ids), where the service is started.",
+            code="model_not_found",
+        )
 
     def _folders(self) -> dict[str, Path]:
         """Folders with a config.json whose real place is below the root: a link out of it is none."""

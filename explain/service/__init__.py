@@ -108,6 +108,11 @@ class Service:
         facts = self._engine.facts(model)
         return {} if facts is None else dict(facts.claims)
 
+    def talks(self, model: str) -> bool:
+        """Whether a model is known to read conversations; never blocks."""
+        facts = self._engine.facts(model)
+        return facts is not None and facts.talks
+
     def refused(self, model: str) -> dict[str, float]:
         """Methods known to miss their own claim on this model, with the share of the change that they miss."""
         return {name: claim.residual for name, claim in self.claims(model).items() if not claim.kept}

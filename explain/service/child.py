@@ -11,12 +11,13 @@ import torch
 from explain.alignment import AlignRequest
 from explain.catalog import Forecast, PredictRequest, Request
 from explain.engine import Model
-from explain.generation import GenerateRequest
+from explain.generation import GenerateRequest, TokensRequest
 from explain.heads import HeadRequest, HeadsRequest
 from explain.machine import versions
 from explain.messages import whole
 from explain.methods import find
 from explain.model.runner import Meter
+from explain.model.views import talks
 from explain.service.job import Answer, Asked, Facts, ForecastRequest, Forecasts, InfoRequest
 from explain.work import Listener
 
@@ -51,6 +52,8 @@ def answer(
         return model.look(question, progress=listen, cancel=cancel)
     if isinstance(question, GenerateRequest):
         return model.write(question, progress=listen, cancel=cancel)
+    if isinstance(question, TokensRequest):
+        return model.explain_tokens(question, progress=listen, cancel=cancel, enough=enough)
     if isinstance(question, AlignRequest):
         return model.align(*question.texts, truncate=question.truncate, progress=listen, cancel=cancel)
     return model.walk(question, progress=listen, cancel=cancel)
@@ -62,4 +65,4 @@ def facts(model: Model) -> Facts:
     Somebody who asked with parameters of their own must not decide what others are told of a method.
     """
     claims = {name: claim for (name, params), claim in model.claims.items() if params == find(name).configured({})}
-    return Facts(model.info, claims, versions(), torch.get_num_threads())
+    return Facts(model.info, claims, versions(), torch.get_num_threads(), talks(model))

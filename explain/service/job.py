@@ -13,7 +13,7 @@ from typing import Literal
 from explain.alignment import Alignment, AlignRequest
 from explain.catalog import Claim, Forecast, PredictRequest, Progress, Request
 from explain.errors import Cancelled, ExplainError
-from explain.generation import GenerateRequest, Generation
+from explain.generation import Explanations, GenerateRequest, Generation, TokensRequest
 from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Inside, InsideRequest
 from explain.record import Record
@@ -47,19 +47,22 @@ class Facts(Record):
     """What an engine says of a model that it has loaded: which one it is, what was measured on it, and with what.
 
     `claims` are those of gated methods with their usual parameters, by method. `versions` and `threads` change the last
-    bits of an answer.
+    bits of an answer. `talks`: it reads conversations.
     """
 
     info: ModelInfo
     claims: Mapping[str, Claim]
     versions: Mapping[str, str]
     threads: int
+    talks: bool = False
 
 
 Looking = HeadsRequest | HeadRequest | RoadRequest | InsideRequest
-Question = Request | PredictRequest | Looking | GenerateRequest | AlignRequest
+Question = Request | PredictRequest | Looking | GenerateRequest | TokensRequest | AlignRequest
 Asked = Question | InfoRequest | ForecastRequest
-Seen = Prediction | HeadsReport | HeadMap | Road | Inside | Generation | Alignment | ModelInfo | Forecasts
+Seen = (
+    Prediction | HeadsReport | HeadMap | Road | Inside | Generation | Explanations | Alignment | ModelInfo | Forecasts
+)
 Answer = Explanation | Seen
 
 

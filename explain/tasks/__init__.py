@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from explain.catalog import TargetKind
 from explain.model.encoding import Encoding, whole
 from explain.model.rows import Row
 from explain.records import Prediction, Target
+
+Windows = Literal["mean", "one"]
+"""See `Task.windows`."""
 
 
 class Task(Protocol):
@@ -41,8 +44,9 @@ class Task(Protocol):
     """Whether the answer is a next token, so that the model can go on."""
     pairs: bool = False
     """Whether a model of this task may read two texts at once."""
-    windows: bool = False
-    """Whether a text may be read in parts, since the answer is about the whole of it and a mean of answers is one."""
+    windows: Windows | None = None
+    """How a text is answered that is read in parts: by the mean of what is said of each, or by what is said of the one
+    that holds the answer; None where it is not."""
 
     def architectures(self) -> Mapping[str, str]:
         """The `classes` that a checkpoint may name; several for one model_type are left out."""
@@ -76,6 +80,10 @@ class Task(Protocol):
         """
         return whole(encoding, place)
 
+    def sought(self, prediction: Prediction, target: Target) -> Target:
+        """What a part of the text is chosen by, where one of several is explained: the likelier, the better."""
+        return target
+
     def read(self, outputs: Any, rows: Sequence[Row]) -> torch.Tensor:
         """The head's raw output (M, …) from the module's output object, at each place (`Row.read`) of each row."""
 
@@ -84,8 +92,9 @@ class Task(Protocol):
     ) -> Prediction:
         """What the raw output (K, …) of one text decides.
 
-        It was read at the text's places, or at the first tokens of all its tagged words. `position` of a prediction is
-        where targets are read by default, None for the whole text.
+        It was read at the text's places, or at the first tokens of all its tagged words; where one of several windows
+        holds the answer, at the places in the first one, then in the next. `position` of a prediction is where targets
+        are read by default, None for the whole text.
         """
 
     def target(

@@ -4,7 +4,8 @@
 
 Every token is read after those before it as they are written (teacher-forced), in one plain pass that keeps nothing.
 The words of the prompt are scored; the continuation is the question: nothing takes its tokens out, moves their vectors,
-or scores them.
+or scores them. Where a decoder writes about a text that an encoder reads, that text is the prompt, with what is written
+about it so far, and the continuation is what is written then.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ class Continuation(NextToken):
 
     Args:
         texts: the continuation, and what it is held against where that is asked.
+        name: the task of the model that is asked.
     """
 
     problems = (CONTINUED,)
 
-    def __init__(self, texts: tuple[str, ...]) -> None:
-        self.texts = texts
+    def __init__(self, texts: tuple[str, ...], name: str = NextToken.name) -> None:
+        self.texts, self.name = texts, name
 
     def vocabulary(self, tokenizer: Any) -> tuple[str, ...]:
         return self.texts
@@ -50,7 +52,8 @@ class Continuation(NextToken):
         sums = []
         for each, row in zip(logits, rows, strict=True):
             ids = torch.tensor(row.tails[row.own]["input_ids"], device=logits.device)  # (K,)
-            said = torch.log_softmax(each[len(row) - len(ids) - 1 : len(row) - 1].float(), -1)  # (K, V)
+            last = len(row) - row.source - 1  # nothing is read there: it is the last token of the continuation
+            said = torch.log_softmax(each[last - len(ids) : last].float(), -1)  # (K, V)
             sums.append(said.gather(1, ids[:, None]).sum())
         return torch.stack(sums)[:, None]
 

@@ -8,19 +8,22 @@ both. With a and b the log-odds of its start and of its end, what is explained b
 
 and not the sum of the two logits, which changes when anything is added to the logits of all tokens while the answer and
 its probability stay. That sum can be asked for (`logit`); so can the start or the end alone, and one answer rather than
-another, where all other tokens cancel. Words of the question and of the context are evidence alike, those of the answer
-too. Where words are deleted, a token stays and stands in for the answer's first and last, since else there were none.
+another, where all other tokens cancel. Of a context that is read in windows, the answer is the likeliest in any, and
+what is explained is that answer in its window (`explain.model.contexts`). Words of the question and of the context are
+evidence alike, those of the answer too. Where words are deleted, a token stays and stands in for the answer's first and
+last, since else there were none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 from transformers import AutoModelForQuestionAnswering
 from transformers.models.auto.modeling_auto import MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES
 
@@ -52,6 +55,7 @@ class QuestionAnswering(Task):
     auto_class = AutoModelForQuestionAnswering
     classes = MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES
     pairs = True
+    windows = "one"
 
     def problem(self, config: Any, wish: str) -> str:
         if config.num_labels != 2:
@@ -99,13 +103,16 @@ class QuestionAnswering(Task):
     def prediction(
         self, raw: Float32[np.ndarray, "K 4"], labels: tuple[str, ...], problem: str, encoding: Encoding
     ) -> Prediction:
-        tokens, places = encoding.tokens, np.array(encoding.places)
+        tokens, all_places = encoding.tokens, np.array(encoding.places)
+        each = [all_places[np.isin(all_places, w)] for w in encoding.windows] or [all_places]
+        places = np.concatenate(each)  # (K,) tokens, one window after the other
         log_p = -np.logaddexp(0, -raw[:, [1, 3]].astype(np.float64))  # (K, 2): of starts and of ends
-        mine = np.flatnonzero(tokens.segment[places] == 1)  # where the context is among the places
+        begins = np.cumsum([0, *map(len, each)])  # where each window's begin
+        context = tokens.segment[places] == 1  # (K,)
         spans = encoding.units("word").spans
         kept: dict[int, tuple[Answer, float]] = {}
-        pairs, shares = _best(log_p[mine])
-        for (first, last), share in zip(mine[pairs].tolist(), shares.tolist(), strict=True):
+        pairs, shares = _best(log_p, [a + np.flatnonzero(context[a:b]) for a, b in pairwise(begins.tolist())])
+        for (first, last), share in zip(pairs.tolist(), shares.tolist(), strict=True):
             s, e = int(places[first]), int(places[last])
             one, two = int(tokens.words[s]), int(tokens.words[e])
             if _code(one, two) not in kept:
@@ -115,17 +122,18 @@ class QuestionAnswering(Task):
             if len(kept) == KEPT:
                 break
         answers = tuple(answer for answer, _ in kept.values())
-        nothing = None if len(mine) == len(places) else float(np.float32(np.exp(log_p[0].sum())))
+        nothing = None if context.all() else float(np.float32(np.exp(log_p[begins[:-1]].sum(1).min())))
+        many = f" of any of its {len(each)} windows" if encoding.windows else ""
         return Prediction(
             labels=tuple(_named(answers, i, code) for i, code in enumerate(kept)),
             logits=np.array([logit for _, logit in kept.values()], dtype=np.float32),
             probs=np.array([answer.prob for answer in answers], dtype=np.float32),
             activation="softmax",
-            rule=f"the likeliest start and end in the context, at most {LONGEST} tokens from one to the other",
+            rule=f"the likeliest start and end in the context{many}, at most {LONGEST} tokens from one to the other",
             decision=(0,),
             position=answers[0].first,
             indices=tuple(kept),
-            left_out=len(shares) - len(kept),
+            left_out=len(np.unique(places[pairs], axis=0)) - len(kept),
             answering=Answering(answers, nothing),
         )
 
@@ -167,6 +175,14 @@ class QuestionAnswering(Task):
             span=part,
         )
 
+    def sought(self, prediction: Prediction, target: Target) -> Target:
+        """The answer itself, whose window is explained also where only its start or its end is, or a contrast."""
+        assert prediction.answering is not None
+        place = prediction.place(target.index)
+        answers = prediction.answering.answers
+        both = target.positions[:2] if place is None else (answers[place].first, answers[place].last)
+        return replace(target, kind="log_odds", contrast=None, span="both", positions=both)
+
     def score(self, raw: torch.Tensor, target: Target, problem: str) -> torch.Tensor:
         """The value of each row, once for each of its places: it is one value of all of them."""
         each = raw.reshape(-1, len(target.positions), 4)  # (N, P, 4)
@@ -198,10 +214,17 @@ def _ends(raw: torch.Tensor, target: Target) -> list[tuple[torch.Tensor, torch.T
     return [(raw[:, place, column], raw[:, place, column + 1]) for place, column in enumerate(columns)]
 
 
-def _best(log_p: Float64[np.ndarray, "K 2"]) -> tuple[np.ndarray, Float64[np.ndarray, "S"]]:
-    """All answers (S, 2) as first and last token of the context, the likeliest first, and their log-probabilities."""
-    count = len(log_p)
-    pairs = np.array([(i, i + d) for d in range(min(LONGEST, count)) for i in range(count - d)])  # (S, 2)
+def _best(
+    log_p: Float64[np.ndarray, "K 2"], each: Sequence[Int64[np.ndarray, "C"]]
+) -> tuple[Int64[np.ndarray, "S 2"], Float64[np.ndarray, "S"]]:
+    """All answers as first and last place of one of several contexts, the likeliest first, and their log-probabilities.
+
+    Of equally likely ones the first in the first context.
+    """
+    found = [
+        np.stack([mine[: len(mine) - d], mine[d:]], axis=1) for mine in each for d in range(min(LONGEST, len(mine)))
+    ]
+    pairs = np.concatenate(found)  # (S, 2)
     shares = log_p[pairs[:, 0], 0] + log_p[pairs[:, 1], 1]  # (S,)
     order = np.argsort(-shares, kind="stable")
     return pairs[order], shares[order]

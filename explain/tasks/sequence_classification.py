@@ -20,7 +20,7 @@ from explain.errors import InputError
 from explain.model.encoding import Encoding
 from explain.model.rows import Row, Slope
 from explain.records import Prediction, Target
-from explain.tasks import Task, _exclusive, _labels
+from explain.tasks import Task, Windows, _exclusive, _labels
 
 SINGLE, BINARY, MULTI, REGRESSION = "single-label", "binary", "multi-label", "regression"
 _RULES = {
@@ -40,7 +40,7 @@ class SequenceClassification(Task):
     auto_class = AutoModelForSequenceClassification
     classes = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
     pairs = True
-    windows = True
+    windows: Windows | None = "mean"
 
     def problem(self, config: Any, wish: str) -> str:
         if wish in self.problems:

@@ -19,14 +19,15 @@ from transformers.models.auto.modeling_auto import (
 
 from explain.errors import ModelError
 from explain.model.encoding import Encoding
-from explain.origin import WRITTEN
+from explain.model.generating import begin
+from explain.origin import WRITER, WRITTEN
 from explain.tasks._vocabulary import OpenVocabulary
 
 
 class TextToText(OpenVocabulary):
     """See the module's text. Raw output: logits (N, V) behind the last token that each row's decoder reads."""
 
-    name = "text2text-generation"
+    name = WRITER
     summary = "The next token of a translation or summary, from its text and what is written so far."
     problems = (WRITTEN,)
     auto_class = AutoModelForSeq2SeqLM
@@ -40,31 +41,18 @@ class TextToText(OpenVocabulary):
 
     def begin(self, module: Any) -> tuple[int, ...]:
         """The decoder's start token, and the token that is forced to be the first, where one is."""
-        settings = [getattr(module, "generation_config", None), module.config]
-        start = _first(settings, "decoder_start_token_id", "bos_token_id")
-        if start is None or not getattr(module.config, "is_encoder_decoder", False):
+        found = begin(module)
+        if not found or not getattr(module.config, "is_encoder_decoder", False):
             raise ModelError(
                 "config.json does not say which token the decoder begins with (decoder_start_token_id). Use a "
                 "checkpoint of an encoder with a decoder, whose generation_config.json says so.",
                 code="no_start",
             )
-        forced = _first(settings, "forced_bos_token_id")
-        return (start,) if forced is None else (start, forced)
+        return found
 
     def asked(self, encoding: Encoding, tokenizer: Any, place: int | None) -> Encoding:
         """As it is: the place was where the text ends."""
         return encoding
-
-
-def _first(settings: list[Any], *names: str) -> int | None:
-    """The first id that is given under one of these names; of several for one name, the first."""
-    for name in names:
-        for some in settings:
-            found = getattr(some, name, None)
-            found = found[0] if isinstance(found, (list, tuple)) and found else found
-            if isinstance(found, int):
-                return found
-    return None
 
 
 TASK = TextToText()

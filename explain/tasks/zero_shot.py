@@ -42,7 +42,7 @@ class ZeroShot(SequenceClassification):
     problems: tuple[str, ...] = ()
     by_itself = False
     pairs = False
-    windows = False
+    windows = None
 
     def __init__(self, candidates: Candidates | None = None, entailed: int = 0, contradicted: int = 0) -> None:
         self.candidates, self.entailed, self.contradicted = candidates, entailed, contradicted

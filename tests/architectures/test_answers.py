@@ -19,6 +19,7 @@ from explain.tasks import tasks
 from tests.architectures.family import REQUIRED, agree, build, count, sample
 from tests.architectures.tiny import JUMPS
 
+TASK = "question-answering"
 TEXTS = ("was the film bad ?", "the film was never bad and the ending is witty")
 
 ENDS = 2
@@ -36,7 +37,7 @@ KNOWN: dict[str, str] = {
 def explained(model_type: str, folder: Path) -> None:
     """Make, save, load, predict, attribute by gradients and by occlusion, and compare what must agree."""
     build(AutoModelForQuestionAnswering, model_type, folder, ENDS)
-    model = load(str(folder), task="question-answering")
+    model = load(str(folder), task=TASK)
     prediction, ids = model.predict(TEXTS), model.tokenizer(*TEXTS)["input_ids"]
     assert prediction.answering is not None
     best = prediction.answering.answers[0]
@@ -56,12 +57,12 @@ def test_architecture_is_explained(model_type: str, tmp_path: Path) -> None:
 
 def test_what_is_known_not_to_work_is_a_small_part() -> None:
     assert len(KNOWN) <= (1 - REQUIRED) * len(MAPPING)
-    assert set(tasks()["question-answering"].architectures()) == set(MAPPING)
+    assert set(tasks()[TASK].architectures()) == set(MAPPING)
 
 
 def main() -> int:
     """Print how many work of those that can be built, and each failure with its reason."""
-    return count("question-answering", MAPPING, KNOWN, AutoModelForQuestionAnswering, explained, ENDS)
+    return count(TASK, MAPPING, KNOWN, AutoModelForQuestionAnswering, explained, ENDS)
 
 
 if __name__ == "__main__":

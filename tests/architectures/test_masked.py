@@ -18,6 +18,7 @@ from explain.engine import load
 from explain.tasks import tasks
 from tests.architectures.family import REQUIRED, agree, build, count, sample
 
+TASK = "fill-mask"
 TEXT = "the film was never [MASK] and the ending is witty"
 
 KNOWN: dict[str, str] = {
@@ -32,7 +33,7 @@ KNOWN: dict[str, str] = {
 def explained(model_type: str, folder: Path) -> None:
     """Make, save, load, predict, attribute by gradients and by occlusion, and compare what must agree."""
     build(AutoModelForMaskedLM, model_type, folder)
-    model = load(str(folder), task="fill-mask")
+    model = load(str(folder), task=TASK)
     prediction = model.predict(TEXT)
     assert prediction.position == model.tokenizer(TEXT)["input_ids"].index(model.tokenizer.mask_token_id)
     agree(model, TEXT, prediction)
@@ -45,12 +46,12 @@ def test_architecture_is_explained(model_type: str, tmp_path: Path) -> None:
 
 def test_what_is_known_not_to_work_is_a_small_part() -> None:
     assert len(KNOWN) <= (1 - REQUIRED) * len(MAPPING)
-    assert set(tasks()["fill-mask"].architectures()) == set(MAPPING) - {"bart", "mbart", "mvp"}
+    assert set(tasks()[TASK].architectures()) == set(MAPPING) - {"bart", "mbart", "mvp"}
 
 
 def main() -> int:
     """Print how many work of those that can be built, and each failure with its reason."""
-    return count("fill-mask", MAPPING, KNOWN, AutoModelForMaskedLM, explained)
+    return count(TASK, MAPPING, KNOWN, AutoModelForMaskedLM, explained)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from explain.tasks import tasks
 from tests.architectures.family import REQUIRED, agree, build, count, sample
 from tests.architectures.tiny import JUMPS
 
+TASK = "token-classification"
 TEXT = "the film was never bad and the ending is witty"
 
 KNOWN: dict[str, str] = {
@@ -34,7 +35,7 @@ KNOWN: dict[str, str] = {
 def explained(model_type: str, folder: Path) -> None:
     """Make, save, load, predict, attribute by gradients and by occlusion, and compare what must agree."""
     build(AutoModelForTokenClassification, model_type, folder)
-    model = load(str(folder), task="token-classification")
+    model = load(str(folder), task=TASK)
     prediction, ids = model.predict(TEXT, place=3), model.tokenizer(TEXT)["input_ids"]
     assert prediction.tagging is not None
     tags = prediction.tagging.tags  # some tokenizer classes read this vocabulary otherwise, and lose letters
@@ -54,12 +55,12 @@ def test_architecture_is_explained(model_type: str, tmp_path: Path) -> None:
 
 def test_what_is_known_not_to_work_is_a_small_part() -> None:
     assert len(KNOWN) <= (1 - REQUIRED) * len(MAPPING)
-    assert set(tasks()["token-classification"].architectures()) == set(MAPPING)
+    assert set(tasks()[TASK].architectures()) == set(MAPPING)
 
 
 def main() -> int:
     """Print how many work of those that can be built, and each failure with its reason."""
-    return count("token-classification", MAPPING, KNOWN, AutoModelForTokenClassification, explained)
+    return count(TASK, MAPPING, KNOWN, AutoModelForTokenClassification, explained)
 
 
 if __name__ == "__main__":

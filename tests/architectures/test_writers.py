@@ -19,8 +19,9 @@ from explain.tasks import tasks
 from tests.architectures.family import REQUIRED, agree, build, count, sample
 from tests.architectures.tiny import JUMPS
 
+TASK = "text2text-generation"
 TEXTS = ("the film was never bad and the ending is witty", "a good story")
-MAPPING = tasks()["text2text-generation"].architectures()
+MAPPING = tasks()[TASK].architectures()
 
 KNOWN: dict[str, str] = {
     "audioflamingo3": "listens to sound, and has no decoder beside an encoder of text",
@@ -33,7 +34,7 @@ KNOWN: dict[str, str] = {
 def explained(model_type: str, folder: Path) -> None:
     """Make, save, load, predict, attribute by gradients and by occlusion, and compare what must agree."""
     build(AutoModelForSeq2SeqLM, model_type, folder)
-    model = load(str(folder), task="text2text-generation")
+    model = load(str(folder), task=TASK)
     prediction, encoding = model.predict(TEXTS), model.encode(TEXTS)
     source, decoded = np.split(encoding.tokens.ids, [encoding.source])
     with torch.no_grad():
@@ -55,7 +56,7 @@ def test_what_is_known_not_to_work_is_a_small_part() -> None:
 
 def main() -> int:
     """Print how many work of those that can be built, and each failure with its reason."""
-    return count("text2text-generation", MAPPING, KNOWN, AutoModelForSeq2SeqLM, explained)
+    return count(TASK, MAPPING, KNOWN, AutoModelForSeq2SeqLM, explained)
 
 
 if __name__ == "__main__":

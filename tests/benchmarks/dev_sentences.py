@@ -1,4 +1,4 @@
-"""Integrated gradients at default settings on every SST-2 development sentence, against a converged reference.
+"""How near integrated gradients come to a converged reference, on every SST-2 development sentence?
 
     python -m tests.benchmarks.dev_sentences path/to/dev.tsv [--limit N]
 

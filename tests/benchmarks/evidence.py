@@ -1,8 +1,9 @@
-"""Evidence at full counts: flips, bundles, kills, faults, speed; prints the table that the README shows.
+"""What evidence finds and survives: changed bits, broken bundles, kills, faults; and how fast it is.
 
     python -m tests.benchmarks.evidence [--flips 1000] [--bundles 500] [--kills 1000] [--records 10000] [--list 100000]
 
-No torch: the explanation is a small one made here. Seconds are processor seconds where it says so, else wall time.
+Prints the table that the README shows. No torch: the explanation is a small one made here. Seconds are of the processor
+where it says so, else wall time.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 import explain
+from explain.asking import CHECKS
 from explain.records import Explanation
-from explain.writing import CHECKS
 
 PROMPT = "Once upon a time there was a"
 

@@ -1,4 +1,4 @@
-"""Measure the bundled model on the SST-2 development sentences, and hold its card to the figures.
+"""Is the bundled model as right, and as sure, as its card says, on the SST-2 development sentences?
 
     python -m tests.benchmarks.sentiment path/to/dev.tsv
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, Playwright
 
+from explain import camera
 from explain.camera import FLAGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,8 +50,7 @@ def dashboard(port: int | None = None, log: Path = Path(os.devnull), **env: str)
 
 def chromium(playwright: Playwright) -> Browser:
     """The distribution's Chromium if there is one, else Playwright's own."""
-    found = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
-    return playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+    return playwright.chromium.launch(executable_path=camera.browser(), args=list(FLAGS))
 
 
 STILL = '[data-testid="stApp"][data-test-script-state="notRunning"]'

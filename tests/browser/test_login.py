@@ -241,7 +241,7 @@ def test_no_secret_is_in_the_log(address: str, who: Provider, log: Path) -> None
     """The last of this file: codes, tokens and the client's secret of all sign-ins above."""
     said = log.read_text("utf-8", "replace")
     assert len(who.issued) > 20
-    assert "OAuth" in said or "sign" in said or said, "the server said something"
+    assert said, "the server said something"
     for secret in (SECRET, *who.issued):
         assert secret not in said
     assert EXAMPLES[FIRST] not in said

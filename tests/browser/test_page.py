@@ -58,6 +58,21 @@ def test_type_and_explain(page: Page, address: str) -> None:
     assert "dreadful" not in page.url, "a person's text must not be in the address"
 
 
+def test_sentences_first(page: Page, address: str) -> None:
+    page.goto(f"{address}/?granularity=hierarchical")
+    settle(page)
+    whole = "We came by bus."
+    text = f"A dreadful, boring waste of time. {whole} The hall was full. It was a Tuesday."
+    ask(page, text)
+    assert shown_words(page) == text
+    sentence = page.locator(".word.whole", has_text=whole)
+    expect(sentence).to_have_css("border-bottom-style", "dashed")
+    sentence.hover()
+    expect(page.locator(".tip.shown")).to_contain_text(f"Sentence: {whole}")
+    expect(page.locator(".word:not(.whole)", has_text="dreadful")).to_have_text("dreadful")
+    expect(page.locator(".marks")).to_contain_text("a sentence that is scored as a whole")
+
+
 def test_what_is_being_typed_survives_the_answer(page: Page, address: str) -> None:
     page.goto(address)
     field = page.get_by_label("Text", exact=True)

@@ -16,6 +16,7 @@ from explain.render import written
 
 PROMPT = "Once upon a time there was a"
 WORDS, END, STEPS = 4, 3, 4
+SEVERAL = ({END}, {END, 1}, {0, 1, END})
 
 
 def chances(seed: int):  # type: ignore[no-untyped-def]
@@ -29,25 +30,27 @@ def chances(seed: int):  # type: ignore[no-untyped-def]
     return read
 
 
-def everything(read, start: np.ndarray) -> dict[tuple[tuple[int, ...], bool], float]:  # type: ignore[no-untyped-def]
-    """Every text that there is, ended or of the full length, with its log-probability."""
-    found = {}
+def everything(read, start: np.ndarray, ends: set[int]) -> dict[tuple[tuple[int, ...], bool], float]:  # type: ignore[no-untyped-def]
+    """Every text that there is, ended or of the full length, with the log-probability of its likeliest end."""
+    found: dict[tuple[tuple[int, ...], bool], float] = {}
     for length in range(STEPS + 1):
         for ids in itertools.product(range(WORDS), repeat=length):
-            if END in ids[:-1] or (length < STEPS and END not in ids[-1:]):
+            if ends & {*ids[:-1]} or (length < STEPS and not ends & {*ids[-1:]}):
                 continue
             steps = [float(read([np.append(start, ids[:k]).astype(int)])[0][ids[k]]) for k in range(length)]
-            over = END in ids[-1:]
-            found[ids[:-1] if over else ids, over] = sum(steps)
+            over = bool(ends & {*ids[-1:]})
+            text = ids[:-1] if over else ids, over
+            found[text] = max(sum(steps), found.get(text, -np.inf))
     return found
 
 
+@pytest.mark.parametrize("ends", SEVERAL)
 @pytest.mark.parametrize("seed", range(12))
-def test_with_room_for_all_it_finds_the_best_of_all(seed: int) -> None:
+def test_with_room_for_all_it_finds_the_best_of_all(seed: int, ends: set[int]) -> None:
     read, start = chances(seed), np.array([seed % END])
-    known = everything(read, start)
+    known = everything(read, start, ends)
     best = max(known, key=lambda k: known[k] / (len(k[0]) + k[1]))
-    found = search(read, start, width=WORDS**STEPS, most=STEPS, ends={END})
+    found = search(read, start, width=WORDS**STEPS, most=STEPS, ends=ends)
     assert (found.ids, found.ended) == best
     assert found.total == pytest.approx(known[best])
     assert sum(p for p, _ in found.found) <= 0
@@ -67,10 +70,24 @@ def test_one_beam_takes_the_likeliest_each_time(seed: int) -> None:
     assert all(rank == 1 for _, rank in found.found[: len(ids)])
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_where_the_last_token_is_forced_to_be_an_end_all_texts_end(seed: int) -> None:
+    read, start = chances(seed), np.array([0])
+    whole = everything(read, start, {END})
+    known = {ids: p for (ids, over), p in whole.items() if over and len(ids) < STEPS - 1}
+    for ids in itertools.product(range(END), repeat=STEPS - 1):  # its end is no decision, and costs nothing
+        known[ids] = sum(float(read([np.append(start, ids[:k]).astype(int)])[0][ids[k]]) for k in range(len(ids)))
+    best = max(known, key=lambda ids: known[ids] / (len(ids) + 1))
+    found = search(read, start, width=WORDS**STEPS, most=STEPS, ends={END}, cut=True)
+    assert (found.ids, found.ended) == (best, True)
+    assert found.total == pytest.approx(known[best])
+
+
 def test_the_token_that_ends_a_text_counts() -> None:
     assert Beam((1,), ((-1.0, 1),), -3.0, ended=True).score == -1.5
     assert Beam((1,), ((-1.0, 1),), -1.0).score == -1.0
     assert Beam().score == 0.0
+    assert Beam((1,), ((-1.0, 1),), -3.0, forced=2).score == -1.0
 
 
 @pytest.mark.parametrize("width", [2, 4])

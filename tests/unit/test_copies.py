@@ -17,8 +17,8 @@ from explain.audit.store import Store
 from explain.errors import ExplainError
 from explain.render.report import report
 from tests import examples
+from tests.pictures import chromium
 
-chromium = pytest.mark.skipif(not any(map(shutil.which, ("chromium", "google-chrome"))), reason="no Chromium here")
 DRAWN = ("html", "svg")
 
 

@@ -11,7 +11,7 @@ from explain.dashboard.examples import EXAMPLES, FIRST
 from explain.records import Explanation
 from explain.service import Service
 from explain.settings import Settings
-from tests.conftest import MAIN, finish, html_of
+from tests.conftest import MAIN, choose, finish, html_of
 from tests.engines import Blocked
 
 
@@ -19,14 +19,6 @@ def linked(app: AppTest, name: str) -> str:
     """A value in the page's address."""
     found = app.query_params[name]
     return found[0] if isinstance(found, list) else found
-
-
-def choose(app: AppTest, method: str) -> None:
-    """Pick a method as a person does: its family, then it."""
-    family = next(m.family for m in list_methods() if m.name == method)
-    app.segmented_control(key="family").set_value(family).run()
-    app.radio(key=f"pick.{family}").set_value(method)
-    finish(app)
 
 
 def test_first_run_explains_the_example(app: AppTest) -> None:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import shlex
 import urllib.request
+from collections import defaultdict
+from itertools import dropwhile, groupby
 from pathlib import Path
 
 import pytest
+import typer
 
 import explain
+from explain import cli
 from explain.checks import checkers
 from explain.engine import Model
 from explain.rest.face import ROUTES
 from explain.service import Service
 from explain.service.models import Models
+from explain.settings import Settings
 from explain.tasks import tasks
 from tests import rest
+from tests.architectures import test_answers as answers
+from tests.architectures import test_coverage as coverage
+from tests.architectures import test_heads as heads
+from tests.architectures import test_masked as masked
+from tests.architectures import test_tags as tags
+from tests.architectures import test_writers as writers
 from tests.benchmarks import budget, comparison, curves, forecast, throughput
 from tests.benchmarks.peers import table as peers
 from tests.engines import Inline
@@ -51,8 +64,41 @@ def task_table() -> str:
     return "\n".join(rows)
 
 
+TRIED = (coverage, masked, tags, answers, writers)
+"""Modules that try every architecture of one task (`TASK`, `MAPPING`), and name those that do not work (`KNOWN`)."""
+
+
+def architecture_table() -> str:
+    """How many architectures of each task are explained, and which are not for which reason, as a Markdown table."""
+    rows = ["| task | command | explained | of | not explained, and why |", "|---|---|--:|--:|---|"]
+    for module in TRIED:
+        assert set(module.KNOWN) <= set(module.MAPPING), "what is not there cannot fail"
+        alike: dict[str, list[str]] = defaultdict(list)
+        for name, reason in sorted(module.KNOWN.items()):
+            alike[reason].append(f"`{name}`")
+        why = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
+        good, all_of_them = len(module.MAPPING) - len(module.KNOWN), len(module.MAPPING)
+        rows.append(f"| `{module.TASK}` | `python -m {module.__name__}` | {good} | {all_of_them} | {why} |")
+    for what, least in (("attention weights", heads.WEIGHTS), ("queries, keys and values", heads.PARTS)):
+        counted = f"| {coverage.TASK}: {what} | `python -m {heads.__name__}` | {least} or more"
+        rows.append(f"{counted} | {len(coverage.MAPPING)} | the command prints it |")
+    return "\n".join(rows)
+
+
+def benchmark_table() -> str:
+    """What each module of tests/benchmarks that can be run answers, by the first line of its docstring."""
+    rows = ["| command | what it answers |", "|---|---|"]
+    for path in sorted((ROOT / "tests" / "benchmarks").rglob("*.py")):
+        said = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+        if usage := re.search(r"^    (python -m tests\.benchmarks\.[\w.]+[^\[\n]*)", said, re.M):
+            rows.append(f"| `{usage[1].strip()}` | {said.splitlines()[0]} |")
+    return "\n".join(rows)
+
+
 BLOCKS = {
     "tasks": task_table,
+    "architectures": architecture_table,
+    "benchmarks": benchmark_table,
     "methods": method_table,
     "comparison": comparison.markdown,
     "checks": check_table,
@@ -91,6 +137,42 @@ def test_python_example_runs(sentiment: Model, capsys) -> None:  # type: ignore[
     assert code is not None
     exec(code[1], {})  # noqa: S102 - our own README
     assert capsys.readouterr().out.startswith("POSITIVE\n")
+
+
+def test_inside_example_runs(sentiment: Model) -> None:
+    section = README.read_text("utf-8").split("## Inside\n")[1].split("\n## ")[0]
+    code = re.search(r"```python\n(.*?)```", section, re.S)
+    assert code is not None
+    exec(code[1], {"model": sentiment})  # noqa: S102 - our own README
+
+
+def commands() -> list[list[str]]:
+    """The words behind `explain` of each command of ours in the README's shell blocks; settings before it cut off."""
+    found = []
+    for line in "\n".join(re.findall(r"```sh\n(.*?)```", README.read_text("utf-8"), re.S)).splitlines():
+        words = shlex.shlex(line, posix=True, punctuation_chars=";|<>")  # which leaves comments out
+        words.whitespace_split = True
+        for apart, command in groupby(words, key=";|<>".__contains__):
+            said = list(dropwhile(lambda word: re.match(r"[A-Z_]+=", word), command))
+            if not apart and said[:1] == ["explain"]:
+                found.append(said[1:])
+    return found
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_commands_are_understood(words: list[str]) -> None:
+    command = typer.main.get_command(cli.app)
+    while hasattr(command, "commands"):
+        assert words[0] in command.commands, f"there is no such command: {words}"
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context("explain", list(words))  # raises for an option that is not there, and for what is missing
+
+
+def test_there_are_commands_and_settings() -> None:
+    assert len(commands()) > 40
+    named = set(re.findall(r"\bEXPLAIN_([A-Z_]+)", README.read_text("utf-8")))
+    assert len(named) > 10
+    assert named <= {name.upper() for name in Settings.model_fields}
 
 
 def test_rest_examples_run(sentiment: Model, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]

@@ -29,6 +29,7 @@ from explain.journal import JsonLines
 from explain.settings import settings
 from tests import rest
 from tests.conftest import finish
+from tests.pictures import DRAWN
 from tests.traces import forms, left, secrets_of
 
 TEXT = "Stirring & charming: the “naïve” <zebrafish> café is tedious."
@@ -135,7 +136,7 @@ def test_nothing_is_left_of_an_erased_text(
     record = door(world, found, app, tiny_folder)
     assert own.content(record).explanation.tokens.texts == (TEXT,)
     own.review(record, Who("bob"), agree=True, note=f"second {NOTE}")
-    if door is by_command and shutil.which("chromium"):
+    if door is by_command and DRAWN:
         world.command("screenshot", record, "-o", str(world.root.parent / "x.png"), "--attach")
     secrets = [*secrets_of(found), NOTE, "pelican", *_sealed(own, record)]
     assert left([own.home], _sealed(own, record)), "the search finds what is there"

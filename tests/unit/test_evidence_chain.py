@@ -31,10 +31,8 @@ from explain.dashboard import evidence
 from explain.errors import AuditError, InputError
 from explain.records import Explanation
 from tests import verifier
-from tests.evidence import filled, rewrite, unzipped, zipped
+from tests.evidence import both, faults, filled, rewrite, sql, unzipped, zipped
 from tests.examples import explanation
-from tests.unit.test_evidence_checks import both, faults
-from tests.unit.test_evidence_forgery import sql
 
 
 @pytest.fixture(scope="module")

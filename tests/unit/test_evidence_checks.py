@@ -21,9 +21,8 @@ from explain.audit.store import Store
 from explain.errors import AuditError
 from explain.records import Explanation
 from tests import verifier
-from tests.evidence import Edit, filled, rewrite, signed_anew, unzipped, zipped
+from tests.evidence import Edit, both, faults, filled, rewrite, signed_anew, sql, unzipped, zipped
 from tests.examples import explanation
-from tests.unit.test_evidence_forgery import sql
 
 OTHER = "f" * 64
 
@@ -41,18 +40,6 @@ def store(tmp_path: Path, found: Explanation) -> Store:
     store.add("note", store.read(1).header.id, Who("bob"), note="seen")
     store.checkpoint()
     return store
-
-
-def faults(store: Store) -> set[tuple[str, str]]:
-    return {(f.level, f.what) for f in verify.store(store).faults}
-
-
-def both(data: bytes, what: str | None, level: str = "V1") -> None:
-    """Do both verifiers find it in a bundle, and ours that alone, in these words?"""
-    verdict, (code, _) = bundle.verify(data), verifier.verify(data)
-    expected = {"V1": 3, "V2": 4}[level] if what is not None else 0
-    assert (verdict.exit_code, code) == (expected, expected)
-    assert [(f.level, what in f.what) for f in verdict.faults] == ([(level, True)] if what is not None else [])
 
 
 def header(**values: Any) -> Edit:

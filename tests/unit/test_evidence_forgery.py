@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import sqlite3
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -24,7 +23,7 @@ from explain.audit.store import Store
 from explain.errors import AuditError, InputError
 from explain.records import Explanation
 from tests import verifier
-from tests.evidence import filled
+from tests.evidence import filled, sql
 from tests.examples import explanation
 
 
@@ -37,12 +36,6 @@ def found() -> Explanation:
 def store(tmp_path: Path, found: Explanation) -> Store:
     """Three records and a checkpoint."""
     return filled(tmp_path, found, 3)
-
-
-def sql(store: Store, statement: str, *values: object) -> None:
-    with sqlite3.connect(store.home / "evidence.db") as connection:
-        connection.execute(statement, values)
-    connection.close()
 
 
 def forge(store: Store, kind: str, about: str, **detail: object) -> Header:

@@ -21,9 +21,8 @@ from explain.audit.told import Told, told
 from explain.errors import AuditError, InputError
 from explain.records import Explanation
 from tests import verifier
-from tests.evidence import filled
+from tests.evidence import filled, sql
 from tests.examples import explanation
-from tests.unit.test_evidence_forgery import sql
 
 
 @pytest.fixture(scope="module")

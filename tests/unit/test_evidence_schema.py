@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -40,11 +42,21 @@ def header_of(parts: dict[str, bytes], place: int = 1) -> Header:
 def shape(record: Any, seen: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
     """Name and annotation of every field of a record, and of all records in it."""
     if record.__name__ not in seen:
-        seen[record.__name__] = {f.name: str(f.type) for f in dataclasses.fields(record)}
+        seen[record.__name__] = {f.name: spelled(record, str(f.type)) for f in dataclasses.fields(record)}
         for hint in get_type_hints(record).values():
             for inner in inside(hint):
                 shape(inner, seen)
     return seen
+
+
+def spelled(record: Any, annotation: str) -> str:
+    """An annotation with the words that it allows in the place of their name: a further word is a change too."""
+
+    def words(name: re.Match[str]) -> str:
+        known = vars(sys.modules[record.__module__]).get(name[0])
+        return f"Literal{list(get_args(known))}" if get_origin(known) is Literal else name[0]
+
+    return re.sub(r"\b[A-Za-z_]\w*\b", words, annotation)
 
 
 def inside(hint: Any) -> Iterator[type[Record]]:

@@ -30,11 +30,10 @@ from explain.model import rescale
 from explain.model.rescale import without_rule
 from explain.render import spreadsheet, terminal
 from tests.cases import case_of
-from tests.conftest import finish, html_of
+from tests.conftest import choose, finish, html_of
 from tests.contract.test_methods import traces
 from tests.tiny import word_piece
 from tests.toys import WIDTH, Sum, toy
-from tests.unit.test_dashboard import choose
 
 TEXT = "a good movie, but never very funny"
 GATED = [name for name, m in methods().items() if m.gated is not None]

@@ -12,14 +12,14 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+import explain
 from explain import wire
 from explain.catalog import Request
-from explain.continuing import continued
 from explain.engine import Model
 from explain.errors import InputError
-from explain.generation import GenerateRequest, Generation
-from explain.model.runner import Meter
+from explain.generation import Generation
 from tests.conftest import dashboard, finish, html_of
+from tests.tiny import llama_folder, settled
 
 PROMPT = "Once upon a time there was a"
 
@@ -71,27 +71,13 @@ def test_pieces_add_up_to_the_text(teller: Model) -> None:
         assert readable == (ids[-(i + 1) :] == found.ids[: i + 1].tolist() and len(ids) == len(ids[: -(i + 1)]) + i + 1)
 
 
-def test_a_text_stops_where_there_is_no_room_and_where_the_model_ends_it(teller: Model) -> None:
+def test_a_text_stops_where_there_is_no_room_and_where_the_model_ends_it(teller: Model, tmp_path: Path) -> None:
     found = teller.generate(PROMPT, tokens=1000, seed=2)
     assert found.stopped in ("room", "end")
     assert len(teller.tokenizer(PROMPT)["input_ids"]) + len(found.ids) <= teller.info.max_tokens
-
-    class Ending:
-        eos_token_id = int(teller.generate(PROMPT, tokens=1).ids[0])
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(teller.tokenizer, name)
-
-        def __call__(self, *texts: str, **options: object) -> object:
-            return teller.tokenizer(*texts, **options)
-
-    class Speaker(Model):
-        pass
-
-    speaker = object.__new__(Speaker)
-    speaker.__dict__.update(teller.__dict__ | {"tokenizer": Ending()})
-    made = teller.generate(PROMPT, tokens=1).provenance
-    ended = continued(speaker, GenerateRequest(PROMPT, 5), Meter(), made)
+    first = int(teller.generate(PROMPT, tokens=1).ids[0])
+    ending = explain.load(str(settled(llama_folder(tmp_path), eos_token_id=[0, first])))
+    ended = ending.generate(PROMPT, tokens=5)
     assert (ended.stopped, len(ended.ids), ended.text) == ("end", 0, PROMPT)
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import html
 import io
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +23,8 @@ from explain.render.lines import fitting, wrapped
 from explain.render.picture import WIDTH, picture
 from tests import examples
 from tests.hostile import PAPERS
+from tests.pictures import chromium, poppler
 
-chromium = pytest.mark.skipif(not any(map(shutil.which, ("chromium", "google-chrome"))), reason="no Chromium here")
-poppler = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no poppler here (Debian: poppler-utils)")
 LABELS = ("N" * 10_000, "<b>P</b>\u202e " + "very long name " * 700)
 
 

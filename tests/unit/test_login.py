@@ -231,7 +231,7 @@ def test_doctor_asks_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
             f"{there.address} says who comes; this machine asks 127.0.0.1",
         )
         monkeypatch.setattr(doctor, "find_spec", lambda name: None)
-        assert "whyboard[login]" in doctor.login().todo
+        assert "'.[login]'" in doctor.login().todo
         monkeypatch.undo()
         elsewhere = Settings(**{**GIVEN, "login_metadata_url": f"{there.address}/keys"})
         monkeypatch.setattr(doctor, "settings", lambda: elsewhere)

@@ -22,13 +22,12 @@ from explain.engine import Model
 from explain.errors import InputError
 from explain.render.report import report
 from tests.conftest import finish, html_of
+from tests.pictures import chromium, tesseract
 from tests.traces import left
 
 MAIL, CARD, PHONE = "zebra@example.org", "4111 1111 1111 1111", "+49 30 1234567"
 TEXT = f"A film by {MAIL}, {CARD}, or {PHONE}."
 SECRETS = [MAIL, "example.org", "zebra", CARD, CARD.replace(" ", ""), PHONE, PHONE.replace(" ", ""), "1234567"]
-chromium = pytest.mark.skipif(not any(map(shutil.which, ("chromium", "google-chrome"))), reason="no Chromium here")
-tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="no OCR here (Debian: tesseract-ocr)")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ import pytest
 import uvicorn
 
 import explain
-from explain import doctor, operations
+from explain import bundled, camera, doctor, operations
 from explain.errors import InputError
 from explain.journal import JsonLines
 from explain.keys import Keys
@@ -120,6 +120,20 @@ def test_a_missing_package_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no-such-thing (missing)" in found.found
     assert "torch" in found.found
     assert "pytest" not in found.found
+
+
+def test_an_extra_comes_from_the_checkout_or_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert bundled.installing("login") == "pip install -e '.[login]'"
+    monkeypatch.setattr(bundled, "_PACKAGE", tmp_path / "explain")
+    assert bundled.installing("login") == "pip install 'whyboard[login]'"
+
+
+@pytest.mark.parametrize("name", ["chromium", "chromium-browser", "google-chrome"])
+def test_a_browser_is_found_by_each_of_its_names(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert camera.browser() is None
+    (tmp_path / name).touch(0o755)
+    assert camera.browser() == str(tmp_path / name)
 
 
 def test_a_log_line_cannot_be_forged() -> None:

@@ -34,6 +34,8 @@ BUTTONS: dict[tuple[str, str], tuple[Action | Literal["free"], tuple[str, ...]]]
     ("ask", "button"): ("explain", ("Explain", "Look", "Look inside")),
     ("progress", "'Stop refining'"): (FREE, ("Stop refining",)),  # of the person's own question
     ("progress", "'Cancel'"): (FREE, ("Cancel",)),
+    ("conversation", "'Add a message'"): (FREE, ("Add a message",)),
+    ("conversation", "'Remove'"): (FREE, ("Remove",)),
     ("continuation", "'Write on'"): ("explain", ("Write on",)),
     ("continuation", "label"): ("explain", ("Previous token", "Next token")),
     ("continuation", "'Align'"): ("explain", ("Align",)),
@@ -166,7 +168,7 @@ def test_only_one_place_asks_the_models() -> None:
     asking = {(file, ast.unparse(node.func)) for file, node in calls() if "service()" in ast.unparse(node.func)}
     assert {file for file, _ in asking} == {"jobs"}
     assert {name for _, name in asking} <= {
-        *("service", "service().submit", "service().forecasts", "service().refused")
+        *("service", "service().submit", "service().forecasts", "service().refused", "service().talks")
     }, "each of these must ask for the action first"
 
 

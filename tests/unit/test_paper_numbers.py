@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,9 @@ from explain.audit.store import Store
 from explain.engine import Model
 from explain.records import Effects
 from tests import examples
+from tests.pictures import chromium, poppler, tesseract
 
 TEXT = "A charming and witty story about people , but with a dull ending"
-chromium = pytest.mark.skipif(not any(map(shutil.which, ("chromium", "google-chrome"))), reason="no Chromium here")
-tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="no OCR here (Debian: tesseract-ocr)")
 NUMBER = r"([+-]? ?\d+[.,]\d+)"
 ROW = re.compile(
     rf"^\W*(\d+) +(\S+) +{NUMBER} *(?:± *\S+)? +(\d+) ?% +{NUMBER} *\((?:over |under )?(\d+[.,]\d) ?%\) +(\d+)$", re.M
@@ -76,17 +74,15 @@ def tables(text: str) -> list[list[tuple[int, str, float, float, float]]]:
 
 
 @chromium
-@pytest.mark.parametrize("reader", ["pypdf", "poppler"])
+@pytest.mark.parametrize("reader", ["pypdf", pytest.param("poppler", marks=poppler)])
 def test_the_text_layer_of_a_pdf_says_the_records_numbers(store: Store, tmp_path: Path, reader: str) -> None:
     path = tmp_path / "x.pdf"
     path.write_bytes(camera.pdf(filing.page(store, store.read(1).header.id)).data)
     if reader == "pypdf":
         said = "\n".join(page.extract_text() for page in PdfReader(path).pages)
-    elif shutil.which("pdftotext"):
+    else:
         command = ["pdftotext", "-layout", str(path), "-"]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    else:
-        pytest.skip("no poppler here (Debian: poppler-utils)")
     explanation = known(store)
     assert tables(said) == [wanted(explanation, 0), wanted(explanation, 1)]
     lines = plain(said)

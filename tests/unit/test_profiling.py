@@ -22,8 +22,6 @@ def test_stages_sum_to_the_whole(tiny: Model, tmp_path: Path) -> None:
             tiny.explain(TEXT, methods=["integrated_gradients", "kernel_shap"], seed=seed)
     assert {"forward", "backward"} <= set(found.seconds)
     assert list(found.seconds.values()) == sorted(found.seconds.values(), reverse=True)
-    assert all(seconds >= 0 for seconds in found.seconds.values())
-    assert found.seconds["forward"] > found.seconds.get("tokenise", 0), "a model computes longer than it reads"
 
 
 def test_the_command_prints_stages_and_writes_a_page_of_its_own(tiny_folder: Path, tmp_path: Path, run: Any) -> None:
@@ -55,7 +53,7 @@ def test_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(builtins, "__import__", without)
     for name in [n for n in sys.modules if n.startswith("pyinstrument")]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(InputError, match=r"whyboard\[profile\]"), profiled(tmp_path / "p.html"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[profile\]'"), profiled(tmp_path / "p.html"):
         pytest.fail("nothing is computed")
 
 

@@ -180,6 +180,7 @@ def test_every_example_of_the_document_works(web: TestClient, route: Route) -> N
         ("question-answering", "answerer_folder"),
         ("fill-mask", "filler_folder"),
         ("text-generation", "teller_folder"),
+        ("text2text-generation", "scribe_folder"),
     ],
 )
 def test_examples_for_other_tasks_work(task: str, fixture: str, request: pytest.FixtureRequest) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
+from explain.rest import works
 from explain.rest.face import ROUTES
 from tests import rest
 
@@ -29,8 +30,30 @@ SHAPES: list[Any] = [
     [{SECRET: SECRET}],
     {"text": SECRET, SECRET: 1},
 ]
-BODIES = {route.path: route.takes for route in ROUTES if route.takes is not None}
+KINDS = (works.Explained, works.Generated, works.Aligned, works.Tokens)
+BODIES = {route.path: route.takes for route in ROUTES if route.takes not in (None, works.Work)}
+BODIES |= {f"/v1/jobs#{kind.__name__}": kind for kind in KINDS}
+BEGUN = {works.Generated: "generate", works.Aligned: "align", works.Tokens: "explain_generation"}
+"""The task that a body must name."""
 QUICK = {"methods": ["saliency"], "checks": []}
+WRITTEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "tiny": [
+        ("/v1/generate", {"inputs": SECRET}),
+        ("/v1/explain_generation", {"inputs": SECRET}),
+        ("/v1/align", {"inputs": [[SECRET, SECRET]]}),
+    ],
+    "teller": [
+        ("/v1/generate", {"inputs": f"{SECRET} " * 80}),
+        ("/v1/generate", {"messages": [{"role": "user", "content": SECRET}]}),
+        ("/v1/explain_generation", {"inputs": TEXT, "parameters": {"generate": {"tokens": 1}, "phrases": [SECRET]}}),
+        ("/v1/explain_generation", {"inputs": TEXT, "parameters": {"generate": {"tokens": 1}, "contrast": SECRET}}),
+        ("/v1/explain_generation", {"generation": {SECRET: SECRET}}),
+        ("/v1/align", {"inputs": {"text": SECRET, "text_pair": SECRET}}),
+        ("/v1/align", {"inputs": SECRET}),
+    ],
+    "scribe": [("/v1/align", {"inputs": [[f"{SECRET} " * 80, SECRET]]})],
+}
+"""Questions about what a model writes that it refuses."""
 WISHES: dict[str, list[dict[str, Any]]] = {
     "tiny": [
         {"target": SECRET},
@@ -82,10 +105,12 @@ def web(tiny_folder: Path) -> Iterator[TestClient]:
 @pytest.mark.parametrize(("path", "body"), BODIES.items(), ids=BODIES)
 def test_no_field_comes_back(web: TestClient, path: str, body: type[BaseModel]) -> None:
     refused = 0
-    said = "instances" if "instances" in body.model_fields else "inputs"
+    said = next(name for name in ("instances", "generation", "inputs") if name in body.model_fields)
+    first: Any = {"prompt": SECRET, SECRET: SECRET} if said == "generation" else [TEXT]
     for place in fields(body):
         for value in SHAPES:
-            sent: dict[str, Any] = {said: [TEXT], "parameters": {}}
+            sent: dict[str, Any] = {said: first, "parameters": {}}
+            sent |= {"task": BEGUN[body]} if body in BEGUN else {}
             at = sent
             for name in place[:-1]:
                 at = at[name]
@@ -97,7 +122,7 @@ def test_no_field_comes_back(web: TestClient, path: str, body: type[BaseModel]) 
                 sent["parameters"] = {**QUICK, **sent["parameters"]}
             except ValueError:
                 pass
-            answer = web.post(path.replace("{name}", "tiny0"), json=sent)
+            answer = web.post(path.replace("{name}", "tiny0").partition("#")[0], json=sent)
             if answer.status_code != 200:
                 refused += 1
                 assert SECRET not in answer.text, (place, value)
@@ -122,6 +147,18 @@ def test_no_wish_that_a_model_refuses_comes_back(model: str, request: pytest.Fix
                 assert SECRET not in json.dumps(said), (wish, said)
                 codes.add(said.get("code"))
     assert codes - {None}
+
+
+@pytest.mark.parametrize("model", WRITTEN)
+def test_nothing_about_writing_that_a_model_refuses_comes_back(model: str, request: pytest.FixtureRequest) -> None:
+    with rest.client(rest.application(request.getfixturevalue(f"{model}_folder"), rate=1e6)) as web:
+        for path, body in WRITTEN[model]:
+            for accept in ("application/json", "application/jsonl"):
+                answer = web.post(path, json=body, headers={"accept": accept})
+                said = json.loads(answer.text.splitlines()[-1])
+                said = said["error"] if answer.status_code == 200 else said
+                assert said["status"] in (404, 422), (path, said)
+                assert SECRET not in json.dumps(said), (path, said)
 
 
 def test_a_row_that_is_refused_does_not_come_back(web: TestClient) -> None:

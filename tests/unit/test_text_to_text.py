@@ -37,7 +37,7 @@ from tests import rest
 from tests.architectures.family import build
 from tests.cases import case_of
 from tests.conftest import dashboard, finish, html_of, undated
-from tests.tiny import WORDS, writer_folder
+from tests.tiny import WORDS, settled, writer_folder
 
 TEXT = "the film was charmingly slow, and the actor was never boring."
 WRITTEN = "a moving story and a witty plot"
@@ -214,9 +214,7 @@ def test_two_stacks_with_the_same_ids_keep_their_own_vectors(scribe: Model) -> N
 
 
 def test_what_is_forced_and_what_controls_is_no_evidence(tmp_path: Path) -> None:
-    settings = writer_folder(tmp_path) / "generation_config.json"
-    settings.write_text(json.dumps(json.loads(settings.read_text("utf-8")) | {"forced_bos_token_id": 9}), "utf-8")
-    model = explain.load(str(tmp_path))
+    model = explain.load(str(settled(writer_folder(tmp_path), forced_bos_token_id=9)))
     assert model.begin == (2, 9)
     found = model.explain((TEXT, "[SEP] not a film"), checks=())
     size = len(model.tokenizer(TEXT)["input_ids"])
@@ -236,7 +234,11 @@ def test_what_is_forced_and_what_controls_is_no_evidence(tmp_path: Path) -> None
         (("", WRITTEN), {}, "empty"),
         (BOTH, {"target": "aword"}, "no single token"),
         (BOTH, {"target": "dull", "contrast": "dull"}, "both 'dull'"),
-        (TEXT, {"continuation": "a film"}, "cannot say how likely"),
+        (TEXT, {"continuation": "a film", "place": 0}, "no place to choose"),
+        (TEXT, {"continuation": " "}, "continuation is empty"),
+        ((TEXT, "a mov"), {"continuation": "…ing"}, "other tokens than without it"),
+        (TEXT, {"continuation": "film " * 64}, "64 tokens, and this model writes at most 63"),
+        (TEXT, {"continuation": "a film", "attention": True}, "with one stack only"),
         (BOTH, {"attention": True}, "with one stack only"),
         (BOTH, {"methods": ["value_zeroing"]}, "two stacks of layers"),
     ],

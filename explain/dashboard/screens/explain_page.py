@@ -6,7 +6,7 @@ import time
 
 import streamlit as st
 
-from explain.dashboard import evidence, jobs, panels, trust
+from explain.dashboard import conversation, evidence, jobs, panels, trust
 from explain.dashboard.answer import TASK as ANSWERS
 from explain.dashboard.answer import answer
 from explain.dashboard.ask import Asked, ask
@@ -42,11 +42,12 @@ def outcome(asked: Asked, job: Job) -> None:
         return
     explanation = job.partial
     if explanation is not None:
-        if noticed(explanation, asked.model):
+        if noticed(explanation, asked.model) or (job.over and conversation.noticed(asked.model)):
             st.rerun()
         if jobs.task(asked.model) != TASK:
             _fit(asked.model, explanation.model.task)
         panels.decision(explanation)
+        conversation.filled(explanation)
         long(explanation, running=running)
         tags(explanation)
         answer(explanation)

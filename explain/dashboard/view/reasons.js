@@ -32,7 +32,7 @@ function text(data, select) {
       const node = el(
         "span",
         {
-          class: "word",
+          class: word.whole ? "word whole" : "word",
           role: "button",
           tabindex: nodes.length ? -1 : 0,
           "data-unit": piece.unit,
@@ -137,6 +137,7 @@ function table(data, select, state) {
   if (data.words.some((w) => w.tied)) marks.push("= shares its rank with a neighbour: they differ by less than their errors");
   if (data.words.some((w) => w.contradicts)) marks.push("≠\u2002without this word the model moves the other way");
   if (data.words.some((w) => w.cancels)) marks.push("~ parts of this word pull in opposite directions");
+  if (data.words.some((w) => w.whole)) marks.push("dashed: a sentence that is scored as a whole");
   if (marks.length) block.append(el("p", { class: "marks" }, marks.join(" · ")));
   return { rows, block };
 }

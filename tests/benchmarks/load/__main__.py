@@ -1,4 +1,4 @@
-"""Load and soak: the rows L1 to L13 that need no REST, as one table.
+"""Does the service keep its promises under more work than it can do (L1 to L13, but for what needs REST)?
 
     python -m tests.benchmarks.load [--seconds 60] [--count 500] [--only L2,L12] [--nightly]
 

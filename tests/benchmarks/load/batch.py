@@ -1,4 +1,4 @@
-"""A job of many rows, some of them bad, whose service is killed twice and asked again with the same key (L16).
+"""Does a job of many rows, some of them bad, end as it should when its service is killed twice (L16)?
 
     python -m tests.benchmarks.load.batch [--rows 5000] [--bad 50]
 

@@ -1,4 +1,4 @@
-"""Eight headless Chromium pages that explain and export at once (L8).
+"""How long eight browsers wait that explain and export at once, and is each answer its own (L8)?
 
     python -m tests.benchmarks.load.browsers [--pages 8] [--texts 5]
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import shutil
 import statistics
 import tempfile
 import time
@@ -22,7 +21,7 @@ from typing import Any
 
 from playwright.async_api import Browser, Page, async_playwright
 
-from explain import Client
+from explain import Client, camera
 from explain.camera import FLAGS
 from tests.benchmarks.load import world as at
 from tests.benchmarks.load.__main__ import show
@@ -104,9 +103,8 @@ def _heard(said: Any, seen: Seen) -> None:
 async def together(address: str, pages: int, texts: int) -> Seen:
     """All pages at once, in one Chromium."""
     seen = Seen()
-    found = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        browser = await playwright.chromium.launch(executable_path=camera.browser(), args=list(FLAGS))
         every = [[at.text(100 * i + j) for j in range(texts)] for i in range(pages)]
         await asyncio.gather(*(one(browser, address, mine, seen) for mine in every))
         await browser.close()

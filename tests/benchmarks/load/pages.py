@@ -1,4 +1,4 @@
-"""Pages under load: many sessions at once, each with texts of its own (L7), and many that come and go (L9).
+"""Does a page show its own texts among many sessions (L7), and is nothing left of those that come and go (L9)?
 
     python -m tests.benchmarks.load.pages [--sessions 32] [--texts 5] [--visits 500]
     python -m tests.benchmarks.load.pages --texts 20 --clients 16 --calls 85 --visits 0
