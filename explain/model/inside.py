@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from explain.errors import ModelError
 from explain.model.rows import Row
 from explain.model.runner import Meter, Runner
+from explain.model.substitution import named_table
 
 MUTING = "whyboard_muting"
 Found = tuple[
@@ -60,12 +62,23 @@ def look(
 
 
 def blocks(module: nn.Module, count: int) -> list[nn.Module]:
-    """The stacked layers of a model, `count` of them; raises ModelError where they are not a plain list."""
-    lists = [m for m in module.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
-    sizes = [sum(p.numel() for p in m.parameters()) for m in lists]
-    for found, size in zip(lists, sizes, strict=True):
-        if count and size >= max(sizes) / 2:
-            return list(found)
+    """The stacked layers of a model, `count` of them; raises ModelError where they are not a plain list.
+
+    Of several lists as long, those of an encoder, which come first; of text and pictures, those beside the table where
+    tokens are looked up.
+    """
+    lists = {name: m for name, m in module.named_modules() if isinstance(m, nn.ModuleList) and len(m) == count}
+    sizes = {name: sum(p.numel() for p in m.parameters()) for name, m in lists.items()}
+    large = [name for name, size in sizes.items() if count and size >= max(sizes.values()) / 2]
+    table = named_table(module)
+    place = next((name for name, part in module.named_modules() if part is table), "")
+
+    def near(name: str) -> int:  # how many parts of the model hold both
+        both = zip(name.split("."), place.split("."), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], both))
+
+    if large:
+        return list(lists[max(large, key=near)])
     raise ModelError(
         f"{type(module).__name__} does not keep its layers in a list that can be looked into.", code="no_blocks"
     )
@@ -129,6 +142,12 @@ def _states(runner: Runner, rows: list[Row], gradients: bool, layer: int) -> tup
             values = runner.score(runner.call(rows, runner.embeddings(rows) if embedded else None), rows)
         finally:
             handle.remove()
+        if not leaf:
+            raise ModelError(
+                f"{type(runner.module).__name__} does not read a text through the layers that it lists, so what needs "
+                "its layers cannot be computed. Use another method, such as integrated gradients.",
+                code="no_blocks",
+            )
         slopes = torch.autograd.grad(values.sum(), leaf[-1])[0].float().cpu().numpy() if gradients else None
     return values.detach().cpu().numpy(), slopes, leaf[-1].detach().float().cpu().numpy()
 

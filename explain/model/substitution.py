@@ -110,7 +110,7 @@ def _tables(module: nn.Module) -> list[list[nn.Module]]:
     """
     known = _known.get(module, [])
     same = all(table.weight is weight for weight, group in known for table in group)
-    if not known or not same or _named_table(module) not in (None, known[0][1][0]):
+    if not known or not same or named_table(module) not in (None, known[0][1][0]):
         known = _known[module] = [(group[0].weight, group) for group in _searched(module)]
     return [group for _, group in known]
 
@@ -118,7 +118,7 @@ def _tables(module: nn.Module) -> list[list[nn.Module]]:
 def _searched(module: nn.Module) -> list[list[nn.Module]]:
     """Modules that look tokens up, in groups that share one weight; the whole model's input embeddings first."""
     size = getattr(getattr(module, "config", None), "vocab_size", None)
-    named = [_named_table(part) for part in module.modules()]
+    named = [named_table(part) for part in module.modules()]
     sized = [part for part in module.modules() if isinstance(part, nn.Embedding) and part.num_embeddings == size]
     found = [table for table in named if table is not None] or list[nn.Module](sized[:1])
     if not found:
@@ -138,7 +138,7 @@ def _searched(module: nn.Module) -> list[list[nn.Module]]:
     return list(groups.values())
 
 
-def _named_table(part: nn.Module) -> nn.Module | None:
+def named_table(part: nn.Module) -> nn.Module | None:
     """What a model or a part of it calls its input embeddings, if that holds a vector for every id."""
     try:
         table = part.get_input_embeddings()  # type: ignore[operator]

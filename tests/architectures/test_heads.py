@@ -22,8 +22,8 @@ from tests.architectures.tiny import architectures, build, tokenizer
 from tests.cases import case_of
 
 TEXT = "the film was never dull and the ending is brilliant"
-WEIGHTS, PARTS = 95, 85
-"""What issue and users are promised, of transformers' 127 architectures."""
+WEIGHTS, PARTS = 115, 90
+"""What users are promised, of transformers' 127 architectures; 117 and 93 were counted, a release may take some."""
 
 
 def looked(model_type: str, folder: Path) -> tuple[bool, bool, str]:

@@ -55,6 +55,19 @@ def test_states_and_their_gradients(tiny: Model, case: Case, layer: int) -> None
     assert traces(tiny) == before
 
 
+def test_layers_are_those_beside_the_tokens_table() -> None:
+    """Two towers of as many layers, as models of text and pictures have them; and an encoder beside its decoder."""
+    tower = torch.nn.ModuleDict({"layers": torch.nn.ModuleList(torch.nn.Linear(4, 4) for _ in range(2))})
+    layers = torch.nn.ModuleList(torch.nn.Linear(4, 4) for _ in range(2))
+    text = torch.nn.ModuleDict({"table": torch.nn.Embedding(9, 4), "layers": layers})
+    both = torch.nn.ModuleDict({"pictures": tower, "text": text})
+    both.get_input_embeddings = lambda: text["table"]  # type: ignore[assignment]
+    assert blocks(both, 2) == list(text["layers"])
+    stacks = torch.nn.ModuleDict({"table": text["table"], "encoder": tower, "decoder": text})
+    stacks.get_input_embeddings = lambda: text["table"]  # type: ignore[assignment]
+    assert blocks(stacks, 2) == list(tower["layers"])
+
+
 def test_a_point_between_states_stands_in_for_the_block(tiny: Model, case: Case) -> None:
     short = case_of(tiny, OTHER, target="POSITIVE")
     plain = case.evaluate(Ask([case.row(), short.row()], layer=1))
