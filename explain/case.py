@@ -218,6 +218,14 @@ class Case:
         ids[content[: len(other)]] = other
         return ids
 
+    @property
+    def read(self) -> Int64[np.ndarray, "M"]:
+        """The units that are read: all of them, or where one window holds the answer, those with a token in it."""
+        if self.encoding.window is None:
+            return np.arange(self.n_units)
+        within = self.units.of_token[self.encoding.windows[self.encoding.window]]
+        return np.unique(within[within >= 0]).astype(np.int64)
+
     def without(self, units: Bool[np.ndarray, "U"], how: Replacement, target: Target | None = None) -> Row:
         """The text with the marked units replaced by a token, or removed.
 

@@ -37,8 +37,10 @@ def units(request: Request, encoding: Encoding) -> int:
 
 
 def refused(request: Request, units: int) -> bool:
-    """Whether a method of the request does not take so many units."""
-    return any(units > (find(name).info.limit or units) for name in request.methods)
+    """Whether a method of the request does not take so many units; with sentences first, their number is a guess."""
+    return request.granularity != "hierarchical" and any(
+        units > (find(name).info.limit or units) for name in request.methods
+    )
 
 
 def passes(request: Request, units: int, share: float = 1.0) -> tuple[int, int]:

@@ -124,9 +124,10 @@ def _window(tokens: Tokens, windows: Sequence[Int64[np.ndarray, "K"]], chosen: i
         "windows",
         f"Question and context have {len(tokens.ids):,} tokens, more than the model reads at a time, so the context "
         f"was read in {len(windows)} windows of up to {max(map(len, windows)):,} tokens that overlap, each with the "
-        "whole question, and the answer is the likeliest in any of them. What is explained is how likely it is in "
-        f"window {chosen + 1}, characters {start:,} to {end:,} of the context: words outside were not read there, so "
-        "they score 0. Why no other window holds a likelier answer is not explained.",
+        "whole question, and the answer is the likeliest in any of them. What is explained is read in "
+        f"window {chosen + 1}, characters {start:,} to {end:,} of the context: words outside change nothing there, so "
+        "they score 0, by methods that sample within their error. Why no other window holds a likelier answer is not "
+        "explained.",
         1,
         spans,
     )

@@ -56,10 +56,11 @@ def _notices(sentences: Units, closed: Int64[np.ndarray, "K"], units: Units) -> 
     whole = np.unique(units.of_token[np.isin(sentences.of_token, closed)])
     for segment in np.unique(units.segment[whole]).tolist():
         mine = whole[units.segment[whole] == segment]
+        count = int((sentences.segment[closed] == segment).sum())  # two of them may be one unit, if a word joins them
         yield Notice(
             "outline",
             "Each sentence was masked by itself first, and words are scored one by one only in those that moved the "
-            f"answer most. Scored as a whole, and marked: {len(mine)} of {int((sentences.segment == segment).sum())} "
+            f"answer most. Scored as a whole, and marked: {count} of {int((sentences.segment == segment).sum())} "
             "sentences. Some that back each other up may be among them.",
             segment,
             tuple((a, b) for a, b in units.spans[mine].tolist()),

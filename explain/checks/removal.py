@@ -25,13 +25,13 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int, Int64
+from jaxtyping import Float32, Float64, Int, Int64
 
 from explain.case import Case, Replacement, Steps
 from explain.checks import Found, check
 from explain.coalitions import Sets, coalition_values
 from explain.effects import probability
-from explain.records import Attribution, Check, Status
+from explain.records import NORMAL, Attribution, Check, Status
 
 ENOUGH, EXACT = 200, 6
 POINTS, FIRST_LOOK = 20, 8
@@ -59,14 +59,19 @@ def _cost(units: int, orders: int, method: tuple[int, int]) -> tuple[int, int]:
     cite="DeYoung et al. 2020, arXiv:1911.03429; Petsiuk, Das & Saenko 2018, arXiv:1806.07421",
 )
 def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
-    """Comprehensiveness and sufficiency, as percentiles among random orders."""
-    if case.n_units <= 2:
+    """Comprehensiveness and sufficiency, as percentiles among random orders.
+
+    Of a context that is read in one window, orders are of the words in it: the others change nothing, so scores that
+    only know which words are read would beat every random order.
+    """
+    read = case.read  # (M,)
+    if len(read) <= 2:
         sentence = "With one or two words there is no order to compare."
         return tuple(
             Check(name, 0, "reacts as the scores say", "n/a", sentence) for name in ("comprehensiveness", "sufficiency")
         )
-    orders, exact = _orders(case, attribution)  # (1 + R, U), ours first
-    loo = None if found.effects is None else np.argsort(found.effects.without, kind="stable")
+    orders, exact = _orders(case, attribution.scores[read])  # (1 + R, M), ours first
+    loo = None if found.effects is None else np.argsort(found.effects.without[read], kind="stable")
     if loo is not None:
         orders = np.concatenate([orders, loo[None].astype(orders.dtype)])
     ks, curves = yield from drops(case, orders, _points(case.orders))
@@ -89,8 +94,8 @@ def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
                     "percentile": _percentile(better * ours, better * random),
                     "curve": curve[0].tolist(),
                     "random_curve": curve[1 : 1 + len(random)].mean(0).tolist(),
-                    f"{area}_area": _area(full, curve[0], ks, case.n_units, which),
-                    f"random_{area}_area": _area(full, curve[1 : 1 + len(random)].mean(0), ks, case.n_units, which),
+                    f"{area}_area": _area(full, curve[0], ks, len(read), which),
+                    f"random_{area}_area": _area(full, curve[1 : 1 + len(random)].mean(0), ks, len(read), which),
                 }
             )
         worst = min(rows, key=lambda row: row["percentile"])
@@ -113,10 +118,10 @@ def _points(orders: int) -> int:
     return POINTS if orders >= ENOUGH else FIRST_LOOK
 
 
-def _orders(case: Case, attribution: Attribution) -> tuple[Int[np.ndarray, "R U"], bool]:
+def _orders(case: Case, scores: Float32[np.ndarray, "M"]) -> tuple[Int[np.ndarray, "R M"], bool]:
     """Our order, then the random ones (in pairs of an order and its reverse) or, for short texts, all others."""
-    n = case.n_units
-    ours = np.argsort(-attribution.scores, kind="stable")
+    n = len(scores)
+    ours = np.argsort(-scores, kind="stable")
     if n <= EXACT:
         return np.array([ours, *(p for p in permutations(range(n)) if p != tuple(ours.tolist()))]), True
     rng = np.random.default_rng([case.seed, n])
@@ -128,18 +133,20 @@ def _orders(case: Case, attribution: Attribution) -> tuple[Int[np.ndarray, "R U"
     return found, False
 
 
-def drops(case: Case, orders: Int[np.ndarray, "R U"], points: int) -> Steps[tuple[Int64[np.ndarray, "K"], Curves]]:
+def drops(case: Case, orders: Int[np.ndarray, "R M"], points: int) -> Steps[tuple[Int64[np.ndarray, "K"], Curves]]:
     """How far the target falls when the first k words of each order are taken out, and when only they are kept.
+
+    `orders` are of the units that are read (`Case.read`); the others stay as they are.
 
     Returns the k, at most `points` of them, and both curves by (scale, how). The scale is log-odds and probability
     where there is one, else the target's own unit; how is mask or remove. The means of a curve are comprehensiveness
     and sufficiency (AOPC).
     """
-    n = case.n_units
+    n, read = orders.shape[1], case.read
     ks = np.unique(np.linspace(1, n - 1, min(points, n - 1)).round().astype(int))
     curves: Curves = {}
     for how in HOW:
-        values = yield from coalition_values(case, _sets(orders, ks), how)  # (1 + 2·R·K,)
+        values = yield from coalition_values(case, _whole(_sets(orders, ks), read, case.n_units), how)  # (1 + 2·R·K,)
         full, (first, kept) = values[0], values[1:].reshape(2, len(orders), len(ks))
         curves[case.target.unit, how] = full - first, full - kept
         if case.target.has_probability:
@@ -148,15 +155,26 @@ def drops(case: Case, orders: Int[np.ndarray, "R U"], points: int) -> Steps[tupl
     return ks, curves
 
 
-def _sets(orders: Int[np.ndarray, "R U"], ks: Int64[np.ndarray, "K"]) -> Iterator[Sets]:
-    """Words that stay: all; those that are left when the first k of each order are out; the first k alone."""
+def _whole(sets: Iterator[Sets], read: Int64[np.ndarray, "M"], n: int) -> Iterator[Sets]:
+    """Sets (., M) of the units that are read as sets (., U) of all, in which the others stay."""
+    for some in sets:
+        if len(read) == n:
+            yield some
+        else:
+            every = np.ones((len(some), n), dtype=bool)
+            every[:, read] = some
+            yield every
+
+
+def _sets(orders: Int[np.ndarray, "R M"], ks: Int64[np.ndarray, "K"]) -> Iterator[Sets]:
+    """Which of the read words stay: all; those left when the first k of each order are out; the first k alone."""
     n = orders.shape[1]
     yield np.ones((1, n), dtype=bool)
     together = max(1, BLOCK // (len(ks) * n))
     for left in (True, False):
         for at in range(0, len(orders), together):
-            places = np.argsort(orders[at : at + together], axis=1)  # (r, U), of each unit in an order
-            yield ((places[:, None, :] < ks[None, :, None]) != left).reshape(-1, n)  # (r·K, U)
+            places = np.argsort(orders[at : at + together], axis=1)  # (r, M), of each unit in an order
+            yield ((places[:, None, :] < ks[None, :, None]) != left).reshape(-1, n)  # (r·K, M)
 
 
 def _area(full: float, falls: Float64[np.ndarray, "K"], ks: Int64[np.ndarray, "K"], n: int, which: int) -> float:
@@ -177,9 +195,9 @@ def _percentile(ours: float, random: Float64[np.ndarray, "R"]) -> float:
 
 def _wilson(share: float, n: int) -> tuple[float, float]:
     """95 % interval of a share by Wilson's score method (1927)."""
-    z2 = 1.96**2
+    z2 = NORMAL**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = 1.96 / (1 + z2 / n) * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)))
+    half = NORMAL / (1 + z2 / n) * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)))
     return max(0.0, middle - half), min(1.0, middle + half)
 
 

@@ -24,6 +24,8 @@ from explain.records import Attribution, Evaluations
 GROUPS = 16
 TOGETHER = 64
 """Points that are drawn from one seed: all groups' by default, each group's where groups are large."""
+EVENLY = 16
+"""Samples in a part are a multiple of it: torch draws its last 16 normal numbers anew where there is a rest."""
 TOKENS = 2**15
 """Tokens of the points that Captum is given in one call: it holds several tensors with a vector for each of them."""
 _captum_draws = threading.Lock()  # Captum draws from the global generators; one caller at a time
@@ -115,7 +117,8 @@ def _captum(case: Case, start: np.ndarray, spread: float, each: int) -> tuple[np
                 if here * each <= most:
                     groups.append(drawn(here, each))
                     continue
-                parts = [min(most, each - at) for at in range(0, each, most)]
+                part = max(1, most - most % EVENLY if most > EVENLY else most)
+                parts = [min(part, each - at) for at in range(0, each, part)]
                 for _ in range(here):  # in the order in which all would be drawn at once, so the points are the same
                     groups.append(np.sum([n * drawn(1, n) for n in parts], axis=0) / each)
         finally:

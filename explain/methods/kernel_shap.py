@@ -41,7 +41,7 @@ class Params:
     misleads="Sampled: words whose intervals overlap have no order. Most of the texts it asks about are fragments.",
     axioms=("complete",),
     stochastic=True,
-    cost=lambda units: (min(16 * units, 1000), 0),
+    cost=lambda units: (max(min(16 * units, 1000), 8 * units), 0),
 )
 def kernel_shap(case: Case, params: Params) -> Steps[Attribution]:
     """Fits a sum of word scores to the model's answers on random sets of words; the fit is the Shapley value."""

@@ -44,7 +44,7 @@ class Params:
     cite="Ribeiro, Singh & Guestrin 2016, arXiv:1602.04938",
     misleads="A straight line through a curved model: the scores change with the width, and do not add up.",
     stochastic=True,
-    cost=lambda units: (800, 0),
+    cost=lambda units: (max(800, 8 * units), 0),
 )
 def lime(case: Case, params: Params) -> Steps[Attribution]:
     """Fits a straight line to the model's answers with random words missing; nearby texts count most."""

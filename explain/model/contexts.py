@@ -1,12 +1,14 @@
 """A context that holds an answer and is longer than a model reads: seen through windows, of which one is explained.
 
-It is read as the Hub's pipeline reads it: in windows of at most `LENGTH` tokens, each with the whole question before
-it, of which neighbours share `STRIDE`. The answer is the likeliest in any window, among the tokens of its own window.
+It is read as the Hub's pipeline reads it (which also cuts contexts that a model could read at once): in windows of at
+most `LENGTH` tokens, each with the whole question before it, of which neighbours share `STRIDE`. The answer is the
+likeliest in any window, among the tokens of its own window.
 What is explained is that answer in that window w,
 
     F(x) = F(x_w),    ∂F/∂x_i = 0 for i ∉ w
 
-so scores add up as they do where a text is read at once, and are 0 outside of it. Why no other window holds a likelier
+so scores add up as they do where a text is read at once, and are 0 outside of it, by methods that sample within their
+error. Why no other window holds a likelier
 answer is another question, which is not asked.
 """
 

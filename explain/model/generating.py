@@ -1,7 +1,8 @@
 """Where a written text begins and ends, as a checkpoint's own settings say it to transformers' `generate`.
 
-`generation_config` is asked first (what generation_config.json holds, or config.json where there is none), then the
-configuration. A setting may be one id or several.
+`generation_config` is asked first (what generation_config.json holds, or config.json where there is none), then, which
+transformers does not, the configuration and the tokenizer. Least lengths and early stopping are not followed. A setting
+may be one id or several.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ def words(count: int, seed: int = 0) -> tuple[Any, Any]:
         orders=400,
         target=SimpleNamespace(unit="log-odds", has_probability=True),
         encoding=SimpleNamespace(windows=()),
+        read=np.arange(count),
         tokens=SimpleNamespace(ids=np.zeros(count)),
         row=lambda target=None: np.ones(count, dtype=bool),
         without=lambda gone, how, target: ~gone,
@@ -63,7 +64,7 @@ def words(count: int, seed: int = 0) -> tuple[Any, Any]:
 @pytest.mark.parametrize("block", [1, 700, 2**25])
 def test_removal_curves_are_those_of_all_sets_at_once_to_the_bit(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     case, values = words(37)
-    orders, exact = removal._orders(case, SimpleNamespace(scores=np.linspace(1, 0, 37)))  # type: ignore[arg-type]
+    orders, exact = removal._orders(case, np.linspace(1, 0, 37, dtype=np.float32))
     assert (exact, orders[0].tolist()) == (False, list(range(37)))
     drawn = np.random.default_rng([case.seed, 37])
     assert all(np.array_equal(order, drawn.permutation(37)) for order in orders[1::2]), "as they were ever drawn"
@@ -82,10 +83,28 @@ def test_removal_curves_are_those_of_all_sets_at_once_to_the_bit(monkeypatch: py
         assert np.array_equal(curves["log-odds", "remove"][which], expected)
 
 
+def test_words_that_are_not_read_stay_and_are_in_no_order() -> None:
+    case, values = words(37)
+    case.read = np.arange(5, 15)
+    orders, _ = removal._orders(case, np.linspace(1, 0, 10, dtype=np.float32))
+    asked: list[np.ndarray] = []
+
+    def noted(ask: Ask) -> Answer:
+        asked.extend(ask.rows)  # type: ignore[arg-type]
+        return values(ask)
+
+    ks, _ = at_once(removal.drops(case, orders, 8), noted)
+    assert ks.max() == 9
+    there = np.array(asked)
+    assert there[:, :5].all()
+    assert there[:, 15:].all()
+    assert not there[:, 5:15].all()
+
+
 def test_removal_curves_never_hold_all_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured: what is held at once is less than a byte for each word of each set, of which there were ten."""
     case, _ = words(2_000)
-    orders, _ = removal._orders(case, SimpleNamespace(scores=np.linspace(1, 0, 2_000)))  # type: ignore[arg-type]
+    orders, _ = removal._orders(case, np.linspace(1, 0, 2_000, dtype=np.float32))
     monkeypatch.setattr(removal, "BLOCK", 2**20)
     monkeypatch.setattr(coalitions, "AT_ONCE", 64)
     monkeypatch.setattr(removal, "HOW", ("mask",))

@@ -238,6 +238,17 @@ def test_all_checks_have_an_answer(tmp_path: Path) -> None:
     assert len(found.checks) > 5
 
 
+def test_words_are_taken_out_of_the_window_that_is_read(answerer: Model) -> None:
+    """Scores that only know which words were read would beat every order of all words."""
+    found = answerer.explain((QUESTION, LONG), windows=True, checks=("removal",))
+    (notice,) = [n for n in found.warnings if n.code == "windows"]
+    read = {0} | {i for i, word in enumerate(found.words()) if word.without}
+    removed = [c.details["removed"][-1] for c in found.checks if c.name in ("comprehensiveness", "sufficiency")]
+    assert len(removed) == 2
+    assert set(removed) == {removed[0]}
+    assert len(read) - 1 <= removed[0] + 1 < len(found.words()), notice.message
+
+
 def test_a_context_that_fits_is_answered_to_the_bit_as_without_windows(answerer: Model) -> None:
     texts = (QUESTION, context(20))
     one, other = (answerer.explain(texts, windows=wish, checks=()).to_json() for wish in (False, True))
