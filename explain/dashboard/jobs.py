@@ -74,6 +74,7 @@ def current(request: Request, model: str, *, again: bool) -> Job | ExplainError:
     if job is not None and known and not (again and job.over and job.state != "done"):
         return job
     if job is not None and not job.over:
+        job.heard = lambda: None  # its end is no news for the page of another question
         job.cancel()
     try:
         st.session_state.job = _submit(request, model, settings().seconds)

@@ -8,6 +8,7 @@ looking, as they do in tests without a server.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from streamlit.runtime import exists, get_instance
@@ -15,11 +16,15 @@ from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 
 from explain import journal
 
+AGAIN, TRIES = 0.05, 200
+"""Seconds between looks at whether a script still runs, and how many there are."""
+
 
 def waker() -> Callable[[], None] | None:
     """What draws this session's page anew, from any thread; None where there is no session or no way to it.
 
-    It does nothing once the browser has gone or shows another page.
+    It does nothing once the browser has gone or shows another page. A script that runs is never broken off: it may be
+    that of a click, whose press would be lost, or of a change of page.
     """
     context = get_script_run_ctx()
     if context is None or not exists():
@@ -33,13 +38,19 @@ def waker() -> Callable[[], None] | None:
     except AttributeError:
         return None
 
-    def draw() -> None:  # on the server's own loop, where clicks arrive too: never two at once
+    def draw(tries: int) -> None:  # on the server's own loop, where clicks arrive too: never two at once
         try:
-            if runtime.is_active_session(name) and session._client_state.page_script_hash == page:
-                runner = session._scriptrunner
-                if runner is None or not runner.request_rerun(again):
-                    session._create_scriptrunner(again)
-        except Exception:  # the page looks by itself, if later
+            if not runtime.is_active_session(name) or not tries:
+                return  # the page looks by itself, if later
+            if session._scriptrunner is not None:
+                loop.call_later(AGAIN, draw, tries - 1)
+            elif session._client_state.page_script_hash == page:
+                session._create_scriptrunner(again)
+        except Exception:
             journal.fault(about="a page to wake")
 
-    return lambda: loop.call_soon_threadsafe(draw)
+    def wake() -> None:
+        with suppress(RuntimeError):  # the server has ended
+            loop.call_soon_threadsafe(draw, TRIES)
+
+    return wake

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +25,10 @@ class Server:
         self.later: list[Callable[[], None]] = []
         self.open = True
         self.session = SimpleNamespace(
-            _event_loop=SimpleNamespace(call_soon_threadsafe=self.later.append),
+            _event_loop=SimpleNamespace(
+                call_soon_threadsafe=lambda call, *args: self.later.append(partial(call, *args)),
+                call_later=lambda _, call, *args: self.later.append(partial(call, *args)),
+            ),
             _client_state=SimpleNamespace(page_script_hash="explain"),
             _scriptrunner=runner,
             _create_scriptrunner=self.made.append,
@@ -35,9 +39,9 @@ class Server:
         return self.open and name == "me"
 
     def turn(self) -> None:
-        for call in self.later:
+        calls, self.later[:] = list(self.later), []
+        for call in calls:
             call()
-        self.later.clear()
 
 
 @pytest.fixture
@@ -61,14 +65,45 @@ def test_a_page_at_rest_is_drawn_anew_with_what_it_shows(served: Any) -> None:
     assert (again.query_string, again.page_script_hash, again.widget_states) == ("a=b", "explain", None)
 
 
-@pytest.mark.parametrize("takes", [True, False])
-def test_a_script_that_runs_goes_on_with_it_unless_it_has_ended(served: Any, takes: bool) -> None:
-    asked: list[Any] = []
-    runner = SimpleNamespace(request_rerun=lambda again: asked.append(again) or takes)
-    server = Server(runner)
+def test_a_script_that_runs_is_never_broken_off(served: Any) -> None:
+    server = Server(runner=object())  # that of a click, say, which nothing here is asked of
+    served(server)()
+    for _ in range(3):
+        server.turn()
+    assert server.made == []
+    server.session._scriptrunner = None
+    server.turn()
+    assert len(server.made) == 1
+    assert server.later == []
+
+
+def test_a_change_of_page_is_not_undone(served: Any) -> None:
+    server = Server(runner=object())  # of the other page, which the session does not name yet
     served(server)()
     server.turn()
-    assert (len(asked), len(server.made)) == (1, 0 if takes else 1)
+    server.session._client_state.page_script_hash, server.session._scriptrunner = "attention", None
+    server.turn()
+    assert (server.made, server.later) == ([], [])
+
+
+def test_nobody_waits_for_ever_for_a_script(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wake, "TRIES", 3)
+    server = Server(runner=object())
+    served(server)()
+    for _ in range(4):
+        server.turn()
+    assert (server.made, server.later) == ([], [])
+
+
+def test_a_server_that_has_ended_is_no_fault(served: Any) -> None:
+    server = Server()
+    wakes = served(server)
+
+    def closed(*_: object) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    server.session._event_loop.call_soon_threadsafe = closed
+    wakes()
 
 
 @pytest.mark.parametrize("change", ["left", "another page"])
