@@ -13,6 +13,7 @@ says nothing about it. It misleads where words that belong together stand apart.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,7 @@ class Phrase:
     cite="Owen 1977; Lundberg's shap, PartitionExplainer",
     misleads="Divides by neighbourhood: words of one phrase share what they do together, words far apart do not.",
     axioms=("complete",),
-    cost=lambda units: (17 * units, 0),
+    cost=lambda units: (math.ceil(4 * units * math.log2(units + 1)), 0),
 )
 def partition_shap(case: Case, params: Params) -> Steps[Attribution]:
     """Divides the change among phrases, then among their words, down a tree of neighbouring words."""

@@ -39,7 +39,7 @@ class Params:
     misleads="Sampled: words whose intervals overlap have no order. Most of the texts it asks about are fragments.",
     axioms=("complete", "dummy"),
     stochastic=True,
-    cost=lambda units: (1000, 0),
+    cost=lambda units: (max(1000, 32 * units), 0),  # its first round
 )
 def shapley_sampling(case: Case, params: Params) -> Steps[Attribution]:
     """Averages what each word adds when the words arrive in random orders; any length, with standard errors."""
