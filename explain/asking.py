@@ -36,6 +36,7 @@ def request(
     params: Mapping[str, Any] | None = None,
     phrases: Sequence[Any] = (),
     rationale: Sequence[Any] = (),
+    room: spans.Room | None = None,
     **rest: Any,
 ) -> Request:
     """The question about one text or pair, refused here where that is possible without a model.
@@ -44,20 +45,21 @@ def request(
         texts: one text, or the two of a pair.
         params: parameters of all methods by name, or of one method under its name.
         phrases: words, (start, end) or (text, start, end); so is `rationale`.
+        room: how many places these may still stand at, where several questions are asked at once.
         rest: further fields of `Request`; its candidates as `explain.candidates.candidates` takes them.
 
     Raises:
         InputError: a number, choice or part of the text that does not exist.
         MethodError: an unknown method, check or parameter.
     """
-    rest = folded(rest)
+    rest, room = folded(rest), room or spans.Room()
     methods = tuple(rest.pop("methods", None) or Request.methods)
     found = Request(
         texts=texts,
         methods=methods,
         params=spread(params or {}, methods),
-        phrases=spans.found(texts, phrases),
-        rationale=spans.found(texts, rationale),
+        phrases=spans.found(texts, phrases, room),
+        rationale=spans.found(texts, rationale, room),
         **rest,
     )
     require_bounds(found)
@@ -96,7 +98,7 @@ def tokens(found: Generation, places: Sequence[int] | None = None, **about: Any)
         InputError: a token cannot be explained by the text before it; or as `request`.
         MethodError: as `request`.
     """
-    asked = []
+    asked, room = [], spans.Room()
     for place in found.explainable if places is None else places:
         question = found.question(place) if place in range(len(found.ids)) else None
         if question is None:
@@ -107,5 +109,5 @@ def tokens(found: Generation, places: Sequence[int] | None = None, **about: Any)
             )
         texts, roles = parted(question.pop("text"))
         rest: dict[str, Any] = {"checks": CHECKS, **question, **about}
-        asked.append(request(texts, roles=roles, **rest))
+        asked.append(request(texts, roles=roles, room=room, **rest))
     return TokensRequest(found.model, tuple(asked))

@@ -78,7 +78,7 @@ def require(texts: Sequence[str], roles: Sequence[str]) -> None:
     for i, (text, role) in enumerate(zip(texts, roles, strict=True), start=1):
         if role not in ROLES:
             raise InputError(
-                f"Message {i} is of the role {role!r:.40}; there are: {', '.join(ROLES)}.", code="bad_messages"
+                f"Message {i} is of the role '{str(role)[:40]}'; there are: {', '.join(ROLES)}.", code="bad_messages"
             )
         if not isinstance(text, str) or not text.strip():
             raise InputError(

@@ -96,7 +96,8 @@ class Writing(Runner):
         mine, its = self.info, question.model
         if (mine.weights_sha256, mine.tokenizer_sha256) != (its.weights_sha256, its.tokenizer_sha256):
             raise InputError(
-                f"This was written by {its.id} with other weights than {mine.id} has. Load the model that wrote it.",
+                f"This was written by '{its.id[:80]}' with other weights than {mine.id} has. Load the model that wrote "
+                "it.",
                 code="other_model",
             )
         return Explanations(tuple(self.answer(question.requests, **driven)))

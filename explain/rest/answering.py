@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from explain import wire
+from explain import catalog, wire
 from explain.records import Explanation, Prediction
 from explain.rest import answers, asks, bodies, running, stream
 from explain.rest.face import face, holder, route, told_of_machine
@@ -70,7 +70,7 @@ async def explain(request: Request) -> Response:
     ask = bodies.parsed(asks.Explain, await bodies.body(request, here.settings))
     model = here.served.find(ask.parameters.model)
     layers = await running.layers(here, model, ask.parameters.attention, holder(request).name, request.is_disconnected)
-    questions = asks.explanations(ask.subject, ask.parameters, here.settings, layers)
+    questions = await explained(ask.subject, ask.parameters, here.settings, layers)
     return await answered(request, questions, model, ask.subject)
 
 
@@ -114,11 +114,16 @@ async def forecast(request: Request) -> Response:
     model = here.served.find(ask.parameters.model)
     layers = await running.layers(here, model, ask.parameters.attention, holder(request).name, request.is_disconnected)
     seconds, memory = [], []
-    for question in asks.explanations(ask.subject, ask.parameters, here.settings, layers):
+    for question in await explained(ask.subject, ask.parameters, here.settings, layers):
         (found,) = await asyncio.to_thread(here.engine().forecasts, [question], model.source)
         seconds.append(None if found.seconds == math.inf else found.seconds)
         memory.append(found.memory)
     return answers.json({"seconds": seconds, "memory": memory})
+
+
+async def explained(*about: Any) -> list[catalog.Request]:
+    """`asks.explanations`, beside the event loop: parts are looked for in long texts."""
+    return await asyncio.to_thread(asks.explanations, *about)
 
 
 async def answered(request: Request, questions: Sequence[Question], model: Named, inputs: Any) -> Response:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from explain import canonical, journal
 from explain.catalog import Progress
 from explain.errors import BusyError, Cancelled, ExplainError, InputError, WorkerError, outcome
-from explain.rest import answers, running
+from explain.rest import answers, quotes, running
 from explain.rest.served import Named
 from explain.rest.shelf import Kept, Rows, Shelf
 from explain.service import Job, Question
@@ -229,6 +229,7 @@ class Board:
             entry.found.put(i, content, failed=False)
         except ExplainError as error:
             if outcome(error).status != 422:
+                error.args = (quotes.unquoted(str(error), question),)  # it becomes that of the job
                 raise
             entry.found.put(i, canonical.encode(answers.problem(error, entry.request_id, question)), failed=True)
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from explain.errors import InputError
 from explain.rest import answers, asks, bodies, running
-from explain.rest.answering import EXPLANATION, OPTIONS, OTHERS, PREDICTION, TEXT, several
+from explain.rest.answering import EXPLANATION, OPTIONS, OTHERS, PREDICTION, TEXT, explained, several
 from explain.rest.face import face, holder, route
 from explain.rest.served import Named
 
@@ -116,7 +116,7 @@ async def explain(request: Request) -> Response:
     ask = bodies.parsed(asks.ExplainInstances, await bodies.body(request, here.settings))
     _agrees(ask.parameters.model, model)
     layers = await running.layers(here, model, ask.parameters.attention, holder(request).name, request.is_disconnected)
-    questions = asks.explanations(ask.instances, ask.parameters, here.settings, layers)
+    questions = await explained(ask.instances, ask.parameters, here.settings, layers)
     return _wrapped("explanations", await several(request, questions, model))
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import explain
-from explain import wire
+from explain import spans, wire
 from explain.bounds import BEAMS, BOUNDS, TEMPLATE, TEMPLATE_WRITES, TOKENS, WINDOWS, WORDS
 from explain.candidates import LONGEST, MOST
 from explain.catalog import MethodInfo, ModelCard
@@ -40,7 +40,7 @@ def limits_of(settings: Settings) -> dict[str, Any]:
         "tokens": [1, TOKENS],
         "num_beams": [1, BEAMS],
     }
-    return found | {"phrases": asks.PARTS, "attention": asks.LAYERS}
+    return found | {"phrases": asks.PARTS, "named_places": spans.MOST, "attention": asks.LAYERS}
 
 
 @route("GET", "/v1/methods", "see lists", answers=METHODS)

@@ -18,7 +18,7 @@ from explain.alignment import Alignment, AlignRequest
 from explain.bounds import BEAMS, BOUNDS, TOKENS
 from explain.errors import InputError
 from explain.generation import GenerateRequest, Generation, TokensRequest
-from explain.messages import MOST, whole
+from explain.messages import MOST, require, whole
 from explain.records import Explanation
 from explain.rest import bodies, running, stream
 from explain.rest.answering import answered, one_or_list
@@ -127,10 +127,14 @@ def tokens(found: Generation, parameters: TokenParameters, limits: Settings, lay
     """Why each token was written.
 
     Raises:
-        InputError: a token cannot be asked about, or texts are too long together: each stands before its token anew.
+        InputError: a token cannot be asked about, or twice; texts are too long together, since each stands before its
+            token anew; or attention of several tokens is wanted.
         MethodError: as `asking.request`.
     """
-    count = len(found.ids if parameters.places is None else parameters.places)
+    places = range(len(found.ids)) if parameters.places is None else parameters.places
+    count = len(places)
+    if len(set(places)) < count:
+        raise InputError("Expected each token once in places.", code="bad_place")
     size = count * (len(found.prompt) + sum(map(len, (*found.texts, *found.pieces))))
     if size > limits.max_body:
         raise InputError(
@@ -140,6 +144,11 @@ def tokens(found: Generation, parameters: TokenParameters, limits: Settings, lay
             code="too_large",
         )
     wanted = parameters.wanted(limits, layers)
+    if wanted["attention"] and count > 1:  # all maps would be held together
+        raise InputError(
+            "Attention is recorded of one token at a time here. Name one in places, or leave attention out.",
+            code="too_large",
+        )
     return asking.tokens(found, **{name: value for name, value in wanted.items() if name != "generate"})
 
 
@@ -148,6 +157,8 @@ def read(generation: dict[str, Any]) -> Generation:
     try:
         found = wire.decoded(Generation, generation)
         canonical.encode(found)
+        if found.roles:
+            require(found.texts, found.roles)
     except (InputError, ValueError, TypeError, OverflowError):
         raise InputError(
             "Expected under generation what /v1/generate answered, whole and as it was.", code="bad_generation"

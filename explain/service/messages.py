@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from explain import alignment, catalog, generation, heads, lens, prediction, records, road
+from explain.errors import InputError
 from explain.record import Record
 from explain.service import job
 
@@ -44,12 +45,19 @@ def pack(value: Any) -> bytes:
 
     Raises:
         TypeError: something has no such form.
+        InputError: these are more bytes than the other side takes (code answer_too_large).
     """
     arrays: list[np.ndarray] = []
     head = json.dumps(_plain(value, arrays), separators=(",", ":")).encode("ascii")
     parts: list[bytes | memoryview] = [_HEAD.pack(len(head)), head, b" " * (-(_HEAD.size + len(head)) % _ALIGN)]
     for array in arrays:
         parts += [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, b"\0" * (-array.nbytes % _ALIGN)]
+    if (size := sum(map(len, parts))) > LARGEST:
+        raise InputError(
+            f"The answer takes {size:,} bytes, and at most {LARGEST:,} are passed on. Ask about a shorter text, or "
+            "about the attention of fewer layers.",
+            code="answer_too_large",
+        )
     return b"".join(parts)
 
 

@@ -161,6 +161,46 @@ def test_nothing_about_writing_that_a_model_refuses_comes_back(model: str, reque
                 assert SECRET not in json.dumps(said), (path, said)
 
 
+def strings(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where a string stands in a body."""
+    if isinstance(value, str):
+        yield at
+    for name, inner in (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    ):
+        yield from strings(inner, (*at, name))
+
+
+@pytest.mark.parametrize(
+    "secret", [SECRET[:5], SECRET * 8, f"{SECRET}'\n\"{SECRET}' " * 4], ids=("short", "long", "marks")
+)
+def test_no_string_of_a_generation_comes_back(secret: str, teller_folder: Path) -> None:
+    wish, codes = {**QUICK, "places": [0]}, set()
+    with rest.client(rest.application(teller_folder, rate=1e6, max_jobs=1_000)) as web:
+        found = web.post("/v1/generate", json={"inputs": TEXT, "parameters": {"tokens": 2}}).json()
+        found |= {"roles": ["user"], "texts": [TEXT]}
+        places = list(strings(found))
+        assert len(places) > 10
+        for wrong in [[place] for place in places] + [[place for place in places if place[0] == "model"]]:
+            sent = json.loads(json.dumps(found))
+            for *way, last in wrong:
+                at = sent
+                for name in way:
+                    at = at[name]
+                at[last] = secret
+            body = {"generation": sent, "parameters": wish}
+            for path, more in (("/v1/explain_generation", {}), ("/v1/jobs", {"task": "explain_generation"})):
+                answer = web.post(path, json=body | more, headers={"accept": "application/jsonl"})
+                said = answer.text
+                if answer.status_code == 202:
+                    said = web.get(f"/v1/jobs/{answer.json()['id']}", headers={"accept": "application/jsonl"}).text
+                last_line = json.loads(said.splitlines()[-1])
+                if last_line.get("event") != "result" and last_line.get("state") != "done":
+                    codes.add(last_line.get("code") or (last_line.get("error") or {}).get("code"))
+                    assert secret[:5] not in said, (wrong, said)
+    assert {"bad_generation", "other_model"} <= codes
+
+
 def test_a_row_that_is_refused_does_not_come_back(web: TestClient) -> None:
     body = {"inputs": [f"the {SECRET} film", TEXT], "parameters": QUICK | {"phrases": [SECRET]}}
     job = web.post("/v1/jobs", json=body).json()["id"]

@@ -124,6 +124,28 @@ def test_a_fault_leaves_neither_words_nor_memory_behind(tmp_path: Path) -> None:
     assert "secret" not in said
 
 
+def test_an_answer_that_is_too_large_for_the_pipe_costs_no_worker(tmp_path: Path) -> None:
+    script = tmp_path / "large.py"
+    script.write_text(
+        "from explain.service import child, messages, models, worker\n"
+        "from tests.faulty_worker import DONE\n"
+        "messages.LARGEST = 10_000\n"
+        "def answer(model, question, *_):\n"
+        "    return (DONE,) * 1_000 if question.texts[0] == 'long' else DONE\n"
+        "child.answer, child.facts, models.Models.get = answer, lambda _: None, lambda *_: None\n"
+        "worker.main()\n"
+    )
+    keeper = Keeper(lambda: Process([sys.executable, str(script)]))
+    found = Service(keeper)
+    large, small = (found.submit(PredictRequest((text,)), "x") for text in ("long", "short"))
+    assert large.wait(60)
+    assert small.wait(60)
+    found.stop(0)
+    assert large.error is not None
+    assert (large.state, large.error.code) == ("failed", "answer_too_large"), large.error
+    assert (small.state, keeper.starts) == ("done", 1)
+
+
 def test_long_work_is_cancelled_and_the_worker_stays(real: tuple[Service, Keeper], tiny_folder: Path) -> None:
     assert real[0].warm(str(tiny_folder)).wait(100)
     before = real[1].pid
