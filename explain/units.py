@@ -10,7 +10,9 @@ from __future__ import annotations
 from bisect import bisect, bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import regex
@@ -48,7 +50,8 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Character spans of the sentences of `text` (UAX #29), without the white space around them."""
     from uniseg.sentencebreak import sentence_boundaries  # reads a table that words do not need
 
-    return [_trim(text, a, b) for a, b in pairwise(sentence_boundaries(text)) if text[a:b].strip()]
+    edges = sentence_boundaries(_without_rows(text), property=_kind)
+    return [_trim(text, a, b) for a, b in pairwise(edges) if text[a:b].strip()]
 
 
 SPANS: dict[Granularity, Callable[[str], list[tuple[int, int]]]] = {
@@ -64,6 +67,31 @@ def _without_flags(text: str) -> str:
     At each such letter `regex` counts back to the first of the row, so that 20,000 flags would take minutes.
     """
     return _FLAG.sub("\u2588\\1\u0308", text)
+
+
+@lru_cache(4096)
+def _kind(character: str) -> Any:
+    """What the rules of sentences take a character for."""
+    from uniseg.sentencebreak import sentence_break
+
+    return sentence_break(character)
+
+
+def _without_rows(text: str) -> str:
+    """`text` with a mark for each character behind one of its own kind: the same boundaries, of which none is there.
+
+    Behind each space and each closing mark `uniseg` looks back to the first of the row, so that 12,000 would take
+    minutes. Rows of what ends a sentence or a paragraph stay: it matters how many there are.
+    """
+    from uniseg.sentencebreak import SB
+
+    passed, stays = (SB.EXTEND, SB.FORMAT), (SB.ATERM, SB.STERM, SB.SEP, SB.CR, SB.LF)
+    written, before = [], None
+    for character in text:
+        kind = _kind(character)
+        written.append("\u0308" if kind == before and kind not in stays else character)
+        before = before if kind in passed else kind
+    return "".join(written)
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:

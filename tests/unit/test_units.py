@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from uniseg.breaking import Run
+from uniseg.sentencebreak import sentence_boundaries
 
 from explain.errors import InputError
 from explain.model.encoding import Encoding, encode
 from explain.records import Granularity
-from explain.units import Units, units_of, word_spans
+from explain.units import Units, sentence_spans, units_of, word_spans
 from tests.tokenizers import KINDS, SAMPLES, trained
 
 ALPHABET = sorted({c for sample in SAMPLES.values() for c in sample} | set(" \t\n.,'’-_/0123456789"))
@@ -115,6 +117,37 @@ def test_word_spans_cover_everything_that_is_not_white_space(text: str) -> None:
 )
 def test_words_as_people_see_them(text: str, words: list[str]) -> None:
     assert [text[a:b] for a, b in word_spans(text)] == words
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(st.sampled_from('.!?)" \u00a0Aa好1,;/\u0308\u200b\u00ad\r\n\u2029'), max_size=24))
+def test_sentences_are_those_of_the_rules_however_long_the_rows(text: str) -> None:
+    wide = "".join(c * (1 + i % 3) for i, c in enumerate(text))
+    for one in (text, wide):
+        plain = [(a, b) for a, b in itertools.pairwise(sentence_boundaries(one)) if one[a:b].strip()]
+        found = sentence_spans(one)
+        assert len(found) == len(plain)
+        assert all(one[a:b] == one[c:d].strip() for (a, b), (c, d) in zip(found, plain, strict=True))
+        assert all(c <= a <= b <= d for (a, b), (c, d) in zip(found, plain, strict=True))
+
+
+@pytest.mark.parametrize("row", [" ", ")", ") ", " \u0308", "1", "a"])
+def test_rows_of_characters_cost_what_other_text_does(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted is how many characters the rules look past: as many again for a text that is twice as long."""
+    plain, looked = Run._calc_position, [0]
+
+    def counted(run: Run, *given: int, **options: bool) -> int:
+        found = plain(run, *given, **options)
+        looked[0] += abs(found - run.position)
+        return found
+
+    monkeypatch.setattr(Run, "_calc_position", counted)
+    several = []
+    for times in (100, 200):
+        looked[0] = 0
+        assert len(sentence_spans(f"End.{row * times}{'1' * times}")) in (1, 2)
+        several.append(looked[0])
+    assert several[1] < 2.2 * several[0]
 
 
 def test_a_token_across_words_joins_them() -> None:
