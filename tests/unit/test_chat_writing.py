@@ -141,8 +141,8 @@ def test_a_template_that_takes_no_answer_leaves_the_first_token(tmp_path: Path, 
 
 
 def test_beginnings_of_an_answer_share_processes(speaker: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, begun = subprocess.run, []
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: (begun.append(k["input"]), real(*a, **k))[1])
+    real, begun = subprocess.Popen, []
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: (begun.append(a), real(*a, **k))[1])
     one = speaker.generate(TALK, tokens=10, seed=3)
     assert len(begun) == 2, "one for the conversation, one for all beginnings of the answer"
     monkeypatch.setattr("explain.model.chat.TOGETHER", 3)
@@ -154,8 +154,8 @@ def test_beginnings_of_an_answer_share_processes(speaker: Model, monkeypatch: py
 def test_tokens_of_an_answer_are_read_by_few_processes(speaker: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     found = told(speaker, least=4)
     alone = [speaker.explain(**(found.question(i) or {}), methods=("saliency",), checks=()) for i in found.explainable]
-    real, begun = subprocess.run, []
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: (begun.append(k["input"]), real(*a, **k))[1])
+    real, begun = subprocess.Popen, []
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: (begun.append(a), real(*a, **k))[1])
     each = speaker.explain_generation(found, methods=("saliency",), checks=())
     assert len(begun) == 2, "the first token's conversation has no answer yet"
     assert [one.tokens for one in each] == [one.tokens for one in alone]
