@@ -35,7 +35,7 @@ def continued(runner: Runner, request: GenerateRequest, meter: Meter, provenance
     _require(runner, request)
     texts = request.texts if request.roles else (request.prompt,)
     asked = runner.asked(Request(texts, roles=request.roles))
-    encoding = asked.encode(texts, truncate=request.truncate and bool(runner.begin))
+    encoding = asked.encode(texts, truncate=request.truncate and bool(runner.begin), meter=meter)
     prompt = encoding.tokens.rendered or request.prompt
     ids = encoding.inputs["input_ids"]
     start, source = len(ids), encoding.source  # a decoder has room of its own

@@ -143,7 +143,7 @@ def together(
     found: dict[Told, Rendered | InputError] = {}
     most = settings().max_characters
     fitting = [texts for texts in several if len(texts) == len(roles) and sum(map(len, texts)) <= most]
-    for some in _batches(fitting) if len(fitting) > 1 else ():
+    for some in _batches(fitting) if roles and len(fitting) > 1 else ():
         with suppress(InputError, ModelError):
             found.update(zip(((texts, roles) for texts in some), _each(tokenizer, some, roles, meter), strict=True))
     before = _ahead.set(found)

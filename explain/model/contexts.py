@@ -30,12 +30,16 @@ if TYPE_CHECKING:
 LENGTH, STRIDE = 384, 128
 """Tokens that a window has at most, and shares with its neighbour, or half of it where it is shorter; as on the Hub."""
 
+TIMES = 8
+"""How many times `windows.MOST` tokens the windows of a context may hold together; with short questions it is twice."""
+
 
 def through(encoding: Encoding, limit: int) -> Encoding:
     """A question and its context, of more than `limit` tokens, with the windows that the context is read in.
 
     Raises:
-        InputError: the question leaves no room for a context, or the model's inputs are not one for each token.
+        InputError: the question leaves so little room for a context that it would be read in too many windows, or the
+            model's inputs are not one for each token.
     """
     tokens, size = encoding.tokens, min(limit, LENGTH)
     if any(len(array) != len(tokens.ids) for array in encoding.inputs.values()):
@@ -55,6 +59,12 @@ def through(encoding: Encoding, limit: int) -> Encoding:
             code="no_windows",
         )
     starts = range(first, last - shared, room - shared)
+    if len(starts) * size > TIMES * windows.MOST:
+        raise InputError(
+            f"The question has {len(around[0]):,} tokens, so that the context would be read in {len(starts):,} "
+            "windows. Shorten the question, or allow the context to be cut (truncate=True).",
+            code="no_windows",
+        )
     spans = [np.concatenate([around[0], np.arange(s, min(s + room, last)), around[1]]) for s in starts]
     return replace(encoding, windows=tuple(spans), window=0)
 

@@ -108,7 +108,7 @@ def outputs(runner: Runner, rows: Sequence[Row], meter: Meter) -> list[Float32[n
 
 
 def _each(runner: Runner, rows: Sequence[Row], meter: Meter) -> Iterator[tuple[Row, Float32[np.ndarray, "K ..."]]]:
-    keys, distinct = _distinct(rows)
+    keys, distinct = _distinct(rows, meter)
     found = dict(zip(distinct, runner.outputs(list(distinct.values()), meter), strict=True))
     for row, mine in zip(rows, keys, strict=True):
         each = [found[key] for key in mine]
@@ -118,11 +118,13 @@ def _each(runner: Runner, rows: Sequence[Row], meter: Meter) -> Iterator[tuple[R
             yield row, np.stack(each).mean(0, dtype=np.float64).astype(np.float32)
 
 
-def _distinct(rows: Sequence[Row]) -> tuple[list[list[Hashable]], dict[Hashable, Row]]:
+def _distinct(rows: Sequence[Row], meter: Meter) -> tuple[list[list[Hashable]], dict[Hashable, Row]]:
     """The keys of each row's windows, and a row of its own for each key."""
-    keys = [_keys(row) for row in rows]
+    keys: list[list[Hashable]] = []
     distinct: dict[Hashable, Row] = {}
-    for row, mine in zip(rows, keys, strict=True):
+    for row in rows:
+        meter.check()
+        keys.append(mine := _keys(row))
         for key, window in zip(mine, row.windows, strict=True):
             if key not in distinct:
                 distinct[key] = _seen(row, window, row.target)
@@ -148,7 +150,7 @@ def _alone(runner: Runner, rows: Sequence[Row], meter: Meter) -> Float32[np.ndar
     plain, path = ([row for row in rows if (row.start is not None) is moved] for moved in (False, True))
     found: dict[int, float] = {}
     for some in (plain, *_parts(runner, path)):
-        keys, distinct = _distinct(some)
+        keys, distinct = _distinct(some, meter)
         each = dict(zip(distinct, runner.values(list(distinct.values()), meter).tolist(), strict=True))
         found |= {id(row): each[key] for row, (key,) in zip(some, keys, strict=True)}
     return np.array([found[id(row)] for row in rows], dtype=np.float32)

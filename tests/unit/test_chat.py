@@ -26,6 +26,7 @@ from explain.catalog import PredictRequest, Request
 from explain.client import Client
 from explain.engine import Model, load
 from explain.errors import Cancelled, InputError, ModelError
+from explain.generation import GenerateRequest
 from explain.heads import HeadsRequest
 from explain.messages import MOST, parted, whole
 from explain.model import chat, templating
@@ -177,14 +178,15 @@ def test_a_hostile_template_ends_in_a_sentence(name: str) -> None:
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, stop: threading.Event | None = None) -> list[tuple[Any, dict[str, Any]]]:
-    """Every process that is started, with how; `stop` is set as soon as one is."""
+    """Every process that is started for a template, with how; `stop` is set as soon as one is."""
     plain, started = subprocess.Popen, list[tuple[Any, dict[str, Any]]]()
 
     def start(*args: Any, **how: Any) -> Any:
         process = plain(*args, **how)
-        started.append((process, how))
-        if stop is not None:
-            stop.set()
+        if chat._CHILD in args[0]:
+            started.append((process, how))
+            if stop is not None:
+                stop.set()
         return process
 
     monkeypatch.setattr(subprocess, "Popen", start)
@@ -213,7 +215,12 @@ ASKED = Request(TEXTS, roles=ROLES, methods=("saliency",), checks=())
 
 @pytest.mark.parametrize(
     "question",
-    [ASKED, ForecastRequest((ASKED,)), PredictRequest(TEXTS, roles=ROLES)],
+    [
+        ASKED,
+        ForecastRequest((ASKED,)),
+        PredictRequest(TEXTS, roles=ROLES),
+        GenerateRequest("", texts=TEXTS, roles=ROLES),
+    ],
     ids=lambda question: type(question).__name__,
 )
 def test_whoever_cancels_waits_for_no_template(talker: Model, monkeypatch: pytest.MonkeyPatch, question: Any) -> None:
@@ -227,6 +234,11 @@ def test_whoever_cancels_waits_for_no_template(talker: Model, monkeypatch: pytes
     with pytest.raises(Cancelled):
         talker.explain(TALK, cancel=stop)
     assert len(started) == 1, "none is started for who has cancelled already"
+
+
+def test_several_conversations_without_messages_are_refused(talker: Model) -> None:
+    with pytest.raises(InputError):
+        talker.explain_batch([(), ()])
 
 
 def test_an_answer_that_takes_several_looks_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ from explain.audit.store import Store
 from explain.case import Ask, Case
 from explain.catalog import Request
 from explain.engine import Model
-from explain.errors import ExplainError, InputError
+from explain.errors import Cancelled, ExplainError, InputError
 from explain.methods import methods
-from explain.model.contexts import LENGTH, STRIDE
+from explain.model import windows
+from explain.model.contexts import LENGTH, STRIDE, TIMES
+from explain.model.meter import Meter
+from explain.model.runner import NOTHING
+from explain.model.windows import MOST
 from explain.records import Explanation
 from explain.replay import inferred, replay
 from explain.tasks.question_answering import LONGEST
@@ -262,6 +267,32 @@ def test_a_question_that_leaves_no_room_is_refused(answerer: Model) -> None:
     with pytest.raises(InputError, match="Shorten the question") as caught:
         answerer.predict((context(30), LONG), windows=True)
     assert caught.value.code == "no_windows"
+
+
+def test_a_long_question_does_not_multiply_what_is_read(answerer: Model) -> None:
+    """Each window holds the whole question, so one that leaves it room for one token more is read for each token."""
+    size, most = answerer.info.max_tokens, TIMES * MOST
+    room = size - min(size // 2, STRIDE) - 1  # beside the most that neighbours share, and one
+    question = " ".join(["film"] * (room - 3))
+    encoding = answerer.encode((question, "good " * 400), windows=True)
+    assert len(encoding.windows) > 300
+    assert sum(map(len, encoding.windows)) <= most
+    with pytest.raises(InputError, match="Shorten the question") as caught:
+        answerer.encode((question, "good " * (most // size + 100)), windows=True)
+    assert caught.value.code == "no_windows"
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+    assert f"its windows would hold more than {most:,} tokens together" in readme
+    assert len(answerer.encode((QUESTION, "good " * (MOST - 20)), windows=True).windows) * size < most
+
+
+def test_who_has_left_waits_for_no_windows(answerer: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = threading.Event()
+    gone.set()
+    row = case_of(answerer).encoding.row(NOTHING)
+    monkeypatch.setattr(windows, "_keys", lambda row: pytest.fail("a window was looked at"))
+    for ask in (windows.outputs, windows.values):
+        with pytest.raises(Cancelled):
+            ask(answerer, [row], Meter(cancel=gone))
 
 
 def test_the_record_says_which_window_was_explained(answerer: Model) -> None:
