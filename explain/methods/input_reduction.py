@@ -43,7 +43,7 @@ def _why_not(info: ModelInfo) -> str | None:
     misleads="What remains often reads as nonsense, and the model may be surer of it than of the text.",
     signed=False,
     why_not=_why_not,
-    cost=lambda units: (5 * units * (units + 1) // 8, 0),  # what three beams ask is often the same
+    cost=lambda units: (4 * units * (units + 1) // 5, 0),  # what three beams ask is often the same
 )
 def input_reduction(case: Case, params: Params) -> Steps[Attribution]:
     """Takes words away while the decision stays, and shows the shortest text that still gets it."""
