@@ -31,6 +31,7 @@ from explain import cli, list_methods
 from explain.engine import Model, load
 from explain.service import Service, service
 from tests.engines import Inline
+from tests.talking import TEMPLATE, saying
 from tests.tiny import answers_folder, bert_folder, inference_folder, llama_folder, tags_folder, writer_folder
 
 MAIN = Path(__file__).resolve().parents[1] / "explain" / "dashboard" / "main.py"
@@ -78,6 +79,18 @@ def teller_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def teller(teller_folder: Path) -> Model:
     """The same, loaded."""
     return load(str(teller_folder))
+
+
+@pytest.fixture(scope="session")
+def speaker_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random causal model whose tokenizer has a chat template, on disk."""
+    return saying(tmp_path_factory.mktemp("speaker"), TEMPLATE)
+
+
+@pytest.fixture(scope="session")
+def speaker(speaker_folder: Path) -> Model:
+    """The same, loaded."""
+    return load(str(speaker_folder))
 
 
 @pytest.fixture(scope="session")

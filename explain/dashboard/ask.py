@@ -43,10 +43,11 @@ def ask(labels: tuple[str, ...], *, closed: bool = True) -> Asked:
         closed: whether there are no others; of a vocabulary, `labels` are the best few, and any word may be typed.
     """
     link.restore(st.query_params.to_dict())
-    texts, model, pressed = text_and_model("Explain", pairs=True)
+    talking = conversation.choose(str(st.session_state.model or settings().model))
+    texts, model, pressed = text_and_model("Explain", pairs=True, talking=talking)
     about: dict[str, Any] = {}
-    if roles := conversation.roles(model):
-        about = {"roles": roles, "place": None}
+    if talking:
+        about = {"roles": conversation.roles(), "place": None}
     elif about := _behind(model):  # the question is what stands behind the text, so that there is no second one
         texts = texts[:1]
     with st.expander("Settings", key="settings", on_change="rerun"):
@@ -64,17 +65,16 @@ def _behind(model: str) -> dict[str, Any]:
     return about
 
 
-def text_and_model(button: str, *, pairs: bool = False) -> tuple[tuple[str, ...], str, bool]:
+def text_and_model(button: str, *, pairs: bool = False, talking: bool = False) -> tuple[tuple[str, ...], str, bool]:
     """Draw the text, the examples, the model and the button.
 
     Returns:
-        texts: what may be asked about: the text, and the second one if the page takes `pairs` and there is one, or
-            the messages of a conversation (see `conversation.roles`); masked where the switch is on.
+        texts: what may be asked about: the text, and the second one if the page takes `pairs` and there is one, or,
+            `talking`, the messages of a conversation (see `conversation.roles`); masked where the switch is on.
         model: its name.
         pressed: was the button pressed?
     """
     state = st.session_state
-    talking = pairs and conversation.choose(str(state.model or settings().model))
     texts = conversation.turns() if talking else _text(button)
     left, middle, right = st.columns([1.9, 1.1, 1], vertical_alignment="bottom")
     with left:

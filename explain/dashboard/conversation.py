@@ -30,17 +30,13 @@ SHORT = 600
 ABOUT = "Messages with roles, put together by the model’s own chat template. The next token of the answer is explained."
 
 
-def wanted(model: str) -> bool:
-    """Whether a conversation is asked about: the model is known to read them, and a person chose so."""
-    return jobs.talks(model) and st.session_state.get("form") == TALK
-
-
 def choose(model: str) -> bool:
-    """Draw the choice between a text and a conversation where there is one; returns `wanted`."""
-    if jobs.talks(model):
-        st.session_state.setdefault("form", TEXT)
-        st.segmented_control("Ask about", (TEXT, TALK), key="form", required=True, label_visibility="collapsed")
-    return wanted(model)
+    """Draw the choice between a text and a conversation where a model is known to read them; was the latter chosen?"""
+    if not jobs.talks(model):
+        return False
+    st.session_state.setdefault("form", TEXT)
+    chosen = st.segmented_control("Ask about", (TEXT, TALK), key="form", required=True, label_visibility="collapsed")
+    return chosen == TALK
 
 
 def begin(messages: Iterable[tuple[str, str]]) -> None:
@@ -68,10 +64,8 @@ def turns() -> tuple[str, ...]:
     return tuple(content for _, content in said) or ("",)
 
 
-def roles(model: str) -> tuple[str, ...]:
-    """Who wrote each of what `turns` returned; () where no conversation is asked about."""
-    if not wanted(model):
-        return ()
+def roles() -> tuple[str, ...]:
+    """Who wrote each of what `turns` returned."""
     return tuple(role for role, _ in _said()) or ("user",)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -146,9 +147,10 @@ async def classify(request: Request) -> Response:
     ask = bodies.parsed(asks.Hub, await bodies.body(request, here.settings))
     _agrees(ask.parameters.model, model)
     inputs = ask.inputs if isinstance(ask.inputs, tuple) else (ask.inputs,)
-    through = not ask.parameters.truncate and any(isinstance(one, asks.Question) for one in inputs)  # as on the Hub
-    wish = ask.parameters.model_copy(update={"windows": True}) if through else ask.parameters
-    questions = asks.predictions(ask.inputs, wish, here.settings)
+    each = zip(inputs, asks.predictions(inputs, ask.parameters, here.settings), strict=True)
+    questions = [  # a long context is read in windows, as on the Hub
+        replace(asked, windows=not asked.truncate) if isinstance(one, asks.Question) else asked for one, asked in each
+    ]
     found = [json.loads(one) for one in await several(request, questions, model)]
     if found[0]["left_out"] and (await running.info(here, model, holder(request).name, request.is_disconnected)).writes:
         return answers.json(await _written(request, ask, model))

@@ -11,16 +11,9 @@ from playwright.sync_api import Page, expect
 from explain.engine import load
 from tests.browser.harness import settle
 from tests.browser.test_tasks import open_model
-from tests.unit.test_chat_writing import TEMPLATE, saying
 from tests.unit.test_conversation_page import told
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
-
-@pytest.fixture(scope="module")
-def speaker_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random causal model whose tokenizer has a chat template."""
-    return saying(tmp_path_factory.mktemp("speaker"), TEMPLATE)
 
 
 def test_a_conversation_from_the_keyboard(page: Page, address: str, speaker_folder: Path) -> None:

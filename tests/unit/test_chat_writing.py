@@ -23,33 +23,10 @@ from explain.model import chat
 from explain.render import terminal
 from tests import rest
 from tests.conftest import undated
-from tests.tiny import llama_folder, story_tokenizer
+from tests.talking import TEMPLATE, saying
 
-TEMPLATE = (
-    "{% for m in messages %}{{ eos_token }}{{ m['role'][0] }}:{{ m['content'] }}{{ eos_token }}\n{% endfor %}"
-    "{% if add_generation_prompt %}{{ eos_token }}a:{% endif %}"
-)
 TALK = [{"role": "system", "content": "The king said."}, {"role": "user", "content": "look for the wolf"}]
 BEGUN = [*TALK, {"role": "assistant", "content": "The wolf"}]
-
-
-def saying(folder: Path, template: str) -> Path:
-    """A random causal model whose tokenizer has a chat template."""
-    llama_folder(folder)
-    tokenizer = story_tokenizer()
-    tokenizer.chat_template = template
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def speaker_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saying(tmp_path_factory.mktemp("speaker"), TEMPLATE)
-
-
-@pytest.fixture(scope="module")
-def speaker(speaker_folder: Path) -> Model:
-    return load(str(speaker_folder))
 
 
 def text_of(model: Model, messages: Any) -> str:

@@ -11,8 +11,6 @@ import torch
 from tokenizers import processors
 
 import explain
-from explain import replay
-from explain.audit.store import Store
 from explain.case import Case
 from explain.catalog import Request
 from explain.engine import Model, load
@@ -20,8 +18,7 @@ from explain.errors import InputError, MethodError
 from explain.model import views
 from explain.render import computed, pieces, sentences
 from explain.work import Work
-from tests import rest
-from tests.conftest import undated
+from tests import continued
 
 PROMPT = "Once upon a time there was a king"
 PROMPTS = (PROMPT, "The wolf said", "the water of life was in the wood", "a poor woman, who had three sons,")
@@ -205,23 +202,11 @@ def test_other_models_are_refused(tiny: Model, filler: Model) -> None:
 
 
 def test_a_record_is_repeated_to_the_bit(teller: Model, tmp_path: Path) -> None:
-    store = Store(tmp_path / "evidence")
-    found = teller.explain(PROMPT, continuation=END, contrast=OTHER, checks=())
-    entry = store.file(found)
-    result = replay.replay(teller, entry.header, store.content(entry.header.id))
-    assert result.holds
-    assert all(part.bitwise for part in result.parts)
+    continued.is_repeated_to_the_bit(teller, tmp_path / "evidence", PROMPT, END, OTHER)
 
 
 def test_the_same_record_from_python_command_line_and_rest(teller: Model, teller_folder: Path, run: Any) -> None:
-    mine = undated(teller.explain(PROMPT, continuation=END, contrast=OTHER, checks=()).to_json())
-    options = ("--continuation", END, "--contrast", OTHER, "--no-checks", "--json")
-    code, out, _ = run("run", PROMPT, "--model", str(teller_folder), *options)
-    assert code == 0
-    with rest.client(rest.application(teller_folder)) as web:
-        parameters = {"continuation": END, "contrast": OTHER, "checks": []}
-        answer = web.post("/v1/explain", json={"inputs": PROMPT, "parameters": parameters})
-    assert mine == undated(out).strip() == undated(answer.text)
+    continued.is_the_same_on_three_faces(teller, teller_folder, run, PROMPT, END, OTHER)
 
 
 def test_a_continuation_is_no_conversation_whatever_its_words(teller: Model) -> None:

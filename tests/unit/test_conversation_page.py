@@ -10,27 +10,15 @@ from streamlit.testing.v1 import AppTest
 
 from explain.catalog import Request
 from explain.dashboard import conversation
-from explain.engine import Model, load
+from explain.engine import Model
 from explain.generation import Generation
 from explain.messages import answered
 from explain.service import Service
 from tests.conftest import dashboard, finish, html_of
 from tests.engines import Inline
-from tests.unit.test_chat_writing import TEMPLATE, saying
+from tests.talking import TEMPLATE, saying
 
 WORDS = ("said", "for the king", "the wolf", "to the king", "a time", "there was a", "and", "upon")
-
-
-@pytest.fixture(scope="module")
-def speaker_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random causal model whose tokenizer has a chat template."""
-    return saying(tmp_path_factory.mktemp("speaker"), TEMPLATE)
-
-
-@pytest.fixture(scope="module")
-def speaker(speaker_folder: Path) -> Model:
-    """The same, loaded."""
-    return load(str(speaker_folder))
 
 
 @pytest.fixture

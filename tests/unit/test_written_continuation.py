@@ -12,13 +12,12 @@ from streamlit.testing.v1 import AppTest
 
 import explain
 from explain import wire
-from explain.audit.store import Store
 from explain.engine import Model
 from explain.errors import MethodError
 from explain.render import pieces, sentences
-from explain.replay import inferred, replay
-from tests import rest
-from tests.conftest import dashboard, finish, undated
+from explain.replay import inferred
+from tests import continued
+from tests.conftest import dashboard, finish
 from tests.tiny import WORDS, settled, writer_folder
 
 TEXT = "the film was charmingly slow, and the actor was never boring."
@@ -177,23 +176,11 @@ def test_it_is_shown_as_the_question(scribe: Model) -> None:
 
 
 def test_a_record_is_repeated_to_the_bit(scribe: Model, tmp_path: Path) -> None:
-    store = Store(tmp_path / "evidence")
-    found = scribe.explain(TEXT, continuation=END, contrast=OTHER, checks=())
-    entry = store.file(found)
-    result = replay(scribe, entry.header, store.content(entry.header.id))
-    assert result.holds
-    assert all(part.bitwise for part in result.parts)
+    continued.is_repeated_to_the_bit(scribe, tmp_path / "evidence", TEXT, END, OTHER)
 
 
 def test_the_same_record_from_python_command_line_and_rest(scribe: Model, scribe_folder: Path, run: Any) -> None:
-    mine = undated(scribe.explain(TEXT, continuation=END, contrast=OTHER, checks=()).to_json())
-    options = ("--continuation", END, "--contrast", OTHER, "--no-checks", "--json")
-    code, out, _ = run("run", TEXT, "--model", str(scribe_folder), *options)
-    assert code == 0
-    with rest.client(rest.application(scribe_folder)) as web:
-        parameters = {"continuation": END, "contrast": OTHER, "checks": []}
-        answer = web.post("/v1/explain", json={"inputs": TEXT, "parameters": parameters})
-    assert mine == undated(out).strip() == undated(answer.text)
+    continued.is_the_same_on_three_faces(scribe, scribe_folder, run, TEXT, END, OTHER)
 
 
 @pytest.fixture
