@@ -240,7 +240,7 @@ def test_a_token_that_is_not_right_lets_nobody_in(page: Page, address: str, who:
 def test_no_secret_is_in_the_log(address: str, who: Provider, log: Path) -> None:
     """The last of this file: codes, tokens and the client's secret of all sign-ins above."""
     said = log.read_text("utf-8", "replace")
-    assert len(who.issued) >= 12, "a code and two tokens a sign-in"
+    assert len(who.issued) > 20, "a code and two tokens a sign-in, of all tests above, in one process"
     assert said, "the server said something"
     for secret in (SECRET, *who.issued):
         assert secret not in said
