@@ -32,9 +32,17 @@ from tests.tiny import bert_folder
 
 PATIENCE = 600
 """Seconds until a page is given up."""
-LOOK = 0.25
-"""Seconds between looks at a page; each one is work for its renderer, too."""
-STILL = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+LOOK = 250
+"""Milliseconds between a page's looks at itself: asked from outside, eight pages would take a third of the machine."""
+SETTLED = """text => {
+  const shown = where => document.querySelectorAll(where).length;
+  const still = shown('[data-testid="stApp"][data-test-script-state="notRunning"]') === 1;
+  if (!still || shown(".wb-how") !== 1 || shown("[data-testid=stProgress]")) return false;
+  const hosts = [...document.querySelectorAll("*")].filter(node => node.shadowRoot);
+  const words = hosts.flatMap(host => [...host.shadowRoot.querySelectorAll(".words")]).map(node => node.textContent);
+  return words.length > 0 && (text === null || words.join("\\n") === text);
+}"""
+"""Does the page stand still with everything about this text (null: about any)?"""
 
 
 @dataclass
@@ -85,14 +93,7 @@ async def one(browser: Browser, address: str, texts: list[str], seen: Seen) -> N
 
 async def _settled(page: Page, text: str | None) -> None:
     """Wait until the page shows all about `text` (None: about any)."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        words = await page.locator(".words").evaluate_all("nodes => nodes.map(n => n.textContent).join('\\n')")
-        counts = [await page.locator(where).count() for where in (STILL, ".wb-how", "[data-testid=stProgress]")]
-        if words == (text or words or None) and counts == [1, 1, 0]:
-            return
-        await asyncio.sleep(LOOK)
-    raise TimeoutError(f"no result within {PATIENCE} s")
+    await page.wait_for_function(SETTLED, arg=text, polling=LOOK, timeout=1_000 * PATIENCE)
 
 
 def _heard(said: Any, seen: Seen) -> None:
