@@ -52,14 +52,16 @@ def chosen(
     state = st.session_state
     known = {m.name: m for m in list_methods()}
     box = st.expander("Settings", key="settings", on_change="rerun")
-    if box.open:
-        with box:
-            _draw(known, texts, labels, model, about, closed=closed)
-    else:
+    if not (box.open and state.get("drawn")):
+        # What a control that is not drawn says would be forgotten; one that is drawn again must be told what it says
         above = {"pair"} if jobs.task(model) == ANSWERS else set()  # drawn there
         for key in [key for key in map(str, state) if key in KEPT or key.startswith(choices.PREFIX)]:
             if key not in above:
-                state[key] = state[key]  # else it is forgotten with the control that is not drawn
+                state[key] = state[key]
+    state.drawn = box.open
+    if box.open:
+        with box:
+            _draw(known, texts, labels, model, about, closed=closed)
     return _asked(known[state.method], texts, labels if closed else None, about)
 
 

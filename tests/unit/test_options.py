@@ -35,16 +35,17 @@ def test_closed_settings_are_not_drawn_and_ask_the_same(app: AppTest) -> None:
 
 
 def test_what_was_set_stays_when_the_settings_are_closed_and_opened(app: AppTest) -> None:
+    finish(app)
     app.session_state["text"] = "a good movie"
     finish(app)
     choose(app, "occlusion")
     for key, value in SET.items():
         app.session_state[key] = value
-    app.session_state["p.occlusion.baseline"] = "pad"
+    app.session_state["p.occlusion.replacement"] = "remove"
     app.session_state["beside"] = ["saliency"]
     finish(app)
     before = asked(app)
-    assert before.params == {"occlusion": {"baseline": "pad"}}
+    assert before.params == {"occlusion": {"replacement": "remove"}}
     assert (before.methods, before.granularity, before.quantity) == (("occlusion", "saliency"), "token", "logit")
     assert before.phrases
     assert before.rationale
@@ -53,7 +54,7 @@ def test_what_was_set_stays_when_the_settings_are_closed_and_opened(app: AppTest
     app.session_state["settings"] = True
     finish(app)
     assert asked(app).digest == before.digest
-    assert app.selectbox(key="p.occlusion.baseline").value == "pad"
+    assert app.selectbox(key="p.occlusion.replacement").value == "remove"
     assert app.multiselect(key="beside").value == ["saliency"]
 
 
@@ -67,10 +68,10 @@ def test_what_methods_cost_is_asked_only_where_it_is_shown(app: AppTest, monkeyp
     assert not asked_for
 
 
-def test_an_outcome_that_the_model_has_not_is_the_decision_whether_or_not_settings_are_open(app: AppTest) -> None:
+def test_an_outcome_that_the_model_has_not_is_its_decision(app: AppTest) -> None:
     finish(app)
+    shut(app)
     app.session_state["target"] = "nothing of it"
-    finish(app)
-    assert asked(app).target is None
-    app.session_state["target"] = "nothing of it"
-    assert asked(shut(app)).target is None
+    assert asked(finish(app)).target is None
+    app.session_state["target"] = label = app.session_state["job"].result.prediction.labels[0]
+    assert asked(finish(app)).target == label
