@@ -140,7 +140,7 @@ def replay(
     torch.set_num_threads(threads or before)
     try:
         revision = then.revision if then.source == "hub" and model is None else None
-        how = {"device": then.device, "dtype": then.dtype, "fast": made is not None and WRITTEN in made.dtype}
+        how = {"device": then.device, "dtype": then.dtype, "fast": WRITTEN in made.dtype}
         loaded = explain.load(model or then.id, revision=revision, **how)
         result = again.replay(loaded, entry.header, content, decide=decide)
     finally:

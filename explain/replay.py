@@ -328,7 +328,7 @@ def _tolerance(then: Explanation, now: Explanation) -> float:
 def _dtypes(one: Explanation) -> Iterator[str]:
     """What a model is held in, and what some methods ran in instead."""
     yield one.model.dtype
-    if one.provenance is not None and WRITTEN in one.provenance.dtype:
+    if WRITTEN in one.provenance.dtype:
         yield WRITTEN
 
 

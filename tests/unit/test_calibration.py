@@ -253,3 +253,17 @@ def test_a_replay_says_which_of_them_ran_so(tmp_path: Path, clock: Callable[[flo
     assert other.environment == ("dtype float32 instead of float32; bfloat16: occlusion",)
     assert other.tolerance == replay.TOLERANCE["bfloat16"]
     assert 0 < max(p.difference for p in other.parts) <= other.tolerance
+
+
+def test_the_command_repeats_it_in_the_same_precision(
+    run: Any, tiny_folder: Path, tmp_path: Path, clock: Callable[[float], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock(2.0)
+    monkeypatch.setattr(calibration, "ALLOWED", 1.0)
+    store, asked = Store(tmp_path / "evidence"), Request((TEXT,), methods=("occlusion",), checks=())
+    for number, fast in enumerate((True, False), 1):
+        made = explain.load(str(tiny_folder), fast=fast).answer([asked])[0]
+        assert (calibration.WRITTEN in made.provenance.dtype) == fast
+        store.file(made, asked=asked)
+        code, out, _ = run("replay", str(number), "--store", str(store.home), "--model", str(tiny_folder), "--json")
+        assert (code, json.loads(out)["environment"], json.loads(out)["holds"]) == (0, [], True)
