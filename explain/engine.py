@@ -279,7 +279,7 @@ class Model(Attending):
         if costs.refused(request, units):
             return Forecast(seconds=math.inf)
         more, share = costs.beside(self, request, encoding, units), costs.anew(encoding)
-        seconds = super().forecast(costs.length(request, encoding), *costs.passes(request, units, share))
+        seconds = super().forecast(costs.length(request, encoding), *costs.passes(request, units, share, self.kept))
         return Forecast(seconds, None if more is None else weights(self.module) + more)
 
 

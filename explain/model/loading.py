@@ -18,6 +18,7 @@ from explain.model.runner import Runner
 from explain.model.sources import Source, config_of, find
 from explain.origin import WRITER
 from explain.records import ModelInfo
+from explain.settings import settings
 from explain.tasks import Task, tasks
 
 DEPTHS = ("num_hidden_layers", "n_layer", "num_layers")
@@ -37,6 +38,7 @@ def load_runner(
     task: str = "auto",
     token: str | None = None,
     allow_download: bool | None = None,
+    fast: bool | None = None,
     runner: type[Runner] = Runner,
 ) -> Runner:
     """Load a model for explaining.
@@ -49,6 +51,8 @@ def load_runner(
         task: 'auto', a task's name, or the variant of a head ('binary', 'regression', …).
         token: Hub access token.
         allow_download: may the Hub be asked; None for the setting.
+        fast: may methods whose scores are sums of values run in bfloat16, where `explain.calibration` finds it as good
+            here, and faster; None for the setting.
         runner: the class to make.
 
     Raises:
@@ -94,7 +98,9 @@ def load_runner(
         loading=loading,
         normalizer=_normalizer(tokenizer),
     )
-    return runner(module, tokenizer, chosen, info)
+    made = runner(module, tokenizer, chosen, info)
+    made.fast = settings().fast if fast is None else fast
+    return made
 
 
 def _task_for(config: dict[str, Any], wish: str) -> Task:

@@ -11,7 +11,7 @@ import streamlit as st
 from explain import bundled
 from explain.audit.records import Beside
 from explain.catalog import Request
-from explain.dashboard import ask, evidence, frames, jobs, link, panels, privacy
+from explain.dashboard import ask, evidence, frames, jobs, link, options, panels, privacy
 from explain.dashboard.continuation import MASKED, WRITER, WRITTEN
 from explain.dashboard.view import heads as view
 from explain.errors import ExplainError
@@ -220,7 +220,7 @@ def both(texts: tuple[str, ...], model: str) -> tuple[str, ...]:
 
 def two_stacks(texts: tuple[str, ...], model: str) -> None:
     """The heads of an encoder, of its decoder, or those between both."""
-    about = Request(both(texts, model), truncate=True, place=ask.place(texts[0]))
+    about = Request(both(texts, model), truncate=True, place=options.place(texts[0]))
     kind, ablation = panels.of_stack(), replaced_by()
     effects = ablation if wanted(texts[0]) else None
     report = panels.answered(StackRequest(about, effects, (), kind), model, "Looking at every head…")
@@ -277,7 +277,7 @@ if not jobs.trusted(model, pressed):
 if writes(model):
     two_stacks(texts, model)
     st.stop()
-about = Request(texts, truncate=True, place=ask.place(texts[0]))
+about = Request(texts, truncate=True, place=options.place(texts[0]))
 ablation = replaced_by()
 if st.session_state.get("masked_of") != about.texts[0]:
     st.session_state.masked, st.session_state.masked_of = [], about.texts[0]
