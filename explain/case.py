@@ -23,6 +23,7 @@ from explain.records import (
     Attribution,
     Evaluations,
     Granularity,
+    Kind,
     ModelInfo,
     Prediction,
     Stopped,
@@ -44,7 +45,8 @@ class Ask:
     gradients are taken with respect to them. With `heads`, the queries, keys, values and weights of this
     layer are returned, and values are 0: the pass ends there. Rows with an `ablation` are asked for by themselves.
     With `rescaled`, gradients are DeepLIFT's multipliers against the embeddings at the row's start. With `survey`, the
-    one row's answer holds that summary of each layer (see `explain.model.heads.surveyed`).
+    one row's answer holds that summary of each layer (see `explain.model.heads.surveyed`). `kind` says whose attention
+    is meant where two stacks read the rows, by all of these and by ablations; None where one does.
     """
 
     rows: Sequence[Row]
@@ -54,21 +56,22 @@ class Ask:
     heads: int | None = None
     survey: Callable[..., Any] | None = None
     rescaled: bool = False
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
     """`values` of the rows, in their order, and one array a row of what was asked for; empty if it was not.
 
-    `gradients` (T, D), or (L, H, T, T) with attention; `states` (T, D): the block's output;
-    `attention` (L, H, T, T); `heads` are `explain.model.heads.Heads`, or summaries. `cost` is what was spent where
-    the Ask was answered at once (`Case.evaluate`).
+    `gradients` (T, D), or (L, H, T, T) with attention; `states` (T, D): the block's output; `attention` (L, H, T, T),
+    or between the tokens of a kind (`Row.sides`); `heads` are `explain.model.heads.Heads`, or summaries. `cost` is what
+    was spent where the Ask was answered at once (`Case.evaluate`).
     """
 
     values: Float32[np.ndarray, "N"]
     gradients: Sequence[Float32[np.ndarray, "..."]] = ()
     states: Sequence[Float32[np.ndarray, "T D"]] = ()
-    attention: Sequence[Float32[np.ndarray, "L H T T"]] = ()
+    attention: Sequence[Float32[np.ndarray, "L H Q T"]] = ()
     heads: Sequence[Any] = ()
     cost: Evaluations = field(default_factory=Evaluations)
 

@@ -28,7 +28,7 @@ from explain.catalog import Grain, TargetKind
 from explain.errors import ExplainError, InputError, outcome
 from explain.heads import Ablation
 from explain.profiling import profiled
-from explain.records import Explanation
+from explain.records import Explanation, Kind
 from explain.render import terminal, terminal_inside
 from explain.render.pieces import visible
 
@@ -47,7 +47,7 @@ _out, _err = Console(), Console(stderr=True)
 VERDICT = 200
 """Random orders from which on the removal checks give a verdict."""
 ORDERS, BUDGET, SEED = (BOUNDS[name][1] for name in ("orders", "budget", "seed"))
-QUANTITIES, GRANULARITIES, ABLATIONS = get_args(TargetKind), get_args(Grain), get_args(Ablation)
+QUANTITIES, GRANULARITIES, ABLATIONS, KINDS = map(get_args, (TargetKind, Grain, Ablation, Kind))
 
 
 @app.command()
@@ -154,8 +154,9 @@ def run(
 @app.command()
 def heads(
     text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.", show_default=False)],
-    pair: Annotated[str | None, typer.Option(help="Second text, for models that compare two.")] = None,
+    pair: Annotated[str | None, typer.Option(help="Second text, or what is written about the first.")] = None,
     model: Annotated[str, typer.Option(help="Bundled model, Hub id or folder.")] = "sentiment",
+    kind: Annotated[str | None, typer.Option(help=f"Of an encoder and a decoder: {', '.join(KINDS)}.")] = None,
     at: Annotated[
         str | None, typer.Option(help="One head as LAYER,HEAD, a layer's mean as LAYER; else all heads.")
     ] = None,
@@ -169,6 +170,7 @@ def heads(
     first = standard_input() if text == "-" else text
     whole: str | tuple[str, str] = first if pair is None else (first, pair)
     about: dict[str, Any] = {"target": target, "seed": seed, "truncate": truncate}
+    about["kind"] = None if kind is None else one_of("kind", kind, KINDS)
     with _err.status("Looking at the heads…"):
         loaded = explain.load(model)
         if at is None:

@@ -17,7 +17,7 @@ from explain.model.inside import look
 from explain.model.rescale import multipliers
 from explain.model.rows import Row
 from explain.model.runner import Meter, Runner
-from explain.model.written import require_one_stack
+from explain.model.written import require_stack
 from explain.records import Attribution, Evaluations
 
 T = TypeVar("T")
@@ -77,36 +77,36 @@ def require_whole(read: Row | Encoding) -> None:
 
 
 def answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
-    """Evaluate the rows of one Ask; raises ModelError as `require_whole`, and for what reads one stack alone."""
+    """Evaluate the rows of one Ask; raises as `require_whole`, and as `require_stack`."""
     return replace(_answer(runner, ask, meter), cost=ends.passes(runner, ask.rows, ask.gradients))
 
 
 def _answer(runner: Runner, ask: Ask, meter: Meter) -> Answer:
     inside = ask.survey or ask.attention or {ask.heads, ask.layer} != {None} or any(r.ablation for r in ask.rows)
     if inside:
-        require_one_stack(ask.rows)
+        require_stack(ask.rows, ask.kind)
     for row in ask.rows:
         if inside or ask.rescaled:
             require_whole(row)
     if ask.rescaled:
         return Answer(*multipliers(runner, ask.rows, meter))
     if ask.survey is not None:
-        value, summaries = surveyed(runner, ask.rows[0], meter, ask.survey)
+        value, summaries = surveyed(runner, ask.rows[0], meter, ask.survey, ask.kind)
         return Answer(np.array([value], dtype=np.float32), heads=summaries)
     if ask.heads is not None:
-        values, heads = observe(runner, ask.rows, meter, ask.heads)
+        values, heads = observe(runner, ask.rows, meter, ask.heads, kind=ask.kind)
         return Answer(values, heads=heads)
     if any(row.ablation is not None for row in ask.rows):
-        return Answer(ablated(runner, ask.rows, meter))
+        return Answer(ablated(runner, ask.rows, meter, ask.kind))
     if ask.layer is not None or ask.attention:
-        return Answer(*look(runner, ask.rows, meter, gradients=ask.gradients, layer=ask.layer))
+        return Answer(*look(runner, ask.rows, meter, gradients=ask.gradients, layer=ask.layer, kind=ask.kind))
     if ask.gradients:
         return Answer(*prefixes.gradients(runner, ask.rows, meter))
     return Answer(prefixes.values(runner, ask.rows, meter))
 
 
-def _kind(ask: Ask) -> tuple[bool, int, bool, bool, int, bool]:
+def _kind(ask: Ask) -> tuple[bool, int, bool, bool, int, bool, str]:
     """Asks of one kind can be evaluated together; the cheap ones first."""
     layer, heads = (-1 if n is None else n for n in (ask.layer, ask.heads))
     changed = any(row.ablation is not None for row in ask.rows)
-    return ask.gradients, layer, ask.attention, ask.rescaled, heads, changed
+    return ask.gradients, layer, ask.attention, ask.rescaled, heads, changed, ask.kind or ""

@@ -12,10 +12,10 @@ from typing import Any, cast
 from explain import costs
 from explain.alignment import Alignment, AlignRequest
 from explain.asking import spread
+from explain.attending import Attending
 from explain.candidates import folded
 from explain.catalog import Forecast, Grain, MethodInfo, Request, TargetKind
 from explain.errors import InputError
-from explain.heads import Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
 from explain.lens import Direct, DirectRequest, Inside, InsideRequest, Lens, LensRequest, Patch, PatchRequest
 from explain.messages import Text, parted, plain
 from explain.methods import methods
@@ -23,19 +23,18 @@ from explain.model.encoding import Encoding
 from explain.model.loading import load_runner
 from explain.model.memory import weights
 from explain.model.meter import Meter
-from explain.questions import align, look, walk
+from explain.questions import align, walk
 from explain.records import Explanation
 from explain.road import Road, RoadRequest
 from explain.settings import settings
 from explain.spans import Span, found
 from explain.work import Listener, Work
-from explain.writing import Writing
 
 GROUP = 64
 """Texts that are refined together; more would only hold more gradients in memory."""
 
 
-class Model(Writing):
+class Model(Attending):
     """A loaded model that explains itself: what `explain.load` returns."""
 
     def explain(
@@ -90,7 +89,8 @@ class Model(Writing):
                 that of `contrast`.
             quantity: log_odds (default), logit, margin or probability.
             granularity: score each word, token or sentence; hierarchical: sentences, and words of those that matter.
-            attention: True for the attention maps of all layers, or a list of layers.
+            attention: True for the attention maps of all layers, or a list of layers; of an encoder and a decoder the
+                encoder's, the decoder's and those between both (`AttentionMaps.kind`).
             checks: names of checks (`explain.list_checks()` for all); None for the default ones, () for none.
             truncate: cut a text that is too long instead of refusing it.
             windows: see one that is too long through windows that overlap; what the model says is their mean, or, of
@@ -205,53 +205,6 @@ class Model(Writing):
             else dataclasses.replace(m.info, claim=work.claim(m, m.configured({})))
             for m in methods().values()
         ]
-
-    def look(
-        self,
-        question: HeadsRequest | HeadRequest,
-        *,
-        progress: Listener | None = None,
-        cancel: threading.Event | None = None,
-    ) -> HeadsReport | HeadMap:
-        """Answer a question about attention; `heads` and `head` in the form that other faces use."""
-        return look(Work(self, [question.about], progress, cancel), question)
-
-    def heads(
-        self,
-        text: str | tuple[str, str],
-        *,
-        ablation: Ablation | None = "mean",
-        masked: Sequence[int] = (),
-        **about: Any,
-    ) -> HeadsReport:
-        """All heads over one text: statistics, measured effects, rollout and flow.
-
-        Args:
-            text: the text, or two for a sentence pair.
-            ablation: what stands in for a head when its effect is measured: its mean over ordinary sentences, its
-                output at random tokens of such sentences ('resample'), or 'zero'; None: no effects.
-            masked: words (their index) that the model does not get to read.
-            about: target, contrast, quantity, truncate and seed as in `explain`.
-
-        Raises:
-            InputError: the text or target cannot be explained.
-            ModelError: the model gives no attention weights.
-        """
-        texts = plain(text)
-        return cast(HeadsReport, self.look(HeadsRequest(Request(texts, **about), ablation, tuple(masked))))
-
-    def head(
-        self,
-        text: str | tuple[str, str],
-        layer: int,
-        head: int | None = None,
-        *,
-        masked: Sequence[int] = (),
-        **about: Any,
-    ) -> HeadMap:
-        """One head over one text (None: the mean of the layer): weights, norms, queries, keys; arguments as `heads`."""
-        texts = plain(text)
-        return cast(HeadMap, self.look(HeadRequest(Request(texts, **about), layer, head, tuple(masked))))
 
     def walk(
         self,

@@ -23,6 +23,7 @@ class ModelInfo(Record):
     single-label, binary, multi-label, regression, next-token, masked-token, written-token, word-tags or answer-span, or
     continuation where a whole one is asked about; `labels` are () where the outcomes are a vocabulary or parts of the
     text. `kernel` is the attention implementation.
+    `n_layers` are those of the deeper one where an encoder reads and a decoder writes.
     `d_model` is the width of the embeddings that attributions are taken with respect to. `card_sha256` is of the model
     card, None where there is none. `loading` counts the weights that were missing in the checkpoint, came from an
     adapter, or fitted nowhere (missing, adapted, unexpected). `normalizer` says how the tokenizer changes a text before

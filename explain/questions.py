@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 
@@ -13,22 +14,26 @@ from explain.continuing import continued
 from explain.drive import answer
 from explain.errors import InputError
 from explain.generation import GenerateRequest, Generation
-from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
+from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest, StackReport, StackRequest
 from explain.lens import Inside, InsideRequest, LensRequest, PatchRequest
-from explain.looking import head_map, heads_report
+from explain.looking import head_map, heads_report, stack_report
 from explain.model.direct import slopes
 from explain.model.inside import has_decoder
-from explain.model.written import require_one_stack
+from explain.model.written import require_stack
 from explain.probes.direct import direct
 from explain.probes.lens import lens
 from explain.probes.patching import patch
 from explain.probes.road import entering, road
+from explain.records import Kind
 from explain.road import Road, RoadRequest
 from explain.work import Work
 
 
-def look(work: Work, question: HeadsRequest | HeadRequest) -> HeadsReport | HeadMap:
+def look(work: Work, question: HeadsRequest | HeadRequest) -> HeadsReport | StackReport | HeadMap:
     """Answer a question about attention."""
+    kind = question.kind if isinstance(question, (StackRequest, HeadRequest)) else None
+    if kind is not None and kind not in get_args(Kind):
+        raise InputError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r:.40}.", code="bad_kind")
     if isinstance(question, HeadRequest):
         _require_whole(layer=question.layer, head=0 if question.head is None else question.head)
     for word in question.masked:
@@ -38,7 +43,13 @@ def look(work: Work, question: HeadsRequest | HeadRequest) -> HeadsReport | Head
         encoding = work.read(question.about, stage, question.masked)
         return head_map(encoding, work.model.info, lambda ask: answer(work.model, ask, work.meter), question)
     case = work.case(question.about, stage, question.masked)
-    return replace(heads_report(case, question, work.provenance(case)), provenance=work.provenance(case))
+    require_stack([case.row()], kind)
+    found: HeadsReport | StackReport
+    if isinstance(question, StackRequest):
+        found = stack_report(case, question, work.provenance(case))
+    else:
+        found = heads_report(case, question, work.provenance(case))
+    return replace(found, provenance=work.provenance(case))
 
 
 def walk(work: Work, question: RoadRequest | InsideRequest) -> Road | Inside:
@@ -51,7 +62,7 @@ def walk(work: Work, question: RoadRequest | InsideRequest) -> Road | Inside:
     if isinstance(question, RoadRequest):
         _require_whole(layer=question.layer, head=question.head, token=question.token)
     case, model, meter = work.case(question.about, "Following the word through the model"), work.model, work.meter
-    require_one_stack([case.row()])
+    require_stack([case.row()])
     found: Road | Inside
     if isinstance(question, RoadRequest):
         found = road(case, question, model, meter, work.provenance(case))

@@ -34,6 +34,8 @@ Question = Literal["computed correctly", "reacts as the scores say", "robust", "
 Stopped = Literal["settled", "budget", "asked"]
 """Why sampling ended: its intervals were tight, the budget was spent, a person had seen enough."""
 Granularity = Literal["word", "token", "sentence"]
+Kind = Literal["encoder", "causal", "cross"]
+"""Which tokens look at which: all at all; each at those up to it; a decoder's at those that an encoder has read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +204,12 @@ class Interactions(Record):
 
 @dataclass(frozen=True, eq=False)
 class AttentionMaps(Record):
-    """Attention of one layer: rows are queries and sum to 1. It shows where heads look, not why."""
+    """Attention of one layer: rows are queries and sum to 1. It shows where heads look, not why.
+
+    Of a model with an encoder and a decoder there are up to three of one `layer`, which counts from 0 on in each stack:
+    `encoder` among the text's tokens, the first ones; `causal` among the decoder's, which follow; `cross` from the
+    decoder's (rows) to the text's (columns). Of other models `kind` says whether any token looks ahead.
+    """
 
     layer: int
     heads: tuple[int, ...]

@@ -97,7 +97,7 @@ def replay(model: Model, header: Header, content: Content, *, decide: bool = Fal
         content.asked or inferred(then),
         methods=tuple(a.method for a in then.attributions),
         checks=(),
-        attention=tuple(maps.layer for maps in then.attention or ()) or None,
+        attention=tuple(dict.fromkeys(maps.layer for maps in then.attention or ())) or None,
         interactions=then.interactions is not None,
         forced=True,  # what was shown then is computed again
     )

@@ -106,6 +106,11 @@ def _fits(found: Explanation) -> None:
             raise ValueError("an attribution whose arrays differ in length")
         if not set(a.unit_segment.tolist()) <= set(range(len(tokens.texts))):
             raise ValueError("a unit in a text that does not exist")
+    for maps in found.attention or ():
+        rows, columns = maps.weights.shape[1:]
+        sides = {"encoder": rows == columns, "causal": rows == columns, "cross": rows + columns == t}
+        if len(maps.heads) != len(maps.weights) or max(rows, columns) > t or not sides[maps.kind]:
+            raise ValueError("attention between tokens that do not exist")
     if found.interactions is not None:
         _pairs_fit(found.interactions, len(tokens.texts))
 

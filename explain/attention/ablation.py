@@ -19,19 +19,24 @@ from explain.case import Ask, Case
 from explain.errors import InputError
 from explain.heads import Ablation
 from explain.methods.expected_gradients import BACKGROUND
+from explain.records import Kind
 
 DRAWS = 8
 
 
-def head_effects(case: Case, how: Ablation = "mean", layers: int | None = None) -> Float64[np.ndarray, "L H"]:
+def head_effects(
+    case: Case, how: Ablation = "mean", layers: int | None = None, kind: Kind | None = None
+) -> Float64[np.ndarray, "L H"]:
     """Effect of every head on the target's value, all heads in batched passes; `layers` have attention (None: all).
+
+    `kind` says whose heads where two stacks read; what stands written is then written about the ordinary sentences too.
 
     Raises:
         ModelError: the architecture does not use transformers' attention interface.
     """
     if how not in get_args(Ablation):
         raise InputError(f"Expected mean, resample or zero as ablation, got '{how!s:.40}'.", code="bad_ablation")
-    stand_ins = _stand_ins(case, how, layers or case.info.n_layers)  # (L, K, H, e)
+    stand_ins = _stand_ins(case, how, layers or case.info.n_layers, kind)  # (L, K, H, e)
     layers, draws, heads, _ = stand_ins.shape
     rows = [
         case.encoding.row(case.target, ablation=(layer, head, stand_ins[layer, draw, head]))
@@ -40,17 +45,18 @@ def head_effects(case: Case, how: Ablation = "mean", layers: int | None = None) 
         for draw in range(draws)
     ]
     value = float(case.evaluate(Ask([case.row()])).values[0])
-    without = case.evaluate(Ask(rows)).values.astype(np.float64).reshape(layers, heads, draws)
+    without = case.evaluate(Ask(rows, kind=kind)).values.astype(np.float64).reshape(layers, heads, draws)
     return value - without.mean(-1)
 
 
-def _stand_ins(case: Case, how: Ablation, layers: int) -> Float64[np.ndarray, "L K H e"]:
+def _stand_ins(case: Case, how: Ablation, layers: int, kind: Kind | None) -> Float64[np.ndarray, "L K H e"]:
     """What is put in a head's place: K vectors (one, or one a draw) for every head of every layer."""
     texts = [] if how == "zero" else BACKGROUND.splitlines()
-    rows = [case.retold((text,), ordinary=True).row() for text in texts] or [case.row()]
+    written = () if kind is None else case.texts[1:]
+    rows = [case.retold((text, *written), ordinary=True).row() for text in texts] or [case.row()]
     found = []
     for layer in range(layers):
-        heads = case.evaluate(Ask(rows, heads=layer)).heads
+        heads = case.evaluate(Ask(rows, heads=layer, kind=kind)).heads
         pooled = np.concatenate([h.output.transpose(1, 0, 2) for h in heads])  # (all tokens, H, e)
         if how == "zero":
             found.append(np.zeros_like(pooled[:1]))

@@ -13,16 +13,15 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 
-def head_norms(weights: Float[np.ndarray, "H T T"], mixed: Float[np.ndarray, "H T D"]) -> Float64[np.ndarray, "H T T"]:
+def head_norms(weights: Float[np.ndarray, "H Q T"], mixed: Float[np.ndarray, "H T D"]) -> Float64[np.ndarray, "H Q T"]:
     """Length of what each token (column) gives to each position (row) through each head, in units of the stream."""
     return weights.astype(np.float64) * np.linalg.norm(mixed.astype(np.float64), axis=-1)[:, None, :]
 
 
-def layer_norms(weights: Float[np.ndarray, "H T T"], mixed: Float[np.ndarray, "H T D"]) -> Float64[np.ndarray, "T T"]:
+def layer_norms(weights: Float[np.ndarray, "H Q T"], mixed: Float[np.ndarray, "H T D"]) -> Float64[np.ndarray, "Q T"]:
     """The same through all heads together: their vectors may cancel or add up."""
-    tokens = weights.shape[-1]
-    found = np.zeros((tokens, tokens))
-    for row in range(tokens):  # one row at a time: (T, D) instead of (T, T, D)
+    found = np.zeros(weights.shape[1:])
+    for row in range(len(found)):  # one row at a time: (T, D) instead of (Q, T, D)
         given = np.einsum("ht,htd->td", weights[:, row].astype(np.float64), mixed.astype(np.float64))
         found[row] = np.linalg.norm(given, axis=-1)
     return found

@@ -58,6 +58,26 @@ def statistics(
     return {name: np.array(values) for name, values in found.items() if values}
 
 
+def crossing(
+    weights: Float[np.ndarray, "H Q T"],
+    looking: Bool[np.ndarray, "Q"],
+    special: Bool[np.ndarray, "T"],
+    seen: Bool[np.ndarray, "Q T"] | None = None,
+) -> dict[str, Float64[np.ndarray, "H"]]:
+    """What `statistics` says where the tokens that look (`looking`: special ones) are others than those looked at.
+
+    Only how widely, and at special tokens: no token is the same, before or far from another in another text.
+    """
+    ask = ~looking if (~looking).any() else np.ones(len(looking), dtype=bool)
+    visible = ((weights > 0).any(0) if seen is None else seen).sum(-1)  # (Q,)
+    choice, count = ask & (visible > 1), special.astype(np.float64)
+    found = {"special": np.array([(head.astype(np.float64) @ count)[ask].mean() for head in weights])}
+    if choice.any():
+        wide = [(entr(head[choice].astype(np.float64)).sum(-1) / np.log(visible[choice])).mean() for head in weights]
+        found["entropy"] = np.array(wide)
+    return found
+
+
 def _share(w: Float64[np.ndarray, "T T"], wanted: Bool[np.ndarray, "T T"], ask: Bool[np.ndarray, "T"]) -> float:
     """Mean weight on the wanted tokens, over the queries that have any."""
     return float(w[wanted & ask[:, None]].sum() / (wanted.any(-1) & ask).sum())

@@ -128,8 +128,22 @@ def aside(request: Question, model: str, note: str, timeout: float = 60) -> Job 
             return error
         while len(kept) > KEPT:
             kept.popitem(last=False)[1].cancel()
+    return _awaited(kept[key], note, timeout)
+
+
+def info(model: str, note: str, timeout: float = 60) -> Job | ExplainError:
+    """Which network is it? The job's `seen` is its ModelInfo; waits as `aside` where it is not loaded yet."""
+    try:
+        access.require("explain")
+        return _awaited(service().info(model, client=_session()[1]), note, timeout)
+    except ExplainError as error:
+        return error
+
+
+def _awaited(job: Job, note: str, timeout: float) -> Job:
+    """The job once it is over, or `timeout` seconds have passed."""
     place, until = st.empty(), time.monotonic() + timeout
-    while not kept[key].wait(0.3) and time.monotonic() < until:
+    while not job.wait(0.3) and time.monotonic() < until:
         place.caption(note)
     place.empty()
-    return kept[key]
+    return job

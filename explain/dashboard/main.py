@@ -9,7 +9,7 @@ from explain.dashboard.choices import PREFIX
 KEPT = (
     *("text", "model", "pair", "beside", "target", "contrast", "quantity", "granularity", "fixed"),
     *("phrases", "rationale", "heads_by", "ablation", "map_by", "map_specials", "map_norms", "masked", "combine"),
-    *("bertviz_view", "inside_layer", "inside_head", "further", "actor", "masking"),
+    *("kind", "bertviz_view", "inside_layer", "inside_head", "further", "actor", "masking"),
     *("labels", "template", "apart", "followed", "instead", "form"),
 )
 

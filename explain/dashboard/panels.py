@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import streamlit as st
 
@@ -13,12 +13,12 @@ from explain.catalog import Request
 from explain.dashboard import evidence, jobs
 from explain.dashboard.view.reasons import reasons
 from explain.record import Record
-from explain.records import Explanation
-from explain.render import computed, figures, html, sentences, spreadsheet
+from explain.records import Explanation, Kind
+from explain.render import computed, figures, heads, html, sentences, spreadsheet
 from explain.render import pairs as render_pairs
 from explain.render import reasons as render_reasons
 from explain.render.pieces import visible
-from explain.service import Question, Seen
+from explain.service import Job, Question, Seen
 
 ATTENTION = "screens/attention_page.py"
 CAVEAT = "Where it looks, not why it decided: attention is not an explanation (Jain & Wallace 2019)."
@@ -129,9 +129,6 @@ def attention(explanation: Explanation, request: Request, model: str, selected: 
     """Where one head looks: layer and head picker, words by words; asked and drawn only once it is opened."""
     info = explanation.model
     st.html(html.heading("Where heads look", CAVEAT))
-    if info.writes:
-        st.caption("An encoder reads the text and a decoder writes: heads are shown for models with one stack only.")
-        return
     st.page_link(ATTENTION, label="All heads, and what each does to the decision")
     if not info.n_layers or not info.n_heads:
         st.caption("This model does not say how many layers and heads it has.")
@@ -147,26 +144,37 @@ def _head(explanation: Explanation, request: Request, model: str, selected: int 
     one, two = st.columns(2)
     layer = one.slider("Layer", 0, info.n_layers - 1, key="layer") if info.n_layers > 1 else 0
     head = two.slider("Head", 0, info.n_heads - 1, key="head") if info.n_heads > 1 else 0
+    kind = of_stack() if info.writes else None
     question = replace(request, methods=(), params={}, checks=(), attention=(layer,), orders=20)
     job = jobs.aside(question, model, "Reading the attention…")
     error = job if isinstance(job, errors.ExplainError) else job.error
     if isinstance(job, errors.ExplainError) or job.result is None or not job.result.attention:
         st.info(html.markdown(str(error or "The model is busy. Move a slider to try again.")))
         return
-    maps = job.result.attention[0]
+    maps = next((m for m in job.result.attention if kind in (None, m.kind)), None)
+    if maps is None:
+        st.info(f"There is no layer {layer} here: the other stack is the deeper one.")
+        return
     if head >= len(maps.heads):
         head = 0
-    figure = figures.attention_heatmap(job.result, maps, head, selected)
+    figure = figures.attention_heatmap(job.result, maps, head, None if info.writes else selected)
     off = float(abs(maps.weights[head].sum(-1) - 1).max())
+    name = "Cross-" if maps.kind == "cross" else f"{maps.kind.capitalize()} "
     st.plotly_chart(figure, width="stretch", key="attention", config=config("attention"))
-    st.caption(
-        f"{maps.kind.capitalize()} attention, layer {layer}, head {head}. Rows sum to 1 (largest error {off:.1e})."
-    )
+    st.caption(f"{name}attention, layer {layer}, head {head}. Rows sum to 1 (largest error {off:.1e}).")
     with st.expander("The same numbers as a table"):
-        weights, names = figures.merged(job.result, maps.weights[head])
+        weights, rows, columns = figures.merged(job.result, maps, head)
         st.html(
-            html.table(["", *names], ([n, *(f"{x:.2f}" for x in row)] for n, row in zip(names, weights, strict=True)))
+            html.table(["", *columns], ([n, *(f"{x:.2f}" for x in row)] for n, row in zip(rows, weights, strict=True)))
         )
+
+
+def of_stack() -> Kind:
+    """Let a person choose whose heads are shown, of a model with an encoder and a decoder."""
+    st.session_state.setdefault("kind", "cross")
+    kinds = list(heads.KINDS)
+    found = st.segmented_control("Whose heads", kinds, key="kind", required=True, format_func=heads.KINDS.__getitem__)
+    return cast(Kind, found)
 
 
 def how(explanation: Explanation, *, running: bool) -> None:
@@ -195,7 +203,11 @@ def encoded(answer: Record) -> bytes:
 
 def answered(question: Question, model: str, note: str) -> Seen | Explanation | None:
     """The answer, or its error's sentence in its place."""
-    job = jobs.aside(question, model, note)
+    return seen(jobs.aside(question, model, note))
+
+
+def seen(job: Job | errors.ExplainError) -> Seen | Explanation | None:
+    """What a job found, or its error's sentence in its place."""
     error = job if isinstance(job, errors.ExplainError) else job.error
     if error is not None:
         problem(error)

@@ -26,20 +26,31 @@ from explain.errors import ModelError
 from explain.model.rows import Row
 from explain.model.runner import Meter, Runner
 from explain.model.substitution import named_table
+from explain.records import Kind
 
 MUTING = "whyboard_muting"
 Found = tuple[
     Float32[np.ndarray, "N"],
     list[Float32[np.ndarray, "..."]],
     list[Float32[np.ndarray, "T D"]],
-    list[Float32[np.ndarray, "L H T T"]],
+    list[Float32[np.ndarray, "L H Q T"]],
 ]
+GIVEN = {"encoder": "encoder_attentions", "causal": "decoder_attentions", "cross": "cross_attentions"}
+"""By kind: what transformers calls the weights of a model with two stacks."""
 
 
 def look(
-    runner: Runner, rows: Sequence[Row], meter: Meter, *, gradients: bool = False, layer: int | None = None
+    runner: Runner,
+    rows: Sequence[Row],
+    meter: Meter,
+    *,
+    gradients: bool = False,
+    layer: int | None = None,
+    kind: Kind | None = None,
 ) -> Found:
     """Values of rows, gradients, states of block `layer`, attention of all layers (if there is no `layer`).
+
+    `kind` says whose attention of rows that two stacks read.
 
     Raises:
         ModelError: the architecture hides what is asked for.
@@ -49,13 +60,15 @@ def look(
     seen: list[Any] = [None] * len(rows)
 
     def run(chunk: list[Row]) -> tuple[Any, Any, Any]:
-        return _attention(runner, chunk, gradients) if layer is None else _states(runner, chunk, gradients, layer)
+        if layer is not None:
+            return _states(runner, chunk, gradients, layer)
+        return _attention(runner, chunk, gradients, kind)
 
     for group, (value, slope, view) in runner.chunked(rows, meter, run, backward=gradients):
         values[group] = value
         for i, at in enumerate(group):
-            n = len(rows[at])
-            cut = np.s_[:, :, :n, :n] if layer is None else np.s_[:n]
+            queries, keys = rows[at].sides(kind)
+            cut = np.s_[:, :, :queries, :keys] if layer is None else np.s_[: len(rows[at])]
             seen[at] = view[i][cut]
             slopes[at] = slope[i][cut] if gradients else None
     return values, slopes if gradients else [], seen if layer is not None else [], seen if layer is None else []
@@ -152,16 +165,28 @@ def _states(runner: Runner, rows: list[Row], gradients: bool, layer: int) -> tup
     return values.detach().cpu().numpy(), slopes, leaf[-1].detach().float().cpu().numpy()
 
 
-def _attention(runner: Runner, rows: list[Row], gradients: bool) -> tuple[np.ndarray, Any, np.ndarray]:
+def maps_of(outputs: Any, kind: Kind | None) -> tuple[Tensor, ...]:
+    """The weights (N, H, Q, T) of every layer in what a module gave; () where it gave none of this kind.
+
+    Without a kind those of the only stack, or of the encoder where a decoder reads the same text.
+    """
+    if kind is not None:
+        return getattr(outputs, GIVEN[kind], None) or ()
+    return getattr(outputs, "attentions", None) or getattr(outputs, "encoder_attentions", None) or ()
+
+
+def _attention(
+    runner: Runner, rows: list[Row], gradients: bool, kind: Kind | None
+) -> tuple[np.ndarray, Any, np.ndarray]:
     with torch.set_grad_enabled(gradients), kernel(runner.module, "eager"):
         embeds = runner.embeddings(rows).detach().requires_grad_(gradients) if gradients else None
         outputs = runner.call(rows, embeds, output_attentions=True)
-        found = getattr(outputs, "attentions", None) or getattr(outputs, "encoder_attentions", None)
+        found = maps_of(outputs, kind)
         if not found or any(a is None or a.ndim != 4 for a in found):
             raise ModelError(f"{runner.info.architecture} gives no attention weights.", code="no_attention")
         values = runner.score(outputs, rows)
         slopes = torch.autograd.grad(values.sum(), found, allow_unused=True) if gradients else ()
-    weights = torch.stack([a.detach().float() for a in found], dim=1).cpu().numpy()  # (N, L, H, T, T)
+    weights = torch.stack([a.detach().float() for a in found], dim=1).cpu().numpy()  # (N, L, H, Q, T)
     filled = [torch.zeros_like(a) if s is None else s for s, a in zip(slopes, found, strict=True)] if gradients else []
     return (
         values.detach().cpu().numpy(),

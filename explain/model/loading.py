@@ -16,10 +16,14 @@ from explain.model import positions
 from explain.model.quiet import quiet
 from explain.model.runner import Runner
 from explain.model.sources import Source, config_of, find
+from explain.origin import WRITER
 from explain.records import ModelInfo
 from explain.settings import settings
 from explain.tasks import Task, tasks
 
+DEPTHS = ("num_hidden_layers", "n_layer", "num_layers")
+BESIDE = ("encoder_layers", "decoder_layers", "num_encoder_layers", "num_decoder_layers")
+"""What configurations call how many layers there are, and, of two stacks, how many each has."""
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 _LEADING_FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:)?(?:[\\/][^\s\\/'\"]+)+[\\/]")
@@ -79,7 +83,7 @@ def load_runner(
         problem=problem,
         labels=chosen.labels(module.config, problem),
         architecture=type(module).__name__,
-        n_layers=_number(module.config, "num_hidden_layers", "n_layer", "num_layers"),
+        n_layers=_deepest(module.config) if chosen.name == WRITER else _number(module.config, *DEPTHS),
         n_heads=_number(module.config, "num_attention_heads", "n_head", "num_heads"),
         d_model=_width(module),
         max_tokens=positions.read(module, tokenizer),
@@ -288,6 +292,13 @@ def _dtype(wish: str) -> torch.dtype:
 def _number(config: Any, *names: str) -> int:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     return next((int(getattr(text, n)) for n in names if isinstance(getattr(text, n, None), int)), 0)
+
+
+def _deepest(config: Any) -> int:
+    """Layers of the deeper one of an encoder and a decoder, which one configuration describes, or one each."""
+    parts = (config, getattr(config, "encoder", None), getattr(config, "decoder", None))
+    named = [getattr(part, name, None) for part in parts for name in (*DEPTHS, *BESIDE)]
+    return max((int(n) for n in named if isinstance(n, int)), default=0)
 
 
 def _width(module: Any) -> int:

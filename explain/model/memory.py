@@ -27,7 +27,7 @@ from torch.utils._pytree import tree_iter
 from explain.errors import ExplainError
 from explain.model import room
 from explain.model.chunks import is_out_of_memory
-from explain.model.inside import kernel
+from explain.model.inside import kernel, maps_of
 from explain.model.rows import Row
 from explain.model.runner import NOTHING, Runner
 from explain.model.written import bare
@@ -132,7 +132,7 @@ def _once(runner: Runner, rows: list[Row], kind: Pass) -> Any:
         embeds = runner.embeddings(rows).detach().requires_grad_(True) if kind.backward else None
         outputs = runner.call(rows, embeds, **({"output_attentions": True} if kind.maps else {}))
         raw = runner.raw(outputs, rows)
-        maps = (getattr(outputs, "attentions", None) or ()) if kind.maps else ()
+        maps = maps_of(outputs, "encoder" if rows[0].source else None) if kind.maps else ()
         slopes: tuple[Tensor | None, ...] = ()
         if kind.backward:
             slopes = torch.autograd.grad(raw.sum(), maps or embeds, allow_unused=True)  # type: ignore[arg-type]

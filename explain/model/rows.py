@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from explain.records import Target
+from explain.records import Kind, Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +61,13 @@ class Row:
     def read(self) -> tuple[int, ...]:
         """The tokens that the answer is read at."""
         return self.places or (len(self) - 1,)
+
+    def sides(self, kind: Kind | None) -> tuple[int, int]:
+        """How many tokens look, and are looked at, in attention of this kind; all at all where one stack reads."""
+        if not self.source:
+            return len(self), len(self)
+        written = len(self) - self.source
+        return (self.source if kind == "encoder" else written), (written if kind == "causal" else self.source)
 
     def __len__(self) -> int:
         return len(self.inputs["input_ids"])

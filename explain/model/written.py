@@ -22,7 +22,7 @@ from explain.model import continuations
 from explain.model.encoding import Encoding, check_texts
 from explain.model.encoding import encode as read_text
 from explain.model.rows import Row
-from explain.records import Target, Tokens
+from explain.records import Kind, Target, Tokens
 from explain.units import units_of
 
 if TYPE_CHECKING:
@@ -202,11 +202,23 @@ def apart(
     return source, (given["decoder_input_ids"], decoded)
 
 
-def require_one_stack(rows: Sequence[Row]) -> None:
-    """Raise ModelError where a model's layers would be looked into whose text two stacks read."""
-    if any(row.source for row in rows):
+def require_stack(rows: Sequence[Row], kind: Kind | None = None) -> None:
+    """Refuse to look into layers where nothing says whose, or where there is one stack and a kind is named.
+
+    Raises:
+        ModelError: two stacks read the text, and no kind of attention is named (code two_stacks).
+        InputError: one stack reads it, and a kind is (code bad_kind).
+    """
+    if kind is None and any(row.source for row in rows):
         raise ModelError(
-            "This model reads a text with an encoder and writes with a decoder, and layers and heads are shown for "
-            "models with one stack only. Ask which words count (explain) instead.",
+            "This model reads a text with an encoder and writes with a decoder, and what passes from layer to layer is "
+            "shown for models with one stack only. Ask which words count (explain), or where heads look: those of the "
+            "encoder, of the decoder (causal) or between both (cross), with kind, or --kind on the command line.",
             code="two_stacks",
+        )
+    if kind is not None and not all(row.source for row in rows):
+        raise InputError(
+            "A kind of attention is chosen of models that read a text with an encoder and write with a decoder. Ask "
+            "without one.",
+            code="bad_kind",
         )

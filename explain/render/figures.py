@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 
 from explain.alignment import Alignment
-from explain.records import AttentionMaps, Check, Explanation, Interactions
+from explain.heads import sides
+from explain.records import AttentionMaps, Check, Explanation, Interactions, Tokens
 from explain.render import aligned, pairs, palette
 from explain.render.pieces import visible
 
@@ -194,8 +195,8 @@ def attention_heatmap(
     explanation: Explanation, maps: AttentionMaps, head: int, selected: int | None = None
 ) -> go.Figure:
     """One head, merged to words: a row is where a word looks. Rows still sum to 1 (see `merged`)."""
-    weights, names = merged(explanation, maps.weights[maps.heads.index(head)])
-    labels = [_label(n) for n in names]
+    weights, *names = merged(explanation, maps, head)
+    rows, columns = ([_label(n) for n in some] for some in names)
     figure = go.Figure(
         go.Heatmap(
             z=np.round(weights, 4),
@@ -208,17 +209,27 @@ def attention_heatmap(
             ygap=1,
         )
     )
-    ticks = {"tickmode": "array", "tickvals": list(range(len(labels))), "ticktext": labels}
-    figure.update_xaxes(**ticks, side="top", title="looked at", showgrid=False, tickangle=-45)
-    figure.update_yaxes(**ticks, autorange="reversed", title="looking", showgrid=False)
-    if selected is not None and selected < len(labels):
+    ticks = {"tickmode": "array", "showgrid": False}
+    across, down = ({"tickvals": list(range(len(some))), "ticktext": some} for some in (columns, rows))
+    figure.update_xaxes(**ticks, **across, side="top", title="looked at", tickangle=-45)
+    figure.update_yaxes(**ticks, **down, autorange="reversed", title="looking")
+    if selected is not None and selected < len(rows):
         figure.add_hline(y=selected, line={"color": palette.ORANGE, "width": 2})
-    return plain(figure, min(900, 190 + 22 * len(labels)))
+    return plain(figure, min(900, 190 + 22 * len(rows)))
 
 
-def merged(explanation: Explanation, weights: Float[np.ndarray, "T T"]) -> tuple[Float[np.ndarray, "W W"], list[str]]:
-    """Attention between words and special tokens, with their names; rows still sum to 1."""
-    tokens = explanation.tokens
+def merged(
+    explanation: Explanation, maps: AttentionMaps, head: int
+) -> tuple[Float[np.ndarray, "V W"], list[str], list[str]]:
+    """One head between words and special tokens, with the names of rows and columns; rows still sum to 1."""
+    weights = maps.weights[maps.heads.index(head)]
+    (looking, rows), (seen, columns) = map(_words, sides(explanation.tokens, maps.kind, weights.shape))
+    summed = np.stack([weights[:, g].sum(1) for g in seen], axis=1)  # (Q, W)
+    return np.stack([summed[g].mean(0) for g in looking]), rows, columns  # (V, W)
+
+
+def _words(tokens: Tokens) -> tuple[list[list[int]], list[str]]:
+    """The tokens of each word, and each special one by itself, with their names."""
     groups: list[list[int]] = []
     names: list[str] = []
     seen: dict[int, int] = {}
@@ -236,8 +247,7 @@ def merged(explanation: Explanation, weights: Float[np.ndarray, "T T"]) -> tuple
         of_word = tokens.offsets[tokens.words == word]
         segment = int(tokens.segment[tokens.words == word][0])
         names[place] = visible(tokens.texts[segment][of_word[:, 0].min() : of_word[:, 1].max()].strip())
-    columns = np.stack([weights[:, g].sum(1) for g in groups], axis=1)  # (T, W)
-    return np.stack([columns[g].mean(0) for g in groups]), names  # (W, W)
+    return groups, names
 
 
 def _label(text: str) -> str:

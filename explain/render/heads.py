@@ -7,20 +7,35 @@ from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from explain.attention.flow import LONGEST
 from explain.attention.statistics import MEANING
-from explain.heads import HeadMap, HeadsReport
-from explain.records import Tokens
+from explain.heads import HeadMap, HeadsReport, StackReport
+from explain.records import Kind, Tokens
 from explain.render.figures import plain
 from explain.render.palette import BLUE
 from explain.render.pieces import visible
 from explain.render.sentences import percent, signed
 
 By = Literal["word", "token"]
+Report = HeadsReport | StackReport
+Label = tuple[str, tuple[int, ...], bool]
+"""Of a row or column: its name, its tokens, whether they are special."""
 EFFECT = "effect"
 QUANTITIES = (EFFECT, *MEANING)
+KINDS: dict[Kind, str] = {"encoder": "Encoder", "causal": "Decoder", "cross": "Cross-attention"}
+"""Whose heads there are where an encoder reads and a decoder writes."""
+_LOOKS = {
+    "encoder": "These are the encoder's heads: words of the text look at each other.",
+    "causal": "These are the decoder's own heads: what is written looks at what is written before it.",
+    "cross": "These are the heads between both: what is written (rows) looks at the text that the encoder has read "
+    "(columns).",
+}
+_LEFT_OUT = (
+    "Layers count from 0 on in each stack. Rollout and flow, which follow attention through one stack to the answer, "
+    "BertViz's views and filing are for models with one stack."
+)
 LINKS = 12
 """Strongest links that are listed beside the picture."""
 _ABLATED = {
@@ -30,7 +45,7 @@ _ABLATED = {
 }
 
 
-def meaning(report: HeadsReport, quantity: str) -> str:
+def meaning(report: Report, quantity: str) -> str:
     """What a quantity measures, in words."""
     if quantity != EFFECT:
         none = "" if quantity in report.statistics else " This text has none."
@@ -44,7 +59,12 @@ def meaning(report: HeadsReport, quantity: str) -> str:
     )
 
 
-def gone(report: HeadsReport, masked: tuple[int, ...]) -> str | None:
+def quantities(report: Report) -> list[str]:
+    """What the grid can be coloured by; a model with one stack shows too what a text has no case of."""
+    return [q for q in QUANTITIES if isinstance(report, HeadsReport) or q == EFFECT or q in report.statistics]
+
+
+def gone(report: Report, masked: tuple[int, ...]) -> str | None:
     """What the decision above is based on, where words are hidden."""
     if not masked:
         return None
@@ -53,16 +73,16 @@ def gone(report: HeadsReport, masked: tuple[int, ...]) -> str | None:
     return f"Without having read {', '.join(f'“{names[i]}”' for i in masked)}. {filler} stands there instead."
 
 
-def grid(report: HeadsReport, quantity: str, chosen: tuple[int, int]) -> dict[str, Any]:
+def grid(report: Report, quantity: str, chosen: tuple[int, int]) -> dict[str, Any]:
     """The layers × heads grid for the browser; tints are −1 to 1 (0 to 1 for quantities without a direction)."""
     values = report.effects if quantity == EFFECT else report.statistics.get(quantity)
     known = values is not None  # else every cell says that nothing was measured
-    table = (np.zeros_like(report.statistics["itself"]) if values is None else values).astype(float)  # (L, H)
+    table = (np.zeros_like(report.statistics["special"]) if values is None else values).astype(float)  # (L, H)
     limit = float(np.abs(table).max()) or 1.0
     share = quantity not in (EFFECT, "distance")
     limit = 1.0 if share else limit
     return {
-        "id": report.tokens.digest,
+        "id": f"{report.tokens.digest} {report.kind}" if isinstance(report, StackReport) else report.tokens.digest,
         "name": quantity,
         "values": np.round(table, 4).tolist(),
         "shown": [[_number(v, quantity) if known else "–" for v in row] for row in table],
@@ -74,7 +94,7 @@ def grid(report: HeadsReport, quantity: str, chosen: tuple[int, int]) -> dict[st
     }
 
 
-def strongest(report: HeadsReport) -> tuple[int, int]:
+def strongest(report: Report) -> tuple[int, int]:
     """Layer and head with the largest effect; the first where none was measured."""
     if report.effects is None:
         return 0, 0
@@ -86,7 +106,7 @@ def _number(value: float, quantity: str) -> str:
     return signed(value) if quantity == EFFECT else f"{value:.2f}"
 
 
-def about_head(report: HeadsReport, layer: int, head: int) -> str:
+def about_head(report: Report, layer: int, head: int) -> str:
     """One head in a sentence: what replacing it does, and what it looks at."""
     said = []
     if report.effects is not None:
@@ -97,15 +117,15 @@ def about_head(report: HeadsReport, layer: int, head: int) -> str:
             f"{report.target.name}: place {place} of {report.effects.size} heads by size of effect."
         )
     s = {name: float(values[layer, head]) for name, values in report.statistics.items()}
-    said.append(
-        f"It puts {percent(s['special'])} of the weight of ordinary words on special tokens, "
-        f"{percent(s['previous'])} on the token "
-        f"before and {percent(s['itself'])} on the token itself, and looks {s['distance']:.1f} tokens far."
-    )
+    puts = [f"{percent(s['special'])} of the weight of ordinary words on special tokens"]
+    places = (("previous", "on the token before"), ("itself", "on the token itself"))
+    puts += [f"{percent(s[name])} {where}" for name, where in places if name in s]
+    far = f", and looks {s['distance']:.1f} tokens far" if "distance" in s else ""
+    said.append(f"It puts {', '.join(puts[:-1])}{' and ' if puts[1:] else ''}{puts[-1]}{far}.")
     return " ".join(said)
 
 
-def labels(tokens: Tokens, by: By) -> list[tuple[str, tuple[int, ...], bool]]:
+def labels(tokens: Tokens, by: By) -> list[Label]:
     """Rows and columns of a map as (name, token indices, special?): words, or single tokens."""
     if by == "token":
         return [(visible(s), (t,), bool(tokens.special[t])) for t, s in enumerate(tokens.strings)]
@@ -126,14 +146,24 @@ def labels(tokens: Tokens, by: By) -> list[tuple[str, tuple[int, ...], bool]]:
     return named
 
 
-def merged(values: Float[np.ndarray, "T T"], groups: list[tuple[int, ...]]) -> Float[np.ndarray, "W W"]:
+def merged(
+    values: Float[np.ndarray, "Q T"], rows: list[tuple[int, ...]], columns: list[tuple[int, ...]]
+) -> Float[np.ndarray, "V W"]:
     """Columns summed and rows averaged over groups of tokens: rows still sum to 1 where they did."""
-    sizes = np.array([len(g) for g in groups])
-    members, starts = np.concatenate(groups), np.cumsum(sizes) - sizes
-    if sizes.max() == 1:  # each token by itself: nothing to add up, and copies of millions of numbers to save
-        return values if np.array_equal(members, np.arange(len(values))) else values[np.ix_(members, members)]
-    columns = np.add.reduceat(values[:, members], starts, axis=1)  # (T, W)
-    return np.add.reduceat(columns[members], starts, axis=0) / sizes[:, None]  # (W, W)
+    (looking, firsts, sizes), (seen, starts, widths) = map(_grouped, (rows, columns))
+    if sizes.max(initial=1) == widths.max(initial=1) == 1:  # nothing to add up: no copies of millions of numbers
+        same = all(np.array_equal(a, np.arange(n)) for a, n in zip((looking, seen), values.shape, strict=True))
+        return values if same else values[np.ix_(looking, seen)]
+    found = np.add.reduceat(values[:, seen], starts, axis=1)  # (Q, W)
+    return np.add.reduceat(found[looking], firsts, axis=0) / sizes[:, None]  # (V, W)
+
+
+def _grouped(
+    groups: list[tuple[int, ...]],
+) -> tuple[Int[np.ndarray, "T"], Int[np.ndarray, "W"], Int[np.ndarray, "W"]]:
+    """The tokens of all groups in their order, where each group begins among them, and its size."""
+    sizes = np.array([len(g) for g in groups], dtype=np.int64)
+    return np.array([t for g in groups for t in g], dtype=np.int64), np.cumsum(sizes) - sizes, sizes
 
 
 def head_map(head: HeadMap, *, by: By, norms: bool, specials: bool, selected: int | None = None) -> dict[str, Any]:
@@ -146,46 +176,61 @@ def head_map(head: HeadMap, *, by: By, norms: bool, specials: bool, selected: in
         specials: show special tokens; else they are left out, and rows sum to less than 1.
         selected: row to mark at first.
     """
-    found, table = _table(head, by, norms, specials)
+    rows, columns, table = _table(head, by, norms, specials)
     largest = float(table.max(initial=0)) or 1.0
     steps = np.rint(table / largest * 65535).astype("<u2")
     return {
-        "id": f"{head.tokens.digest}-{by}-{specials}",
-        "names": [name for name, _, _ in found],
-        "special": [special for _, _, special in found],
-        "size": len(found),
+        "id": f"{head.tokens.digest}-{head.kind}-{by}-{specials}",
+        "names": [name for name, _, _ in rows],
+        "columns": [name for name, _, _ in columns],
+        "size": len(rows),
         "values": base64.b64encode(steps.tobytes()).decode("ascii"),
         "largest": largest,
         "unit": "length of what is given" if norms and head.norms is not None else "attention weight",
         "title": name_of(head),
-        "selected": selected if selected is not None and selected < len(found) else None,
+        "selected": selected if selected is not None and selected < len(rows) else None,
     }
+
+
+def named(head: HeadMap, by: By, specials: bool) -> tuple[list[Label], list[Label]]:
+    """Rows and columns that are shown, as `labels` gives them: without `specials`, those too where nothing else is."""
+    every = [labels(tokens, by) for tokens in head.sides]
+    rows, columns = (some if specials else [e for e in some if not e[2]] or some for some in every)
+    return rows, columns
+
+
+def row_of(head: HeadMap, by: By, specials: bool, word: int | None) -> int | None:
+    """The row of a word of the text (its index); None where there is none."""
+    rows, words = named(head, by, specials)[0], head.sides[0].words
+    return next((i for i, (_, members, _) in enumerate(rows) if word is not None and words[members[0]] == word), None)
 
 
 def _table(
     head: HeadMap, by: By, norms: bool, specials: bool
-) -> tuple[list[tuple[str, tuple[int, ...], bool]], Float[np.ndarray, "W W"]]:
-    """Rows and columns that are shown, as `labels` gives them, and the numbers between them."""
-    found = [entry for entry in labels(head.tokens, by) if specials or not entry[2]]
+) -> tuple[list[Label], list[Label], Float[np.ndarray, "V W"]]:
+    """Rows and columns that are shown, and the numbers between them."""
+    rows, columns = named(head, by, specials)
     source = head.norms if norms and head.norms is not None else head.weights
-    return found, merged(source.astype(np.float64), [g for _, g, _ in found])
+    groups = ([g for _, g, _ in some] for some in (rows, columns))
+    return rows, columns, merged(source.astype(np.float64), *groups)
 
 
 def name_of(head: HeadMap) -> str:
-    """'Layer 3, head 9', or the mean of a layer."""
-    return f"Layer {head.layer}, " + ("mean of all heads" if head.head is None else f"head {head.head}")
+    """'Layer 3, head 9', or the mean of a layer; of two stacks, whose."""
+    said = f"layer {head.layer}, " + ("mean of all heads" if head.head is None else f"head {head.head}")
+    return f"{KINDS[head.kind]}: {said}" if head.kind is not None else said.capitalize()
 
 
 def links(head: HeadMap, *, by: By, norms: bool, specials: bool) -> list[tuple[str, str, str]]:
     """The strongest links as (who looks, at what, how much)."""
-    found, table = _table(head, by, norms, specials)
+    rows, columns, table = _table(head, by, norms, specials)
     flat = table.ravel()
     least = np.partition(flat, -LINKS)[-LINKS] if flat.size > LINKS else -np.inf  # sorting millions takes a second
     near = np.flatnonzero(flat >= least)
     order = near[np.argsort(-flat[near], kind="stable")][:LINKS]
-    names = [name for name, _, _ in found]
     return [
-        (names[i], names[j], f"{table[i, j]:.3f}") for i, j in zip(*np.unravel_index(order, table.shape), strict=True)
+        (rows[i][0], columns[j][0], f"{table[i, j]:.3f}")
+        for i, j in zip(*np.unravel_index(order, table.shape), strict=True)
     ]
 
 
@@ -219,8 +264,10 @@ def through_layers(report: HeadsReport) -> str:
     return f"{said} (Abnar & Zuidema 2020). Flow is computed for {why} only."
 
 
-def left_out(report: HeadsReport) -> str:
-    """What of the model's attention is not in the report; empty where nothing is."""
+def left_out(report: Report) -> str:
+    """Whose heads these are, and what of the model's attention is not in the report; empty where nothing is."""
+    if isinstance(report, StackReport):
+        return f" {_LOOKS[report.kind]} {_LEFT_OUT}"
     if not report.decoder_layers:
         return ""
     return (
@@ -240,7 +287,7 @@ def largest_pair(head: HeadMap, rows: tuple[int, ...], columns: tuple[int, ...])
 def product_sentence(head: HeadMap, query: int, key: int) -> str:
     """How the weight of one token on another comes about, in numbers."""
     logit, weight = float(_products(head, query, key).sum()), float(head.weights[query, key])
-    names = [visible(head.tokens.strings[t]) for t in (query, key)]
+    names = [visible(tokens.strings[t]) for tokens, t in zip(head.sides, (query, key), strict=True)]
     count = 0 if head.query is None else head.query.shape[1]
     said = (
         f"“{names[0]}” asks, “{names[1]}” answers: {count} products, each "
@@ -274,18 +321,20 @@ def _products(head: HeadMap, query: int, key: int) -> Float[np.ndarray, "d"]:
     return head.query[query].astype(float) * head.key[key].astype(float) * (head.scaling or 1)
 
 
-def how(report: HeadsReport) -> list[tuple[str, str]]:
+def how(report: Report) -> list[tuple[str, str]]:
     """How it was computed, as label and value."""
     made, model = report.provenance, report.model
+    depth = f"{len(next(iter(report.statistics.values())))} layers"
+    if isinstance(report, HeadsReport):
+        out = f"; the decoder's {report.decoder_layers} are left out" if report.decoder_layers else ""
+        depth = f"{report.kind}, {depth}{out}"
+    else:
+        depth = f"{KINDS[report.kind].lower()}, {depth}"
     return [
         ("Model", f"{model.id} @ {model.revision[:12]}"),
         ("Weights", f"SHA-256 {model.weights_sha256[:16]}… · {model.licence or 'licence not stated'}"),
         ("Explained", f"{report.target.unit} of {report.target.name}"),
-        (
-            "Attention",
-            f"{report.kind}, {len(next(iter(report.statistics.values())))} layers"
-            + (f"; the decoder's {report.decoder_layers} are left out" if report.decoder_layers else ""),
-        ),
+        ("Attention", depth),
         ("Heads replaced by", _ABLATED[report.ablation] if report.ablation else "not replaced"),
         ("Recorded pass", f"answers as a plain one to within {report.difference:.1g}"),
         ("Computed in", f"{made.dtype} · {made.device} · {made.threads} thread(s)"),

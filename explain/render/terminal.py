@@ -10,7 +10,7 @@ from rich.text import Text
 
 from explain.catalog import MethodInfo, ModelCard
 from explain.generation import Generation
-from explain.heads import HeadMap, HeadsReport
+from explain.heads import HeadMap
 from explain.records import NORMAL, Explanation, Interactions, Status
 from explain.render import computed, palette, sentences, tags, written
 from explain.render import heads as drawing
@@ -195,7 +195,7 @@ def _listed(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
-def heads(report: HeadsReport) -> RenderableType:
+def heads(report: drawing.Report) -> RenderableType:
     """Every head's effect as a grid, the largest ones in words, and the sentence on limits."""
     verdict = sentences.decided(report.prediction, report.model.problem)
     quantity = drawing.EFFECT if report.effects is not None else "special"

@@ -14,7 +14,7 @@ from explain.alignment import Alignment, AlignRequest
 from explain.catalog import Claim, Forecast, PredictRequest, Progress, Request
 from explain.errors import Cancelled, ExplainError
 from explain.generation import Explanations, GenerateRequest, Generation, TokensRequest
-from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest
+from explain.heads import HeadMap, HeadRequest, HeadsReport, HeadsRequest, StackReport
 from explain.lens import Inside, InsideRequest
 from explain.record import Record
 from explain.records import Explanation, ModelInfo, Prediction
@@ -61,7 +61,17 @@ Looking = HeadsRequest | HeadRequest | RoadRequest | InsideRequest
 Question = Request | PredictRequest | Looking | GenerateRequest | TokensRequest | AlignRequest
 Asked = Question | InfoRequest | ForecastRequest
 Seen = (
-    Prediction | HeadsReport | HeadMap | Road | Inside | Generation | Explanations | Alignment | ModelInfo | Forecasts
+    Prediction
+    | HeadsReport
+    | StackReport
+    | HeadMap
+    | Road
+    | Inside
+    | Generation
+    | Explanations
+    | Alignment
+    | ModelInfo
+    | Forecasts
 )
 Answer = Explanation | Seen
 

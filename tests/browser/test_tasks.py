@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.harness import settle
+from tests.browser.harness import STILL, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -132,3 +133,30 @@ def test_what_is_written_about_a_text(page: Page, address: str, scribe_folder: P
     page.get_by_role("button", name="Align", exact=True).click()
     expect(page.locator(".js-plotly-plot .heatmaplayer").first).to_be_visible(timeout=60_000)
     expect(page.get_by_text("in what was written before; for")).to_be_visible()
+
+
+def test_where_a_decoder_looks(page: Page, address: str, scribe_folder: Path) -> None:
+    page.goto(f"{address}/attention?model={quote(str(scribe_folder))}&kind=cross")
+    page.get_by_role("button", name="Look", exact=True).click()
+    picture, heading = page.locator(".map canvas"), page.get_by_role("heading", name="Every head at a glance")
+    picture.wait_for(timeout=120_000)  # the model has to be loaded first
+    page.wait_for_selector(STILL)
+    page.get_by_label("Text", exact=True).fill("the film was charmingly slow, and the actor was never boring.")
+    page.get_by_label("Written so far", exact=True).fill("a moving story")
+    page.get_by_role("button", name="Look", exact=True).click()
+    expect(picture).to_have_attribute("aria-label", re.compile("^Cross-attention: layer \\d, head \\d: 3 by 1[0-9] "))
+    page.wait_for_selector(STILL)
+    box = picture.bounding_box()
+    assert box is not None
+    assert box["height"] < box["width"] / 2, "three rows of many columns"
+    picture.focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(".map .read")).to_have_text(re.compile("^story looks at \\.: "))
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("“story” asks, “.” answers")).to_be_attached()
+    page.get_by_role("radio", name="Encoder").click(force=True)
+    expect(picture).to_have_attribute("aria-label", re.compile("^Encoder: layer \\d, head \\d: (\\d+) by \\1 "))
+    expect(heading).to_be_visible()
+    assert "kind=encoder" in page.url

@@ -37,6 +37,7 @@ LAYERS = [
     ["work"],
     ["questions"],
     ["writing"],
+    ["attending"],
     ["engine"],
     ["selftest"],
     ["journal"],

@@ -305,7 +305,9 @@ def test_the_mean_of_a_layer_and_hidden_words(tiny: Model) -> None:
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 2.0])
 def test_rows_that_are_no_distribution_are_refused(wrong: float) -> None:
     weights = np.full((1, 2, 2), 0.5, dtype=np.float32)
-    assert (_maps(0, weights).weights == weights).all()
+    assert (_maps(0, weights, (2, 2), None).weights == weights).all()
     weights[0, 0, 0] = wrong
-    with pytest.raises(ModelError, match="no distribution"):
-        _maps(0, weights)
+    with pytest.raises(ModelError, match="layer 0 is no distribution"):
+        _maps(0, weights, (2, 2), None)
+    with pytest.raises(ModelError, match="not between the 3 tokens of the text, but between 2 and 2 positions"):
+        _maps(0, weights, (3, 3), None)

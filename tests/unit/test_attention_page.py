@@ -128,7 +128,7 @@ def test_merged_groups_need_not_be_neighbours() -> None:
     values = np.random.default_rng(0).dirichlet(np.ones(5), 5)
     groups: list[tuple[int, ...]] = [(3, 0), (2,), (1, 4)]
     brute = [[values[np.ix_(rows, columns)].sum(1).mean() for columns in groups] for rows in groups]
-    assert np.allclose(heads.merged(values, groups), brute)
+    assert np.allclose(heads.merged(values, groups, groups), brute)
 
 
 def test_links_and_products(head: HeadMap) -> None:

@@ -168,7 +168,8 @@ def test_only_one_place_asks_the_models() -> None:
     asking = {(file, ast.unparse(node.func)) for file, node in calls() if "service()" in ast.unparse(node.func)}
     assert {file for file, _ in asking} == {"jobs"}
     assert {name for _, name in asking} <= {
-        *("service", "service().submit", "service().forecasts", "service().refused", "service().talks")
+        *("service", "service().submit", "service().info", "service().forecasts", "service().refused"),
+        "service().talks",
     }, "each of these must ask for the action first"
 
 
@@ -187,6 +188,14 @@ def become(name: str, patch: pytest.MonkeyPatch) -> Person:
     patch.setattr("explain.dashboard.access.person", lambda: PEOPLE[name])
     patch.setattr("explain.dashboard.access.login", login)
     return PEOPLE[name]
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_only_who_may_explain_has_a_model_loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    who, line = become(name, monkeypatch), Mock()
+    monkeypatch.setattr("explain.dashboard.jobs.service", lambda: line)
+    found = jobs.info("owner/model", "")
+    assert line.info.called is who.may("explain") is not isinstance(found, AccessError)
 
 
 @pytest.mark.parametrize("name", PEOPLE)

@@ -164,9 +164,9 @@ def test_attention_rows_still_sum_to_one(tiny: Model) -> None:
     assert explanation.attention is not None
     for maps in explanation.attention:
         for head in maps.heads:
-            weights, names = figures.merged(explanation, maps.weights[head])
+            weights, names, columns = figures.merged(explanation, maps, head)
             assert np.allclose(weights.sum(1), 1, atol=1e-5)
-            assert len(names) == len(weights)
+            assert (len(names), len(columns)) == weights.shape
     assert names[0] == "[CLS]"
     assert "unbelievably" in names
     assert figures.attention_heatmap(explanation, explanation.attention[0], 0, selected=1).data

@@ -238,8 +238,6 @@ def test_what_is_forced_and_what_controls_is_no_evidence(tmp_path: Path) -> None
         (TEXT, {"continuation": " "}, "continuation is empty"),
         ((TEXT, "a mov"), {"continuation": "…ing"}, "other tokens than without it"),
         (TEXT, {"continuation": "film " * 64}, "64 tokens, and this model writes at most 63"),
-        (TEXT, {"continuation": "a film", "attention": True}, "with one stack only"),
-        (BOTH, {"attention": True}, "with one stack only"),
         (BOTH, {"methods": ["value_zeroing"]}, "two stacks of layers"),
     ],
 )

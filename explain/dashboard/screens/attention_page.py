@@ -11,12 +11,15 @@ import streamlit as st
 from explain import bundled
 from explain.audit.records import Beside
 from explain.catalog import Request
-from explain.dashboard import ask, evidence, frames, jobs, link, options, panels
+from explain.dashboard import ask, evidence, frames, jobs, link, options, panels, privacy
+from explain.dashboard.continuation import MASKED, WRITER, WRITTEN
 from explain.dashboard.view import heads as view
 from explain.errors import ExplainError
-from explain.heads import CAVEAT, Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
-from explain.records import Explanation
+from explain.generation import GenerateRequest, Generation
+from explain.heads import CAVEAT, Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest, StackReport, StackRequest
+from explain.records import Explanation, Kind, ModelInfo
 from explain.render import bertviz, heads, html, sentences
+from explain.settings import settings
 from explain.units import word_spans
 
 HEAD, LAYER = "This head", "Mean of the layer's heads"
@@ -28,7 +31,7 @@ SHOWN = 24
 """Words that get a bar in the section on all layers."""
 
 
-def every_head(report: HeadsReport) -> tuple[int, int]:
+def every_head(report: heads.Report) -> tuple[int, int]:
     """The grid of all heads; returns the one that is open."""
     st.html(
         html.heading(
@@ -36,7 +39,7 @@ def every_head(report: HeadsReport) -> tuple[int, int]:
         )
     )
     st.segmented_control(
-        "Colour by", heads.QUANTITIES, key="heads_by", required=True, format_func=str.capitalize,
+        "Colour by", heads.quantities(report), key="heads_by", required=True, format_func=str.capitalize,
         label_visibility="collapsed",
     )  # fmt: skip
     if report.effects is None and report.unmeasured:
@@ -50,11 +53,21 @@ def every_head(report: HeadsReport) -> tuple[int, int]:
     return found
 
 
-def one_head(report: HeadsReport, about: Request, model: str, layer: int, head: int, masked: tuple[int, ...]) -> None:
+def one_head(
+    report: heads.Report,
+    about: Request,
+    model: str,
+    layer: int,
+    head: int,
+    masked: tuple[int, ...] = (),
+    kind: Kind | None = None,
+) -> None:
     """The chosen head's map, its strongest links, and how one of its weights comes about."""
     st.html(html.heading(f"Layer {layer}, head {head}", heads.about_head(report, layer, head)))
     whole = st.session_state.get("combine") == LAYER
-    found = panels.answered(HeadRequest(about, layer, None if whole else head, masked), model, "Reading the head…")
+    found = panels.answered(
+        HeadRequest(about, layer, None if whole else head, masked, kind), model, "Reading the head…"
+    )
     if not isinstance(found, HeadMap):
         return
     st.segmented_control(
@@ -70,12 +83,12 @@ def one_head(report: HeadsReport, about: Request, model: str, layer: int, head: 
         help="Multiply each weight by the length of the vector that it lets through (Kobayashi et al. 2020): a large "
         "weight on an almost empty vector changes nothing.",
     )
-    word = st.session_state.get("word")
-    data = heads.head_map(found, by=by, norms=norms, specials=specials, selected=_row(found, by, specials, word))
+    row = heads.row_of(found, by, specials, st.session_state.get("word"))
+    data = heads.head_map(found, by=by, norms=norms, specials=specials, selected=row)
     cell = view.head_map(data, key="map")
     with st.expander("The strongest links"):
-        rows = heads.links(found, by=by, norms=norms, specials=specials)
-        st.html(html.table(("looks", "at", data["unit"]), rows))
+        pairs = heads.links(found, by=by, norms=norms, specials=specials)
+        st.html(html.table(("looks", "at", data["unit"]), pairs))
     if found.query is None:
         st.caption(
             "Open one head to see how a weight comes about."
@@ -87,19 +100,10 @@ def one_head(report: HeadsReport, about: Request, model: str, layer: int, head: 
         if cell is None:
             st.caption("Click a cell of the picture, or move there with the arrow keys and press Enter.")
             return
-        names = [entry for entry in heads.labels(found.tokens, by) if specials or not entry[2]]
-        query, key, part = heads.largest_pair(found, names[cell[0]][1], names[cell[1]][1])
+        rows, columns = heads.named(found, by, specials)
+        query, key, part = heads.largest_pair(found, rows[cell[0]][1], columns[cell[1]][1])
         st.html(html.heading("", heads.product_sentence(found, query, key) + part, level=4))
         st.plotly_chart(heads.products(found, query, key), width="stretch", key="products")
-
-
-def _row(found: HeadMap, by: heads.By, specials: bool, word: int | None) -> int | None:
-    """The row of a word that was clicked on the Explain page."""
-    if word is None:
-        return None
-    names = [entry for entry in heads.labels(found.tokens, by) if specials or not entry[2]]
-    mine = [i for i, (_, members, _) in enumerate(names) if found.tokens.words[members[0]] == word]
-    return mine[0] if mine else None
 
 
 def many_heads(report: HeadsReport, about: Request, model: str, layer: int, masked: tuple[int, ...]) -> None:
@@ -168,7 +172,7 @@ def wanted(text: str) -> bool:
     return len(word_spans(text)) <= SHORT or bool(st.session_state.get("effects_for") == text)
 
 
-def offer(report: HeadsReport) -> None:
+def offer(report: heads.Report) -> None:
     """A button to measure the effects of a long text's heads; until then another quantity colours the grid."""
     passes = next(iter(report.statistics.values())).size
     st.button(
@@ -177,6 +181,77 @@ def offer(report: HeadsReport) -> None:
         on_click=st.session_state.update,
         args=({"effects_for": report.tokens.texts[0], "heads_by": heads.EFFECT},),
     )
+
+
+def named() -> str:
+    """The model that is chosen."""
+    return str(st.session_state.model or settings().model)
+
+
+def writes(model: str) -> bool:
+    """Does an encoder read and a decoder write? The model is asked where this session has not heard of it."""
+    heard: dict[str, bool] = st.session_state.setdefault("writers", {})
+    if model not in heard:
+        task = bundled.card(model).task if bundled.is_bundled(model) else jobs.task(model)
+        if task is None:
+            info = panels.seen(jobs.info(model, "Loading the model…"))
+            if not isinstance(info, ModelInfo):
+                st.stop()
+                return False  # never reached, which streamlit's types do not say
+            task = info.task
+        heard[model] = task == WRITER
+    return heard[model]
+
+
+def both(texts: tuple[str, ...], model: str) -> tuple[str, ...]:
+    """The text, and what is written about it: by a person, or else by the model."""
+    st.text_area("Written so far", key="pair", height=68, help="Empty: what the model writes, the likeliest tokens.")
+    if len(texts) > 1:
+        return texts
+    found = panels.answered(GenerateRequest(texts[0], WRITTEN, truncate=True), model, "Writing…")
+    if not isinstance(found, Generation) or not found.text.strip():
+        return texts
+    if not privacy.keeps((found.text,)):
+        st.caption(MASKED)
+        return texts
+    st.caption(html.markdown(f"The model writes: {found.text}"))
+    return texts[0], found.text
+
+
+def two_stacks(texts: tuple[str, ...], model: str) -> None:
+    """The heads of an encoder, of its decoder, or those between both."""
+    about = Request(both(texts, model), truncate=True, place=options.place(texts[0]))
+    kind, ablation = panels.of_stack(), replaced_by()
+    effects = ablation if wanted(texts[0]) else None
+    report = panels.answered(StackRequest(about, effects, (), kind), model, "Looking at every head…")
+    if not isinstance(report, StackReport):
+        return
+    if effects is None:
+        offer(report)
+    coloured = [q for q in heads.quantities(report) if q != heads.EFFECT or report.effects is not None]
+    if st.session_state.heads_by not in coloured:
+        st.session_state.heads_by = coloured[0]
+    st.html(html.verdict(sentences.decided(report.prediction, report.model.problem), []))
+    layer, head = every_head(report)
+    own = {} if model in bundled.names() else {"model": model}
+    link.view(texts[0], head=f"{layer},{head}", kind=kind, **own)
+    one_head(report, about, model, layer, head, kind=kind)
+    st.html(html.heading("How this was computed", None))
+    st.html(html.strip(heads.how(report), panels.state_of(running=False)))
+    st.download_button(
+        "Download JSON", report.to_json, f"whyboard-heads-{report.digest[:12]}.json", "application/json",
+        on_click="ignore",
+    )  # fmt: skip
+
+
+def replaced_by() -> Ablation:
+    """Let a person choose what a head gives instead."""
+    found = st.segmented_control(
+        "Replace heads by", get_args(Ablation), key="ablation", required=True,
+        help="What a head gives instead when its effect is measured: its mean or random outputs over ordinary "
+        "sentences, or zeros, which no later layer has ever seen.",
+    )  # fmt: skip
+    return cast(Ablation, found)
 
 
 def opened(query: dict[str, str]) -> tuple[int, int] | None:
@@ -190,24 +265,25 @@ query = st.query_params.to_dict()
 link.restore(query)
 st.session_state.setdefault("open_head", opened(query))
 start = {"heads_by": heads.EFFECT, "ablation": "mean", "map_by": "word", "bertviz_view": "head view"}
+start |= {"kind": query["kind"]} if query.get("kind") in heads.KINDS else {}
 for name, value in start.items():
     st.session_state.setdefault(name, value)
-texts, model, pressed = ask.text_and_model("Look")
+about_two = jobs.task(named()) == WRITER or st.session_state.get("writers", {}).get(named(), False)
+texts, model, pressed = ask.text_and_model("Look", pairs=about_two)
 st.html(html.heading("Attention", CAVEAT))
 if not jobs.trusted(model, pressed):
     st.info(html.markdown(f"Press Look to load the model {model[:80]}."))
     st.stop()
+if writes(model):
+    two_stacks(texts, model)
+    st.stop()
 about = Request(texts, truncate=True, place=options.place(texts[0]))
-ablation = st.segmented_control(
-    "Replace heads by", get_args(Ablation), key="ablation", required=True,
-    help="What a head gives instead when its effect is measured: its mean or random outputs over ordinary sentences, "
-    "or zeros, which no later layer has ever seen.",
-)  # fmt: skip
+ablation = replaced_by()
 if st.session_state.get("masked_of") != about.texts[0]:
     st.session_state.masked, st.session_state.masked_of = [], about.texts[0]
 masked = tuple(st.session_state.masked)
 place = st.container()
-effects = cast(Ablation, ablation) if wanted(about.texts[0]) else None
+effects = ablation if wanted(about.texts[0]) else None
 report = panels.answered(HeadsRequest(about, effects, masked), model, "Looking at every head…")
 if isinstance(report, HeadsReport):
     if effects is None:

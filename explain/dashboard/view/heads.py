@@ -21,4 +21,5 @@ def head_map(data: dict[str, Any], *, key: str) -> tuple[int, int] | None:
     """Show one head; returns the (row, column) that was clicked, if any."""
     state = _map(data=data, key=key, default={"cell": None}, on_cell_change=lambda: None)
     cell = getattr(state, "cell", None)
-    return None if cell is None or max(cell) >= data["size"] else (int(cell[0]), int(cell[1]))
+    within = cell is not None and cell[0] < data["size"] and cell[1] < len(data["columns"])
+    return (int(cell[0]), int(cell[1])) if cell is not None and within else None

@@ -15,41 +15,44 @@ const NAMED = 11; // pixels a cell needs before its word is written beside it
 export default function (component) {
   const { data, parentElement, setStateValue } = component;
   const root = parentElement.querySelector(".map");
-  const n = data.size;
-  const values = numbers(data.values, n * n);
+  const [rows, columns] = [data.size, data.columns.length];
+  const n = Math.max(rows, columns); // cells are squares, and the longer side fills the picture
+  const values = numbers(data.values, rows * columns);
 
   // One pixel a cell, scaled by the browser: drawing 2,048 × 2,048 cells costs one image.
-  const cells = el("canvas", { width: n, height: n });
-  const image = new ImageData(n, n);
+  const cells = el("canvas", { width: columns, height: rows });
+  const image = new ImageData(columns, rows);
   const pixels = new Uint32Array(image.data.buffer); // one store a pixel, in the byte order of every browser's machine
-  for (let i = 0; i < n * n; i++) pixels[i] = BLUE | (Math.round(values[i] / 257) << 24);
+  for (let i = 0; i < rows * columns; i++) pixels[i] = BLUE | (Math.round(values[i] / 257) << 24);
   cells.getContext("2d").putImageData(image, 0, 0);
 
   const canvas = el("canvas", {
     tabindex: 0,
     role: "application",
-    "aria-label": `${data.title}: ${n} by ${n} ${data.unit}s. Arrow keys move the cursor.`,
+    "aria-label": `${data.title}: ${rows} by ${columns} ${data.unit}s. Arrow keys move the cursor.`,
   });
   const line = el("p", { class: "read", role: "status" });
   const state = root.state ?? (root.state = {});
   if (state.id !== data.id) Object.assign(state, { id: data.id, zoom: 1, x: 0, y: 0, row: data.selected ?? 0, column: 0 });
-  if (state.row >= n || state.column >= n) Object.assign(state, { row: 0, column: 0 });
+  if (state.row >= rows || state.column >= columns) Object.assign(state, { row: 0, column: 0 });
 
   const width = () => Math.max(280, root.clientWidth);
   const side = () => Math.min(width() - MARGIN.left - 4, 720);
   const cell = () => (side() / n) * state.zoom;
+  const wide = () => Math.min(side(), columns * cell());
+  const tall = () => Math.min(side(), rows * cell());
   const clamp = () => {
     state.zoom = Math.min(Math.max(1, n / 4), Math.max(1, state.zoom));
-    const most = n - n / state.zoom;
-    state.x = Math.min(most, Math.max(0, state.x));
-    state.y = Math.min(most, Math.max(0, state.y));
+    const shown = n / state.zoom;
+    state.x = Math.max(0, Math.min(columns - shown, state.x));
+    state.y = Math.max(0, Math.min(rows - shown, state.y));
   };
 
   const draw = () => {
     clamp();
     const scale = window.devicePixelRatio || 1;
-    const w = MARGIN.left + side() + 4;
-    const h = MARGIN.top + side() + 4;
+    const w = MARGIN.left + side() + 4; // names of columns stand aslant beyond a narrow picture
+    const h = MARGIN.top + tall() + 4;
     canvas.width = w * scale;
     canvas.height = h * scale;
     canvas.style.width = `${w}px`;
@@ -59,29 +62,30 @@ export default function (component) {
     context.scale(scale, scale);
     context.imageSmoothingEnabled = false;
     const shown = n / state.zoom;
-    context.drawImage(cells, state.x, state.y, shown, shown, MARGIN.left, MARGIN.top, side(), side());
+    const [across, down] = [wide() / cell(), tall() / cell()];
+    context.drawImage(cells, state.x, state.y, across, down, MARGIN.left, MARGIN.top, wide(), tall());
     context.strokeStyle = style.getPropertyValue("--st-border-color") || "#8886";
-    context.strokeRect(MARGIN.left, MARGIN.top, side(), side());
+    context.strokeRect(MARGIN.left, MARGIN.top, wide(), tall());
     context.fillStyle = style.color;
     context.font = `12px ${style.fontFamily}`;
     const step = Math.max(1, Math.ceil(NAMED / cell()));
     const first = Math.ceil(state.x / step) * step;
-    for (let i = Math.ceil(state.y / step) * step; i < Math.min(n, state.y + shown); i += step) {
+    for (let i = Math.ceil(state.y / step) * step; i < Math.min(rows, state.y + shown); i += step) {
       context.textAlign = "right";
       context.textBaseline = "middle";
       context.fillText(short(data.names[i]), MARGIN.left - 6, MARGIN.top + (i + 0.5 - state.y) * cell());
     }
-    for (let i = first; i < Math.min(n, state.x + shown); i += step) {
+    for (let i = first; i < Math.min(columns, state.x + shown); i += step) {
       context.save();
       context.translate(MARGIN.left + (i + 0.5 - state.x) * cell(), MARGIN.top - 6);
       context.rotate(-Math.PI / 4);
       context.textAlign = "left";
-      context.fillText(short(data.names[i]), 0, 0);
+      context.fillText(short(data.columns[i]), 0, 0);
       context.restore();
     }
     context.save();
     context.beginPath();
-    context.rect(MARGIN.left, MARGIN.top, side(), side());
+    context.rect(MARGIN.left, MARGIN.top, wide(), tall());
     context.clip();
     context.strokeStyle = "#cf5f1a";
     context.lineWidth = 2;
@@ -90,9 +94,9 @@ export default function (component) {
       MARGIN.left + (state.column - state.x) * cell(), MARGIN.top + (state.row - state.y) * cell(), size, size,
     );
     context.restore();
-    const value = (values[state.row * n + state.column] / 65535) * data.largest;
+    const value = (values[state.row * columns + state.column] / 65535) * data.largest;
     line.replaceChildren(
-      el("bdi", {}, data.names[state.row]), " looks at ", el("bdi", {}, data.names[state.column]),
+      el("bdi", {}, data.names[state.row]), " looks at ", el("bdi", {}, data.columns[state.column]),
       `: ${value.toFixed(3)} ${data.unit}`,
     );
   };
@@ -129,13 +133,13 @@ export default function (component) {
       return;
     }
     const [column, row] = at(event);
-    if (column < 0 || row < 0 || column >= n || row >= n) return;
+    if (column < 0 || row < 0 || column >= columns || row >= rows) return;
     Object.assign(state, { row, column });
     draw();
   });
   canvas.addEventListener("pointerup", (event) => {
     const [column, row] = at(event);
-    const clicked = drag && !drag.moved && column >= 0 && row >= 0 && column < n && row < n;
+    const clicked = drag && !drag.moved && column >= 0 && row >= 0 && column < columns && row < rows;
     drag = null;
     if (!clicked) return;
     Object.assign(state, { row, column });
@@ -151,8 +155,8 @@ export default function (component) {
   canvas.addEventListener("keydown", (event) => {
     const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
     if (event.key in moves) {
-      state.row = Math.min(n - 1, Math.max(0, state.row + moves[event.key][0]));
-      state.column = Math.min(n - 1, Math.max(0, state.column + moves[event.key][1]));
+      state.row = Math.min(rows - 1, Math.max(0, state.row + moves[event.key][0]));
+      state.column = Math.min(columns - 1, Math.max(0, state.column + moves[event.key][1]));
       const shown = n / state.zoom;
       state.x = Math.min(state.column, Math.max(state.x, state.column + 1 - shown));
       state.y = Math.min(state.row, Math.max(state.y, state.row + 1 - shown));
