@@ -217,7 +217,7 @@ def _wilson(share: float, n: float) -> tuple[float, float]:
     z2 = NORMAL**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = NORMAL / (1 + z2 / n) * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # whatever is rounded
 
 
 def _judge(share: float, n: int, exact: bool, high: float, claim: str, where: str) -> tuple[Status, str]:
