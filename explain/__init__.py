@@ -39,7 +39,7 @@ __all__ = [
 def load(name: str = "sentiment", **options: Any) -> Model:
     """Load a model: a bundled name, a Hub id, or a local folder.
 
-    Options: revision, device='auto', dtype='auto', task='auto', token, allow_download; see
+    Options: revision, device='auto', dtype='auto', task='auto', token, allow_download, fast; see
     `explain.model.loading.load_runner`. Raises `explain.errors.ModelError`.
     """
     from explain.engine import load as load_model  # torch and transformers: 3 s that readers must not pay

@@ -99,6 +99,9 @@ def run(
     windows: Annotated[bool, typer.Option("--windows", help="See it through windows that overlap.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (float32), float64, bfloat16, float16.")] = "auto",
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Occlusion, LIME, Shapley values in bfloat16, if as good and faster here.")
+    ] = False,
     revision: Annotated[str | None, typer.Option(help="Hub branch, tag or commit.")] = None,
     task: Annotated[str, typer.Option(help="auto, a task or the variant of its head.")] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Run a method that misses its own claim here.")] = False,
@@ -135,7 +138,8 @@ def run(
     }
     watched = nullcontext() if profile is None else profiled(profile)
     with watched as spent, _err.status("Loading the model…") as status:
-        loaded = explain.load(model, revision=revision, device=device, dtype=dtype, task=task)
+        where: dict[str, Any] = {"revision": revision, "device": device, "dtype": dtype, "fast": fast or None}
+        loaded = explain.load(model, task=task, **where)
         result: Explanation = loaded.explain(
             asked,
             attention=_layers(attention, loaded.info.n_layers),

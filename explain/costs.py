@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 
 from explain.catalog import Request
 from explain.checks import chosen
@@ -48,15 +48,16 @@ def refused(request: Request, units: int) -> bool:
     return any(units > (find(name).info.limit or units) for name in request.methods)
 
 
-def passes(request: Request, units: int, share: float = 1.0) -> tuple[int, int]:
+def passes(request: Request, units: int, share: float = 1.0, kept: Collection[Hashable] = ()) -> tuple[int, int]:
     """(forward passes, forward-and-backward passes) for a text of so many units.
 
-    `share` is how much of the text is read anew where one unit is taken out (`anew`).
+    `share` is how much of the text is read anew where one unit is taken out (`anew`); `kept` names what checks need
+    not measure any more (`Runner.kept`).
     """
     alone = math.ceil(units * share)
     methods = [find(name).cost(alone if find(name).alone else units) for name in request.methods]
-    checked = methods[: request.checked]
-    checks = [c.cost(units, request.orders, m) for c in chosen(request.checks) for m in checked]
+    checked = list(zip(request.methods, methods, strict=True))[: request.checked]
+    checks = [c.passes(units, request.orders, *of, kept=kept) for c in chosen(request.checks) for of in checked]
     words = [(alone + 1, 0)] if methods else []  # each word's measured effect
     first = [(alone + 1, 0)] if request.granularity == "hierarchical" else []  # each sentence's; at most as many
     pairs = [(cost_of_pairs(units, request.budget), 0)] if request.interactions else []
@@ -92,7 +93,7 @@ def beside(runner: Runner, request: Request, encoding: Encoding, units: int, tex
     are used; a copy of the weights, where a check makes one. `texts` are refined together.
     """
     info, tokens = runner.info, longest(encoding)
-    forward, backward = passes(request, units, anew(encoding))
+    forward, backward = passes(request, units, anew(encoding), runner.kept)
     most = 1 if runner.padding == "single" else max(1, runner.token_budget // tokens)
     heights = []
     for kind in kinds(request, backward):
@@ -104,7 +105,9 @@ def beside(runner: Runner, request: Request, encoding: Encoding, units: int, tex
     slopes = 4 * info.d_model * _held(runner, encoding, backward, texts)
     layers = len(request.attention or ()) + 2 * info.n_layers * any(find(name).maps for name in request.methods)
     maps = 4 * texts * layers * info.n_heads * tokens**2
-    copies = memory.weights(runner.module) if any(c.copies for c in chosen(request.checks)) else 0
+    names = request.methods[: request.checked]
+    copying = any(c.copies and not c.known(n, runner.kept) for c in chosen(request.checks) for n in names)
+    copies = memory.weights(runner.module) if copying else 0
     return max(heights) + slopes + maps + copies
 
 

@@ -40,7 +40,7 @@ class Finding(NamedTuple):
 
 def findings() -> list[Finding]:
     """Everything, in the order in which to mend it. Imports torch."""
-    looks: list[Callable[[], Finding]] = [python, packages, device, memory, models, home, keys, login, hub]
+    looks: list[Callable[[], Finding]] = [python, packages, device, fast, memory, models, home, keys, login, hub]
     return [look() for look in looks]
 
 
@@ -88,6 +88,12 @@ def device() -> Finding:
     if shutil.which("nvidia-smi"):
         todo = "There is an NVIDIA driver: install the CUDA build of torch, see pytorch.org."
     return Finding("device", "note" if todo else "ok", f"CPU, {threads} of {os.cpu_count()} threads", todo)
+
+
+def fast() -> Finding:
+    """Whether some methods may run in bfloat16; a model, and not this machine alone, decides whether they do."""
+    said = "on: occlusion, LIME and Shapley values in bfloat16, where the model's calibration allows it"
+    return Finding("EXPLAIN_FAST", "ok", said if settings().fast else "off")
 
 
 def memory() -> Finding:

@@ -326,7 +326,7 @@ class Model(Writing):
         if costs.refused(request, least):
             return Forecast(seconds=math.inf)
         more, share = costs.beside(self, request, encoding, likely), costs.anew(encoding)
-        forward, backward = costs.passes(request, likely, share)
+        forward, backward = costs.passes(request, likely, share, self.kept)
         forward += len(encoding.windows) - len(encoding.seen)  # the decision reads all windows, also where one holds it
         seconds = super().forecast(costs.length(request, encoding), forward, backward)
         return Forecast(seconds, None if more is None else weights(self.module) + more)

@@ -81,6 +81,7 @@ class Machine(Record):
 class Provenance(Record):
     """With what it was computed. `created` is UTC in ISO 8601, `seconds` by a monotonic clock.
 
+    `dtype` names the methods that ran in another precision than the model is held in, if any did.
     `evaluating`: the model was set to infer, not to train. `budget` and `group` are the request's budget, and how many
     texts were computed together: both decide the last digits. `libraries` says for each method whose code it is,
     `cautions` when it misleads.

@@ -133,13 +133,15 @@ def replay(
 
     import explain
     from explain import replay as again
+    from explain.calibration import WRITTEN
 
-    then = content.explanation.model
+    then, made = content.explanation.model, content.explanation.provenance
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
         revision = then.revision if then.source == "hub" and model is None else None
-        loaded = explain.load(model or then.id, device=then.device, dtype=then.dtype, revision=revision)
+        how = {"device": then.device, "dtype": then.dtype, "fast": made is not None and WRITTEN in made.dtype}
+        loaded = explain.load(model or then.id, revision=revision, **how)
         result = again.replay(loaded, entry.header, content, decide=decide)
     finally:
         torch.set_num_threads(before)

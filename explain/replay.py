@@ -16,6 +16,7 @@ import numpy as np
 from explain import canonical
 from explain.audit import building
 from explain.audit.records import Beside, Content, Environment, Header
+from explain.calibration import WRITTEN
 from explain.catalog import Grain, Request, TargetKind
 from explain.engine import Model
 from explain.errors import AuditError
@@ -319,9 +320,16 @@ def _changes(then: Environment, now: Environment) -> Iterator[str]:
 
 
 def _tolerance(then: Explanation, now: Explanation) -> float:
-    mine = max(TOLERANCE.get(e.model.dtype, 1e-2) for e in (then, now))
+    mine = max(TOLERANCE.get(dtype, 1e-2) for e in (then, now) for dtype in _dtypes(e))
     apart = then.model.device.split(":")[0] != now.model.device.split(":")[0]
     return max(mine, ACROSS_DEVICES) if apart else mine
+
+
+def _dtypes(one: Explanation) -> Iterator[str]:
+    """What a model is held in, and what some methods ran in instead."""
+    yield one.model.dtype
+    if one.provenance is not None and WRITTEN in one.provenance.dtype:
+        yield WRITTEN
 
 
 def _sentence(

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     max_texts: int = Field(1_000, ge=1, description="texts in one explain_batch call")
     token_budget: int = Field(1_024, ge=1, description="padded tokens in one pass through the model")
     memory_share: float = Field(0.9, gt=0, description="share of the free memory that one run may be forecast to take")
+    fast: bool = Field(False, description="may occlusion, LIME, Shapley values run in bfloat16, if calibrated")
     allow_download: bool = Field(True, description="may models be fetched from the Hub by name")
     hub_timeout: float = Field(5.0, gt=0, description="seconds to wait for the Hub before saying it is unreachable")
     queue: int = Field(16, ge=1, le=10_000, description="questions that may wait for a model")

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar, cast
 
+from explain import calibration, costs, gate, spans
 from explain import checks as checking
-from explain import costs, gate, spans
 from explain import effects as measuring
 from explain import interactions as pairing
 from explain.attention.capture import attention_maps
@@ -23,7 +23,6 @@ from explain.case import Case, Steps
 from explain.catalog import Claim, Progress, Request
 from explain.drive import answer, drive, require_whole
 from explain.errors import MethodError
-from explain.machine import here, threads, versions
 from explain.methods import Method, find
 from explain.model import chat
 from explain.model.contexts import holding
@@ -44,7 +43,7 @@ from explain.records import (
     Provenance,
     Tokens,
 )
-from explain.results import Result
+from explain.results import Result, provenance
 
 T = TypeVar("T")
 Listener = Callable[[Progress, Explanation | None], None]
@@ -70,6 +69,7 @@ class Work:
         self.stage, self.partial = "Reading", cast(Explanation | None, None)
         self.methods: list[str] = []  # those that run: gated ones beside others are left out
         self.gated: list[Notice] = []
+        self.rough: list[str] = []  # those that ran in bfloat16
         self.meter = Meter(self._advance, cancel)
         self.began, self.created = time.perf_counter(), datetime.now(UTC)
 
@@ -126,11 +126,23 @@ class Work:
         known, key = self.model.claims, (method.info.name, params)
         if key not in known:
             self._enter("Measuring the method's claim")
-            posed = Work(self.base, gate.probes(self.model))
-            posed.meter = self.meter
-            cases = [posed._retold(r, r.texts) for r in posed.requests]
-            known[key] = gate.measure(posed.model, method, params, cases, self.meter)
+            model, cases = self._posed()
+            known[key] = gate.measure(model, method, params, cases, self.meter)
         return known[key]
+
+    def _posed(self) -> tuple[Runner, list[Case]]:
+        posed = Work(self.base, gate.probes(self.model))
+        posed.meter = self.meter
+        return posed.model, [posed._retold(r, r.texts) for r in posed.requests]
+
+    def _computing(self, method: Method) -> Runner:
+        """The model that a method's rows are given to, in the precision that it may be."""
+        model, said = calibration.chosen(self.model, method, self._posed, self.meter)
+        if model is not self.model:
+            self.rough.append(method.info.name)
+        if said is not None and said not in self.gated:
+            self.gated.append(said)
+        return model
 
     def _pass_the_gate(self) -> None:
         """Choose what runs: a first method that misses its claim is refused, one beside it left out, unless forced."""
@@ -264,7 +276,7 @@ class Work:
 
         path = self.paths.get(method.info.name)
         steps = [method.fn(replace(r.case, path=path), p) for r, p in zip(results, configured, strict=True)]
-        for i, (found, cost) in enumerate(drive(self.model, steps, self.meter, draft)):
+        for i, (found, cost) in enumerate(drive(self._computing(method), steps, self.meter, draft)):
             results[i].attributions[place:] = [whole(i, found, cost)]
 
     def _pair(self, results: list[Result]) -> None:
@@ -327,20 +339,5 @@ class Work:
 
     def provenance(self, case: Case | None, seed: int = 0) -> Provenance:
         """With what this is computed, and how long it has taken so far; `seed` where there is no case."""
-        info, ran = self.model.info, [find(name) for name in self.methods]
-        return Provenance(
-            versions=versions(),
-            device=info.device,
-            dtype=info.dtype,
-            kernel=info.kernel,
-            threads=threads(),
-            seed=seed if case is None else case.seed,
-            created=self.created.isoformat(timespec="milliseconds"),
-            seconds=round(time.perf_counter() - self.began, 4),
-            machine=here(info.device),
-            evaluating=not self.model.module.training,
-            budget=None if case is None else case.budget,
-            group=len(self.requests) or None,
-            libraries={m.info.name: m.library for m in ran},
-            cautions={m.info.name: m.info.misleads for m in ran},
-        )
+        about: dict[str, Any] = {"case": case, "seed": seed, "group": len(self.requests) or None, "rough": self.rough}
+        return provenance(self.model, self.methods, self.created, time.perf_counter() - self.began, **about)

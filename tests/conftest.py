@@ -194,6 +194,7 @@ def dashboard(folder: Path, patch: pytest.MonkeyPatch) -> AppTest:
     found = AppTest.from_file(str(MAIN), default_timeout=60)
     found.query_params["model"] = str(folder)
     found.session_state["trusted"] = str(folder)  # as if Explain had been pressed
+    found.session_state["settings"] = True  # opened, so that they are drawn
     return found
 
 

@@ -9,7 +9,7 @@ combined into one light. Third parties use the entry-point group `explain.checks
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -32,13 +32,19 @@ Passes = tuple[int, int]
 Cost = Callable[[int, int, Passes], Passes]
 
 
+def nothing(units: int, orders: int, method: Passes) -> Passes:
+    """The cost of what makes no passes."""
+    return 0, 0
+
+
 @dataclass(frozen=True, eq=False)
 class Checker:
     """A check: its name, the stage shown while it runs, its place in the order, its function, and what it costs.
 
     `cost(units, orders, method)` forecasts (forward, forward-and-backward) passes, from the number of words,
-    the random orders that are drawn, and what the method itself costs. Those that are not `default` run only
-    when they are asked for by name. `question` is what it helps to answer, `summary` what it measures, `cite` the
+    the random orders that are drawn, and what the method itself costs; `once` what it costs beside that until
+    `Case.kept` has something under a key that begins with `key(name of the method)`. Those that are not `default` run
+    only when they are asked for by name. `question` is what it helps to answer, `summary` what it measures, `cite` the
     paper. `copies` says that it makes a copy of the model.
     """
 
@@ -52,6 +58,19 @@ class Checker:
     summary: str = ""
     cite: str = ""
     copies: bool = False
+    once: Cost = nothing
+    key: Callable[[str], tuple[Hashable, ...]] = lambda method: ()
+
+    def known(self, method: str, kept: Iterable[Hashable]) -> bool:
+        """Whether what it costs once is kept already, for a method."""
+        key = self.key(method)
+        return bool(key) and any(isinstance(each, tuple) and each[: len(key)] == key for each in kept)
+
+    def passes(self, units: int, orders: int, method: str, cost: Passes, kept: Iterable[Hashable]) -> Passes:
+        """What it costs for a text where so much is `kept`; `cost` is that of the method."""
+        first = (0, 0) if self.known(method, kept) else self.once(units, orders, cost)
+        each = self.cost(units, orders, cost)
+        return each[0] + first[0], each[1] + first[1]
 
 
 _registered: dict[str, Checker] = {}
@@ -62,7 +81,9 @@ def check(
     stage: str,
     order: int = 100,
     default: bool = True,
-    cost: Cost = lambda units, orders, method: (0, 0),
+    cost: Cost = nothing,
+    once: Cost = nothing,
+    key: Callable[[str], tuple[Hashable, ...]] = lambda method: (),
     question: Question | None = None,
     cite: str = "",
     copies: bool = False,
@@ -72,7 +93,7 @@ def check(
     def register(fn: Function) -> Function:
         summary = (fn.__doc__ or "").strip().partition("\n")[0]
         name = fn.__name__
-        _registered[name] = Checker(name, stage, order, fn, cost, default, question, summary, cite, copies)
+        _registered[name] = Checker(name, stage, order, fn, cost, default, question, summary, cite, copies, once, key)
         return fn
 
     return register

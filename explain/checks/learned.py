@@ -32,7 +32,8 @@ TIMES, LEAST = 2.0, 0.1
     default=False,
     question="reacts as the scores say",
     copies=True,
-    cost=lambda units, orders, method: ((1 + COPIES) * len(SENTENCES), 0),
+    once=lambda units, orders, method: ((1 + COPIES) * len(SENTENCES), 0),
+    key=lambda method: ("learned",),
 )
 def learned(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Spread of the outputs over ordinary sentences, beside that of copies whose weights were dealt anew."""

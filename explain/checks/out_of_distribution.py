@@ -28,6 +28,7 @@ TEXTS, NEIGHBOUR, FEWEST, ORDINARY = 40, 3, 10, 0.95
 WARN = 0.25
 """Five times what is usual. Frozen with `sentiment` on eight development sentences of SST-2 (every second)."""
 HOW: tuple[Replacement, ...] = ("mask", "remove")
+BACKGROUND = "background states"
 
 
 @check(
@@ -36,7 +37,9 @@ HOW: tuple[Replacement, ...] = ("mask", "remove")
     default=False,
     question="reacts as the scores say",
     cite="Sun et al. 2022, arXiv:2204.06507",
-    cost=lambda units, orders, method: (2 * len(SENTENCES) + len(HOW) * TEXTS, 0),
+    cost=lambda units, orders, method: (1 + len(HOW) * TEXTS, 0),
+    once=lambda units, orders, method: (len(SENTENCES), 0),
+    key=lambda method: (BACKGROUND,),
 )
 def out_of_distribution(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Share of the texts with words taken out that lie farther from ordinary sentences than 95 % of those do."""
@@ -99,7 +102,7 @@ def _said(status: Status, sentence: str, value: float | None = None, details: di
 
 def _background(case: Case) -> Float64[np.ndarray, "B D"]:
     """States of the background sentences, as pairs where the text is a pair; the same for every text of a model."""
-    key = ("background states", len(case.texts))
+    key = (BACKGROUND, len(case.texts))
     if key not in case.kept:
         rows = [c.row(logit(c.target)) for c in cases(case.retold, len(case.texts))]
         case.kept[key] = _states(case, rows)

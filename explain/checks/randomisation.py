@@ -50,7 +50,8 @@ ROUGH = {**PLAIN, "seed": 0, "budget": 64}
     question="robust",
     cite="Hedström et al. 2023, arXiv:2401.06465; Adebayo et al. 2018, arXiv:1810.03292",
     copies=True,
-    cost=lambda units, orders, method: (
+    key=lambda method: ("randomisation", method),
+    once=lambda units, orders, method: (
         TIMES * min(method[0], 4 * ROUGH["budget"]),
         TIMES * min(method[1], ROUGH["budget"]),
     ),

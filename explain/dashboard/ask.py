@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
-from explain import bundled, list_checks, list_methods, spans
-from explain.catalog import Grain, Request, TargetKind
-from explain.dashboard import access, choices, conversation, jobs, link, privacy
+from explain import bundled
+from explain.catalog import Request
+from explain.dashboard import access, conversation, jobs, link, options, privacy
 from explain.dashboard.answer import TASK as ANSWERS
-from explain.dashboard.continuation import WRITER, followed
+from explain.dashboard.continuation import followed
 from explain.dashboard.examples import CONTEXTS, EXAMPLES, LABELS, of
 from explain.dashboard.labels import own
-from explain.dashboard.link import DECIDED, GRAINS, NOTHING, QUANTITIES
-from explain.dashboard.long import wanted
-from explain.errors import InputError
-from explain.plugins import LONGEST
-from explain.render import html
+from explain.dashboard.link import DECIDED, NOTHING
 from explain.settings import settings
-
-FIRST = "Sentences first: each is scored as a whole, but for those that move the decision most, whose words are scored."
 
 
 @dataclass(frozen=True)
@@ -50,8 +43,8 @@ def ask(labels: tuple[str, ...], *, closed: bool = True) -> Asked:
         about = {"roles": conversation.roles(), "place": None}
     elif about := _behind(model):  # the question is what stands behind the text, so that there is no second one
         texts = texts[:1]
-    with st.expander("Settings", key="settings", on_change="rerun"):
-        request, fixed = _settings(texts, labels, model, about, closed=closed and bool(labels))
+    request = options.chosen(texts, labels, model, about, closed=closed and bool(labels))
+    fixed = bool(st.session_state.fixed)
     link.write(request, model, fixed_scale=fixed, quoted=jobs.task(model) == ANSWERS)
     return Asked(request, model, fixed, pressed)
 
@@ -124,114 +117,6 @@ def _text(button: str) -> tuple[str, ...]:
         on_change=_use_example, args=(state.edits,), label_visibility="collapsed",
     )  # fmt: skip
     return (state.text,)
-
-
-def _settings(
-    texts: tuple[str, ...], labels: tuple[str, ...], model: str, about: Mapping[str, Any], *, closed: bool
-) -> tuple[Request, bool]:
-    """Draw the settings; what is asked `about` the text beside them is forecast with it, and comes before them."""
-    state = st.session_state
-    known = {m.name: m for m in list_methods()}
-    text = texts[0]
-    through = not about and wanted(text)
-    plain = Request(texts, truncate=True, windows=through, granularity=state.granularity or "word", **about)
-    costs = jobs.forecasts(plain, model)
-    method = choices.pick(known, costs, jobs.refused(model))
-    values = {name: privacy.value(given) for name, given in choices.parameters(method).items()}
-    state.beside = [n for n in state.beside if n != method.name]
-    beside = st.multiselect(
-        "Beside it",
-        [n for n in known if n != method.name],
-        key="beside",
-        format_func=lambda n: f"{known[n].title} · {known[n].family}",
-        max_selections=4,
-        help="Other methods on the same words, to see where they disagree.",
-    )
-    one, two, three = st.columns(3)
-    with one:
-        options = [DECIDED, *labels, *_typed(state.target, (DECIDED, *labels), closed)]
-        target = st.selectbox("Explain", options, key="target", accept_new_options=not closed)
-    with two:
-        options = [NOTHING, *labels, *_typed(state.contrast, (NOTHING, *labels), closed)]
-        contrast = st.selectbox("rather than", options, key="contrast", accept_new_options=not closed)
-    with three:
-        quantity = st.selectbox("Measured in", list(QUANTITIES), key="quantity", format_func=QUANTITIES.__getitem__)
-    one, two = st.columns(2, vertical_alignment="bottom")
-    with one:
-        granularity = st.segmented_control(
-            "Score by", list(GRAINS), key="granularity", format_func=GRAINS.__getitem__, required=True, help=FIRST
-        )
-    with two:
-        fixed = st.toggle(
-            "Fixed colour scale (± 2 log-odds)", key="fixed", help="Fixed, so that small scores look small everywhere."
-        )
-    if jobs.task(model) != ANSWERS and "roles" not in about:  # else it is the context, and stands above
-        second = "Written so far" if jobs.task(model) == WRITER else "Second text (for models that compare two)"
-        st.text_area(second, key="pair", height=68)
-    one, two = st.columns(2)
-    with one:
-        phrases = _marked(
-            "Score as one",
-            "phrases",
-            texts,
-            "Parts of the text that count as one unit, separated by semicolons: three-hour film; sad robot",
-        )
-    with two:
-        rationale = _marked(
-            "Words you would point at",
-            "rationale",
-            texts,
-            "What you take for the reason, separated by semicolons; the page compares it with the scores.",
-        )
-    st.caption("Follows your system's light or dark theme; ⋮ → Settings changes it.")
-    thorough = state.get("thorough_for") == text
-    request = Request(
-        texts=texts,
-        methods=(method.name, *beside),
-        params={method.name: values} if values else {},
-        target=None if target == DECIDED else target,
-        contrast=None if contrast == NOTHING else contrast,
-        place=place(text),
-        quantity=cast(TargetKind, quantity),
-        granularity=cast(Grain, granularity or "word"),
-        truncate=True,
-        windows=through,
-        orders=200 if thorough else 20,
-        checks=tuple(list_checks()) if thorough else None,
-        forced=state.get("forced") == [str(state.model or settings().model), method.name],
-        checked=1,  # the page shows the checks of the first method; those beside it are compared, not checked
-        phrases=phrases,
-        rationale=rationale,
-    )
-    return replace(request, **about), fixed
-
-
-def place(text: str) -> int | None:
-    """Which mask, word or written token of this text a person chose, on any page; None where nobody did.
-
-    Nor is it known behind what a model wrote once that is masked: the token may stand elsewhere.
-    """
-    state = st.session_state
-    if state.get("pair_for") == text and not privacy.keeps((state.get("pair") or "",)):
-        return None
-    return state.get("place") if state.get("place_for") == text else None
-
-
-def _typed(wish: str, known: tuple[str, ...], closed: bool) -> list[str]:
-    """An outcome that a person wrote or a link names, where others than those listed exist."""
-    return [wish] if not closed and wish and wish not in known else []
-
-
-def _marked(label: str, key: str, texts: tuple[str, ...], about: str) -> tuple[spans.Span, ...]:
-    """Parts of the text that a person writes down again; what is not in the text is said and left out."""
-    written = st.text_input(label, key=key, help=about, max_chars=LONGEST)
-    found: tuple[spans.Span, ...] = ()
-    for want in (part.strip() for part in written.split(";") if part.strip()):
-        try:
-            found += spans.found(texts, [want])
-        except InputError as error:
-            st.caption(html.markdown(str(error)))
-    return found
 
 
 def _close_settings() -> None:

@@ -12,6 +12,9 @@ from explain.catalog import Forecast, MethodInfo, ParamInfo
 from explain.plugins import LONGEST
 from explain.render import html
 
+PREFIX = "p."
+"""How the session calls a parameter: this, the method's name, a dot, its own name."""
+
 
 def pick(known: Mapping[str, MethodInfo], costs: Mapping[str, Forecast], refused: Mapping[str, float]) -> MethodInfo:
     """Draw the families and the methods of one; a family can be looked through without choosing.
@@ -73,32 +76,44 @@ def _time(seconds: float) -> str:
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.0f} hours"
 
 
-def parameters(method: MethodInfo) -> dict[str, Any]:
-    """Controls made from the method's parameters; only values that differ from the default are returned."""
-    values: dict[str, Any] = {}
-    shown = [p for p in method.params if not p.name.endswith("_text") or _wanted(method, p)]
+def parameters(method: MethodInfo) -> None:
+    """Draw controls made from the method's parameters."""
+    shown = _shown(method)
     for column, info in zip(st.columns(max(1, min(3, len(shown)))) * 3, shown, strict=False):
         with column:
-            value = _control(info, f"p.{method.name}.{info.name}")
-        if value != info.default:
-            values[info.name] = value
-    return values
+            _control(info, _key(method, info))
 
 
-def _wanted(method: MethodInfo, text: ParamInfo) -> bool:
+def given(method: MethodInfo) -> dict[str, Any]:
+    """The method's parameters that a person set to something else than the default."""
+    values = {info.name: st.session_state.get(_key(method, info), info.default) for info in _shown(method)}
+    return {info.name: values[info.name] for info in _shown(method) if values[info.name] != info.default}
+
+
+def _key(method: MethodInfo, info: ParamInfo) -> str:
+    return f"{PREFIX}{method.name}.{info.name}"
+
+
+def _shown(method: MethodInfo) -> list[ParamInfo]:
     """`baseline_text` is only asked for where `baseline` is 'text'."""
-    return bool(st.session_state.get(f"p.{method.name}.{text.name.removesuffix('_text')}") == "text")
+    state, text = st.session_state, "_text"
+    return [
+        info
+        for info in method.params
+        if not info.name.endswith(text) or state.get(f"{PREFIX}{method.name}.{info.name.removesuffix(text)}") == "text"
+    ]
 
 
-def _control(info: ParamInfo, key: str) -> Any:
+def _control(info: ParamInfo, key: str) -> None:
     label = info.name.replace("_", " ").capitalize()
     st.session_state.setdefault(key, info.default)
     if info.kind == "choice":
-        return st.selectbox(label, info.choices, key=key, help=info.help)
-    if info.kind == "text":
-        return st.text_input(label, key=key, max_chars=LONGEST, help=info.help)
-    if info.kind == "boolean":
-        return st.toggle(label, key=key, help=info.help)
-    if info.kind == "integer":
-        return st.number_input(label, int(info.low or 0), int(info.high or 1), key=key, help=info.help)
-    return st.number_input(label, info.low, info.high, key=key, help=info.help, format="%g", step=0.01)
+        st.selectbox(label, info.choices, key=key, help=info.help)
+    elif info.kind == "text":
+        st.text_input(label, key=key, max_chars=LONGEST, help=info.help)
+    elif info.kind == "boolean":
+        st.toggle(label, key=key, help=info.help)
+    elif info.kind == "integer":
+        st.number_input(label, int(info.low or 0), int(info.high or 1), key=key, help=info.help)
+    else:
+        st.number_input(label, info.low, info.high, key=key, help=info.help, format="%g", step=0.01)

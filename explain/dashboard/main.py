@@ -4,6 +4,7 @@ import streamlit as st
 
 from explain import bundled
 from explain.dashboard import pages, signing
+from explain.dashboard.choices import PREFIX
 
 KEPT = (
     *("text", "model", "pair", "beside", "target", "contrast", "quantity", "granularity", "fixed"),
@@ -24,7 +25,8 @@ signing.bar()
 kept = st.session_state.setdefault("kept", {})
 turned = st.session_state.get("page") != page.url_path
 st.session_state.page = page.url_path
-for key in KEPT:
+known = {*KEPT, *(key for key in (*map(str, st.session_state), *kept) if key.startswith(PREFIX))}
+for key in known:
     if key in st.session_state and turned:
         st.session_state[key] = st.session_state[key]
     elif key not in st.session_state and key in kept:
@@ -32,4 +34,4 @@ for key in KEPT:
 try:
     page.run()
 finally:  # a page may stop early
-    kept.update({key: st.session_state[key] for key in KEPT if key in st.session_state})
+    kept.update({key: st.session_state[key] for key in known if key in st.session_state})

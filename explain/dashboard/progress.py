@@ -39,9 +39,14 @@ class Drawn:
     seconds: float
 
     def stale(self, job: Job, now: float, waiting: int) -> bool:
-        """Is it time to draw the page anew, while so many others wait for the machine?"""
+        """Is it time to draw the page anew, while so many others wait for the machine?
+
+        While others wait, not before the job has worked for a second for each of them: what is quick is drawn once.
+        """
         if job.over:
             return True
+        if waiting and (job.begun is None or now - job.begun < waiting):
+            return False
         new = job.partial
         if new is None or new is self.partial or 0 < job.left(now) < SOON:
             return False

@@ -17,6 +17,7 @@ from explain.model.quiet import quiet
 from explain.model.runner import Runner
 from explain.model.sources import Source, config_of, find
 from explain.records import ModelInfo
+from explain.settings import settings
 from explain.tasks import Task, tasks
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -33,6 +34,7 @@ def load_runner(
     task: str = "auto",
     token: str | None = None,
     allow_download: bool | None = None,
+    fast: bool | None = None,
     runner: type[Runner] = Runner,
 ) -> Runner:
     """Load a model for explaining.
@@ -45,6 +47,8 @@ def load_runner(
         task: 'auto', a task's name, or the variant of a head ('binary', 'regression', …).
         token: Hub access token.
         allow_download: may the Hub be asked; None for the setting.
+        fast: may methods whose scores are sums of values run in bfloat16, where `explain.calibration` finds it as good
+            here, and faster; None for the setting.
         runner: the class to make.
 
     Raises:
@@ -90,7 +94,9 @@ def load_runner(
         loading=loading,
         normalizer=_normalizer(tokenizer),
     )
-    return runner(module, tokenizer, chosen, info)
+    made = runner(module, tokenizer, chosen, info)
+    made.fast = settings().fast if fast is None else fast
+    return made
 
 
 def _task_for(config: dict[str, Any], wish: str) -> Task:

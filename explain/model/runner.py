@@ -61,6 +61,7 @@ class Runner:
         self.continuations: tuple[str, ...] = ()
         self.roles: tuple[str, ...] = ()
         self.autocast = autocast
+        self.fast = False  # whether others may give it an autocast, where `explain.calibration` allows that
         self.token_budget = token_budget or settings().token_budget
         self.lock = threading.RLock()
         self.rates = Rates()

@@ -11,12 +11,15 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
+
 from explain.candidates import Candidates, require, sides
 from explain.errors import InputError
 from explain.model import chat, contexts, continuations, hypotheses, written
 from explain.model import windows as seeing
 from explain.model.encoding import Encoding, encode
 from explain.model.meter import Meter
+from explain.model.rates import Rates
 from explain.records import Tokens
 from explain.tasks import Task
 from explain.tasks._continuation import CONTINUED, Continuation
@@ -130,6 +133,13 @@ def talking(runner: R, roles: tuple[str, ...]) -> R:
             code="bad_task",
         )
     return _view(runner, ("roles", *roles), runner.task, runner.info.problem, roles=roles)
+
+
+def in_bfloat16(runner: R) -> R:
+    """The same question to the same weights, in torch's autocast to bfloat16; forecasts do not learn from it."""
+    other = copy.copy(runner)
+    other.autocast, other.rates = torch.bfloat16, Rates()
+    return other
 
 
 def _view(runner: R, key: Hashable, task: Task, problem: str, **own: Any) -> R:

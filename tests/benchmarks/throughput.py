@@ -120,8 +120,8 @@ def markdown() -> str:
             f"{ours['texts']:,} sentences explained together by integrated gradients, {ours['within 1 %']:.0%} of them "
             f"within 1 % ({made['machine']}): {ours['texts a second']:.1f} texts a second, "
             f"{ours['share in the model']:.0%} of the time in the model at {ours['GFLOP/s in the model']:.0f} GFLOP/s, "
-            f"{ours['padding']:.1%} padding. Made by `python -m tests.benchmarks.throughput train.tsv --captum 40 "
-            "--grow 10 --save`.",
+            f"{ours['padding']:.1%} padding. Made by `python -m tests.benchmarks.throughput train.tsv "
+            f"--captum {theirs['texts']} --grow {found['grow']} --save`.",
             "",
             "| what | found | wanted | reached |",
             "|---|--:|--:|---|",

@@ -120,6 +120,26 @@ def test_switch_method_and_reload_by_link(page: Page, address: str) -> None:
     assert shown_words(page) == before
 
 
+def test_settings_hold_when_they_are_closed(page: Page, address: str) -> None:
+    page.goto(address)
+    settle(page)
+    summary, field = page.locator("summary", has_text="Settings"), page.get_by_role("textbox", name="Score as one")
+    expect(field).to_have_count(0)
+    summary.focus()
+    page.keyboard.press("Enter")
+    field.fill("stirring, funny")  # and no Enter: the button alone takes it
+    page.get_by_role("button", name="Explain", exact=True).click()
+    expect(page.locator(".word", has_text="stirring, funny")).to_have_count(1)
+    settle(page)
+    expect(field).to_have_count(0)
+    assert shown_words(page) == EXAMPLES[FIRST]
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(field).to_have_value("stirring, funny")
+    settle(page)
+    expect(page.locator(".word", has_text="stirring, funny")).to_have_count(1)
+
+
 def test_who_waits_for_others_is_woken_and_need_not_ask(page: Page, address: str) -> None:
     asked: list[object] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: asked.append(frame)))

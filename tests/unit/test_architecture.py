@@ -32,7 +32,7 @@ LAYERS = [
     ["attention", "checks", "training"],
     ["asking"],
     ["drive"],
-    ["costs", "gate", "probes", "looking", "continuing", "aligning"],
+    ["costs", "gate", "calibration", "probes", "looking", "continuing", "aligning"],
     ["results"],
     ["work"],
     ["questions"],

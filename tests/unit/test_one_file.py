@@ -62,6 +62,7 @@ import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("explain/dashboard/main.py", default_timeout=100)
 app.query_params["method"] = "length"
+app.session_state["settings"] = True
 app.run()
 assert app.session_state["job"].wait(100)
 app.run()

@@ -64,11 +64,23 @@ def test_drawing_takes_no_more_than_its_part_of_the_time(whole: Explanation) -> 
 
 
 def test_who_is_not_alone_is_drawn_less_often(whole: Explanation) -> None:
-    drawn, job = Drawn(replace(whole, checks=()), at=0.0, seconds=1.0), job_with(whole)
-    soon = 1.0 / PART
-    assert drawn.stale(job, now=soon, waiting=0)
-    assert not drawn.stale(job, now=soon, waiting=4)
-    assert drawn.stale(job, now=4 * soon, waiting=4)
+    job = job_with(whole)
+    job.begin()
+    assert job.begun is not None
+    drawn, soon = Drawn(replace(whole, checks=()), at=job.begun, seconds=1.0), 1.0 / PART
+    assert drawn.stale(job, now=job.begun + soon, waiting=0)
+    assert not drawn.stale(job, now=job.begun + soon, waiting=4)
+    assert drawn.stale(job, now=job.begun + 4 * soon, waiting=4)
+
+
+def test_while_others_wait_what_is_quick_is_drawn_once(whole: Explanation) -> None:
+    drawn, job = Drawn(replace(whole, checks=()), at=0.0, seconds=0.0), job_with(whole)
+    assert not drawn.stale(job, now=1e6, waiting=1), "its work has not begun"
+    job.begin()
+    assert job.begun is not None
+    assert drawn.stale(job, now=job.begun, waiting=0)
+    assert not drawn.stale(job, now=job.begun + 3.9, waiting=4)
+    assert drawn.stale(job, now=job.begun + 4.1, waiting=4)
 
 
 def test_first_scores_come_at_once_only_where_nobody_waits_for_the_machine(whole: Explanation) -> None:

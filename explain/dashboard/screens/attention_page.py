@@ -11,7 +11,7 @@ import streamlit as st
 from explain import bundled
 from explain.audit.records import Beside
 from explain.catalog import Request
-from explain.dashboard import ask, evidence, frames, jobs, link, panels
+from explain.dashboard import ask, evidence, frames, jobs, link, options, panels
 from explain.dashboard.view import heads as view
 from explain.errors import ExplainError
 from explain.heads import CAVEAT, Ablation, HeadMap, HeadRequest, HeadsReport, HeadsRequest
@@ -197,7 +197,7 @@ st.html(html.heading("Attention", CAVEAT))
 if not jobs.trusted(model, pressed):
     st.info(html.markdown(f"Press Look to load the model {model[:80]}."))
     st.stop()
-about = Request(texts, truncate=True, place=ask.place(texts[0]))
+about = Request(texts, truncate=True, place=options.place(texts[0]))
 ablation = st.segmented_control(
     "Replace heads by", get_args(Ablation), key="ablation", required=True,
     help="What a head gives instead when its effect is measured: its mean or random outputs over ordinary sentences, "

@@ -8,7 +8,7 @@ import streamlit as st
 from explain import bundled
 from explain.audit.records import Beside
 from explain.catalog import Request
-from explain.dashboard import ask, evidence, further, jobs, link, panels, steps
+from explain.dashboard import ask, evidence, further, jobs, link, options, panels, steps
 from explain.dashboard.view import road as view
 from explain.render import html
 from explain.render import road as render
@@ -66,7 +66,7 @@ st.html(html.heading("Inside", CAVEAT))
 if not jobs.trusted(model, pressed):
     st.info(html.markdown(f"Press Look inside to load the model {model[:80]}."))
     st.stop()
-about = Request(texts, truncate=True, place=ask.place(texts[0]))
+about = Request(texts, truncate=True, place=options.place(texts[0]))
 road = asked(about, model)
 if road is not None:
     wished = query.get("step", "")
