@@ -18,29 +18,34 @@ from explain.model.windows import BATCHES
 from explain.outline import MOST
 from explain.records import Granularity
 from explain.settings import settings
+from explain.spans import Span
 from explain.together import TOGETHER
 
 MEGABYTE = 10**6
 
 
-def units(request: Request, encoding: Encoding) -> int:
-    """How many units are scored; with sentences first, as many as there are where each has as many words."""
+def units(request: Request, encoding: Encoding) -> tuple[int, int]:
+    """How many units are scored: at least, and likely.
 
-    def count(grain: Granularity) -> int:
-        return int(encoding.units(grain, request.phrases).of_token.max(initial=0)) + 1
+    With sentences first each is one unit at least, up to words that join two; likely, as many are opened as may be,
+    each of as many words.
+    """
+
+    def count(grain: Granularity, *whole: Span) -> int:
+        return int(encoding.units(grain, (*request.phrases, *whole)).of_token.max(initial=0)) + 1
 
     if request.granularity != "hierarchical":
-        return count(request.granularity)
-    sentences = count("sentence")
+        return (count(request.granularity),) * 2
+    found = encoding.units("sentence", request.phrases)
+    spans = [(i, start, end) for i, (start, end) in zip(found.segment.tolist(), found.spans.tolist(), strict=True)]
+    sentences = max(1, len(spans))
     inner = min(MOST, sentences)
-    return sentences - inner + math.ceil(count("word") * inner / sentences)
+    return count("word", *spans), sentences - inner + math.ceil(count("word") * inner / sentences)
 
 
 def refused(request: Request, units: int) -> bool:
-    """Whether a method of the request does not take so many units; with sentences first, their number is a guess."""
-    return request.granularity != "hierarchical" and any(
-        units > (find(name).info.limit or units) for name in request.methods
-    )
+    """Whether a method of the request does not take so many units."""
+    return any(units > (find(name).info.limit or units) for name in request.methods)
 
 
 def passes(request: Request, units: int, share: float = 1.0, kept: Collection[Hashable] = ()) -> tuple[int, int]:
@@ -134,11 +139,11 @@ def require(runner: Runner, requests: Sequence[Request], encodings: Sequence[Enc
         ModelError: the longest needs more than the share of free memory that a run may take (code not_enough_memory).
     """
     request, encoding = max(zip(requests, encodings, strict=True), key=lambda pair: len(pair[1].tokens.ids))
-    units = int((~encoding.tokens.special).sum())  # at most as many as tokens
-    if refused(request, units):
+    if any(find(name).info.limit for name in request.methods) and refused(request, units(request, encoding)[0]):
         return  # in words of its own
-    memory.learn(runner, list(kinds(request, passes(request, units)[1])))
-    needed, have = beside(runner, request, encoding, units, len(requests)), memory.free(runner)
+    most = int((~encoding.tokens.special).sum())  # units: at most as many as tokens
+    memory.learn(runner, list(kinds(request, passes(request, most)[1])))
+    needed, have = beside(runner, request, encoding, most, len(requests)), memory.free(runner)
     if needed is None or have is None or needed <= (share := settings().memory_share) * have:
         return
     raise ModelError(

@@ -272,14 +272,16 @@ class Model(Attending):
         first = requests[0]
         about = {"place": first.place, "windows": first.windows, "meter": Meter(cancel=cancel)}
         encoding = self.asked(first).encode(first.texts, truncate=True, **about)
-        units = costs.units(first, encoding)
-        return [self._forecast(request, encoding, units) for request in requests]
+        least, likely = costs.units(first, encoding)
+        return [self._forecast(request, encoding, least, likely) for request in requests]
 
-    def _forecast(self, request: Request, encoding: Encoding, units: int) -> Forecast:
-        if costs.refused(request, units):
+    def _forecast(self, request: Request, encoding: Encoding, least: int, likely: int) -> Forecast:
+        if costs.refused(request, least):
             return Forecast(seconds=math.inf)
-        more, share = costs.beside(self, request, encoding, units), costs.anew(encoding)
-        seconds = super().forecast(costs.length(request, encoding), *costs.passes(request, units, share, self.kept))
+        more, share = costs.beside(self, request, encoding, likely), costs.anew(encoding)
+        forward, backward = costs.passes(request, likely, share, self.kept)
+        forward += len(encoding.windows) - len(encoding.seen)  # the decision reads all windows, also where one holds it
+        seconds = super().forecast(costs.length(request, encoding), forward, backward)
         return Forecast(seconds, None if more is None else weights(self.module) + more)
 
 

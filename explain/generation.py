@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
@@ -17,6 +17,10 @@ from explain.catalog import Request
 from explain.messages import answered, whole
 from explain.record import Record
 from explain.records import Explanation, ModelInfo, Provenance
+
+SCHEMA = "generation/2"
+READ = ("generation/1", SCHEMA)
+"""Schemas that are read: the first one knows no conversations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +72,9 @@ class Generation(Record):
     apart: bool = False
     texts: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
-    schema: str = "generation/1"
+    schema: str = SCHEMA
+
+    READ: ClassVar[tuple[str, ...]] = READ
 
     @property
     def text(self) -> str:

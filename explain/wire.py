@@ -49,13 +49,6 @@ def decode(record: type[R], text: str | bytes) -> R:
         place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, JSONDecodeError) else None
         at = place or f": {str(error)[:200]}"
         raise InputError(f"Expected JSON, got something else{at}.", code="invalid_json") from None
-    known: tuple[str, ...] = getattr(record, "READ", ())
-    if known and isinstance(data, dict) and data.get("schema") not in known:
-        got = str(data.get("schema"))[:40]
-        raise InputError(
-            f"Expected a record of schema '{known[-1]}', got '{got}'. Newer records need a newer Whyboard.",
-            code="unknown_schema",
-        )
     try:
         found = decoded(record, data)
         canonical.encode(found)  # what cannot be written again was no record
@@ -66,6 +59,13 @@ def decode(record: type[R], text: str | bytes) -> R:
 
 def decoded(record: type[R], data: Any) -> R:
     """Turn dictionaries and lists, as they come from JSON, into a record; raises InputError with the first fault."""
+    known: tuple[str, ...] = getattr(record, "READ", ())
+    if known and isinstance(data, dict) and data.get("schema") not in known:
+        got = str(data.get("schema"))[:40]
+        raise InputError(
+            f"Expected a record of schema '{known[-1]}', got '{got}'. Newer records need a newer Whyboard.",
+            code="unknown_schema",
+        )
     try:
         found: R = _adapter(cast(Hashable, record)).validate_python(data)
         if isinstance(found, Explanation):

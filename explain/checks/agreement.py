@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from explain.case import Case, Steps
 from explain.checks import Found, check
@@ -28,11 +29,11 @@ def agreement(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
     others = [o for o in found.attributions if o is not attribution and len(o.scores) == len(attribution.scores)]
     if not others or case.n_units < 2:
         return ()
-    pairs = [_compare(attribution, other) for other in others]
+    pairs = [_compare(attribution, other, case.read) for other in others]
     fewest = min(p["shared"] for p in pairs)
     dissent = [find(p["method"]).info.title for p in pairs if not (p["same_top"] and p["same_signs"])]
     status: Status = "warn" if dissent else "pass"
-    k, signs = min(TOP, case.n_units), any(p["signs_compared"] for p in pairs)
+    k, signs = min(TOP, len(case.read)), any(p["signs_compared"] for p in pairs)
     sentence = (
         f"{', '.join(dissent)} {'disagrees' if len(dissent) == 1 else 'disagree'} on the largest score"
         f"{f' or a sign among the {k} largest' if signs else ''}; at worst {fewest} of {k} words are shared."
@@ -40,14 +41,15 @@ def agreement(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
         else f"{_count(len(pairs))} on the largest score{f' and the signs among the {k} largest' if signs else ''}."
     )
     value = float(np.mean([p["shared"] / k for p in pairs]))
-    yardstick = k / case.n_units
+    yardstick = k / len(case.read)
     return (Check("agreement", 0, "robust", status, sentence, value, yardstick, details={"pairs": pairs}),)
 
 
-def _compare(a: Attribution, b: Attribution) -> dict[str, Any]:
+def _compare(a: Attribution, b: Attribution, read: Int64[np.ndarray, "M"]) -> dict[str, Any]:
     x, y = a.scores.astype(float), b.scores.astype(float)
     top_a, top_b = (np.argsort(-np.abs(s), kind="stable")[:TOP] for s in (x, y))
     both = a.signed and b.signed
+    u, v = (s[read] if both else np.abs(s[read]) for s in (x, y))  # (M,)
     sure = (np.abs(x) > a.uncertainty) & (np.abs(y) > b.uncertainty)  # (U,)
     return {
         "method": b.method,
@@ -55,7 +57,7 @@ def _compare(a: Attribution, b: Attribution) -> dict[str, Any]:
         "signs_compared": both,
         "same_signs": bool(not both or (~sure | (x * y >= 0))[top_a].all()),
         "shared": len(set(top_a.tolist()) & set(top_b.tolist())),
-        "rank_correlation": float(rank_correlation(x, y) if both else rank_correlation(np.abs(x), np.abs(y))),
+        "rank_correlation": float(rank_correlation(u, v)),
     }
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from explain.case import Case, Steps
 from explain.checks import Found, check
@@ -62,13 +63,13 @@ def baselines(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
     details = {
         "used": attribution.baseline,
         "moved": moved,
-        "table": {name: _row(attribution, a) for name, a in table.items()},
+        "table": {name: _row(attribution, a, case.read) for name, a in table.items()},
     }
-    yardstick = 1 / case.n_units
+    yardstick = 1 / len(case.read)
     return (Check("baselines", 0, "robust", status, sentence, share, yardstick, threshold=FAIL, details=details),)
 
 
-def _row(ours: Attribution, other: Attribution) -> dict[str, Any]:
+def _row(ours: Attribution, other: Attribution, read: Int64[np.ndarray, "M"]) -> dict[str, Any]:
     """One baseline: its scores, what the model says of it, and how the scores compare with ours."""
     a, b = ours.scores.astype(float), other.scores.astype(float)
     sure = (np.abs(a) > ours.uncertainty) & (np.abs(b) > other.uncertainty)
@@ -78,7 +79,7 @@ def _row(ours: Attribution, other: Attribution) -> dict[str, Any]:
         "value_baseline": other.value_baseline,
         "top": top(other),
         "signs_turned": [int(u) for u in np.flatnonzero(sure & (a * b < 0))] if ours.signed else [],
-        "rank_correlation": float(rank_correlation(a, b)),
+        "rank_correlation": float(rank_correlation(a[read], b[read])),
         "exhausted": other.exhausted,
     }
 

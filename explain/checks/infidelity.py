@@ -4,7 +4,7 @@ Random sets of words are removed; the sum of their scores is compared with the m
 2019, infidelity; Bhatt, Weller & Moura 2020, faithfulness correlation). `value` is their correlation, the yardstick
 the same with scores dealt to the words at random (all deals of up to 6 words, else 1,000; ties count half). Where even
 the best deal would not pass, since there are few words or many ties, there is no verdict. For signed methods only:
-sizes without direction predict no fall.
+sizes without direction predict no fall. Only words that are read are taken out (`Case.read`).
 """
 
 from __future__ import annotations
@@ -36,17 +36,19 @@ TIE = 1e-6
 )
 def infidelity(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Correlation between summed scores and measured falls over random sets, as a percentile among random deals."""
-    n = case.n_units
+    read = case.read  # (M,)
+    n = len(read)
     if n <= 2 or not attribution.signed:
         sentence = "There are too few words, or the scores have no direction, so there is no sum to compare."
         return (Check("infidelity", 0, "reacts as the scores say", "n/a", sentence),)
     rng = np.random.default_rng([case.seed, n, SETS])
     size = rng.integers(1, n, SETS)
-    removed = np.argsort(rng.random((SETS, n)), axis=1) < size[:, None]  # (S, U)
-    kept = np.concatenate([np.ones((1, n), dtype=bool), ~removed])
+    removed = np.argsort(rng.random((SETS, n)), axis=1) < size[:, None]  # (S, M)
+    kept = np.ones((1 + SETS, case.n_units), dtype=bool)
+    kept[1:, read] = ~removed
     values = yield from coalition_values(case, kept, "mask")
     falls = values[0] - values[1:]
-    scores = attribution.scores.astype(float)
+    scores = attribution.scores[read].astype(float)
     ours = float(_correlation(scores @ removed.T, falls))
     deals = np.array(list(permutations(scores))) if n <= EXACT else dealt(scores, rng, DEALS)
     random = _correlation(deals @ removed.T, falls)  # (N,)

@@ -2,7 +2,8 @@
 
 Kendall's tau-b between the scores and the measured falls of the target without each word: +1 same order, 0 none, −1
 reversed. The yardstick is the same scores dealt to the words at random (all deals of up to 6 words, else 1,000). Where
-even the best deal would not pass, since there are few words or many ties, there is no verdict. It
+even the best deal would not pass, since there are few words or many ties, there is no verdict. Words that are not read
+(`Case.read`) are not compared: all that knows which they are would agree. It
 sees one word at a time: words that back each other up look unimportant to it, whatever their scores.
 """
 
@@ -31,12 +32,13 @@ PASS, FAIL = 0.95, 0.5
 def leave_one_out(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[Check, ...]]:
     """Rank agreement of scores and measured effects, as a percentile among random deals."""
     yield from ()
-    n, question = case.n_units, "reacts as the scores say"
-    if n <= 2 or found.effects is None or len(found.effects.without) != n:
+    read, question = case.read, "reacts as the scores say"  # (M,)
+    n = len(read)
+    if n <= 2 or found.effects is None or len(found.effects.without) != case.n_units:
         sentence = "There are too few words, or none was measured alone, so there is no order to compare."
         return (Check("leave one out", 0, question, "n/a", sentence),)  # type: ignore[arg-type]
-    drops = found.effects.value_input - found.effects.without.astype(float)
-    scores, drops = attribution.scores.astype(float), drops if attribution.signed else np.abs(drops)
+    drops = found.effects.value_input - found.effects.without[read].astype(float)
+    scores, drops = attribution.scores[read].astype(float), drops if attribution.signed else np.abs(drops)
     rng = np.random.default_rng([case.seed, n])
     every = permutations(range(n)) if n <= EXACT else (rng.permutation(n) for _ in range(DEALS))
     deals = [np.array(deal) for deal in every]

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int, Int64
+from scipy.special import stdtrit
 
 from explain.case import Case, Replacement, Steps
 from explain.checks import Found, check
@@ -77,13 +78,14 @@ def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
     ks, curves = yield from drops(case, orders, _points(case.orders))
 
     def verdict(name: str, which: int, better: int, claim: str) -> Check:
-        rows = []
+        rows, beaten = [], []
         area, value = ("deletion", "insertion")[which], attribution.value_input
         for (scale, how), both in curves.items():
             curve = both[which]  # (R, K)
             full = float(probability(value)) if scale == "probability" else value
             aopc = curve.mean(1)  # (R,)
             ours, random = aopc[0], aopc[1 : len(aopc) - (loo is not None)]
+            beaten.append(_beaten(better * ours, better * random))
             rows.append(
                 {
                     "scale": scale,
@@ -91,17 +93,17 @@ def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
                     "ours": float(ours),
                     "random": float(random.mean()),
                     "leave_one_out": None if loo is None else float(aopc[-1]),
-                    "percentile": _percentile(better * ours, better * random),
+                    "percentile": float(beaten[-1].mean()),
                     "curve": curve[0].tolist(),
                     "random_curve": curve[1 : 1 + len(random)].mean(0).tolist(),
                     f"{area}_area": _area(full, curve[0], ks, len(read), which),
                     f"random_{area}_area": _area(full, curve[1 : 1 + len(random)].mean(0), ks, len(read), which),
                 }
             )
-        worst = min(rows, key=lambda row: row["percentile"])
-        share, n = float(worst["percentile"]), len(orders) - 1 - (loo is not None)
-        status, sentence = _judge(share, n, exact, f"{claim} than", f"weakest of {len(rows)} measurements")
-        low, high = (share, share) if exact else _wilson(share, n)
+        worst = int(np.argmin([one.mean() for one in beaten]))
+        share, n = float(beaten[worst].mean()), len(beaten[worst])
+        low, high = (share, share) if exact else _interval(beaten[worst])
+        status, sentence = _judge(share, n, exact, high, f"{claim} than", f"weakest of {len(rows)} measurements")
         details: dict[str, Any] = {"orders": n, "exact": exact, "removed": ks.tolist(), "measurements": rows}
         return Check(
             name, 0, "reacts as the scores say", status, sentence, share, 0.5, (low, high), PASS, details=details
@@ -187,25 +189,42 @@ def _area(full: float, falls: Float64[np.ndarray, "K"], ks: Int64[np.ndarray, "K
     return float(np.trapezoid(full - falls, places) / (places[-1] - places[0]))
 
 
-def _percentile(ours: float, random: Float64[np.ndarray, "R"]) -> float:
-    """Share of random orders that ours beats; ties count half."""
-    tie = np.isclose(random, ours, rtol=1e-5, atol=1e-6)
-    return float(((random < ours) & ~tie).mean() + 0.5 * tie.mean())
+def _beaten(ours: float, random: Float64[np.ndarray, "R"]) -> Float64[np.ndarray, "R"]:
+    """1 for each random order that ours beats, 1/2 for a tie, else 0; the mean is ours as a percentile."""
+    return np.where(np.isclose(random, ours, rtol=1e-5, atol=1e-6), 0.5, random < ours)
 
 
-def _wilson(share: float, n: int) -> tuple[float, float]:
+def _interval(beaten: Float64[np.ndarray, "R"]) -> tuple[float, float]:
+    """95 % interval of the mean of `beaten`, which comes in pairs of an order and its reverse.
+
+    Pairs are drawn independently, the two of one are not: of a sum, an order loses what its reverse gains; of words
+    that count only together, both lose alike. So P pairs are P draws, of mean m and scatter s². They are worth as many
+    independent draws of 0 or 1 as have the same error, m(1 − m) / (s²/P) (Kish 1965), fewer by the square of Student's
+    quantile over the normal one, since s² is estimated (Korn & Graubard 1998), and at most 2P. Where all or none are
+    beaten, so that nothing is known of s², they are worth P. The interval is Wilson's of so many.
+    """
+    pairs = beaten.reshape(-1, 2).mean(1)  # (P,)
+    count, share = len(pairs), float(pairs.mean())
+    scatter = float(pairs.var(ddof=1)) / count if count > 1 else 0.0
+    if share in (0.0, 1.0) or count < 2:
+        return _wilson(share, count)
+    wide = NORMAL / float(stdtrit(count - 1, 0.975))
+    return _wilson(share, min(2.0 * count, wide**2 * share * (1 - share) / scatter if scatter else np.inf))
+
+
+def _wilson(share: float, n: float) -> tuple[float, float]:
     """95 % interval of a share by Wilson's score method (1927)."""
     z2 = NORMAL**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = NORMAL / (1 + z2 / n) * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # whatever is rounded
 
 
-def _judge(share: float, n: int, exact: bool, claim: str, where: str) -> tuple[Status, str]:
+def _judge(share: float, n: int, exact: bool, high: float, claim: str, where: str) -> tuple[Status, str]:
     kind = f"of the {n} other orders" if exact else f"of {n} random orders"
     sentence = f"{claim} {100 * share:.0f} % {kind} ({where})."
     if exact or n >= ENOUGH:
         return ("pass" if share >= PASS else "fail" if share <= FAIL else "warn"), sentence
-    if _wilson(share, n)[1] < FAIL:
+    if high < FAIL:
         return "warn", sentence + f" That is below chance; {ENOUGH} orders give a verdict."
     return "not checked", sentence + f" {ENOUGH} orders are needed for a verdict."

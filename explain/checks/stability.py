@@ -47,7 +47,8 @@ def stability(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
     """Lowest rank correlation of the scores under typing slips and near words that leave the decision as it is."""
     method = find(attribution.method)
     params = method.configured(attribution.params)
-    ours, rows = attribution.scores.astype(float), []
+    read, rows = case.read, []  # (M,)
+    ours = attribution.scores[read].astype(float)
     for (kind, unit, instead), other in _edited(case, attribution):
         again = yield from method.fn(other, params)
         rows.append(
@@ -56,7 +57,7 @@ def stability(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
                 "word": word(case, unit),
                 "instead": f"“{instead}”",
                 "texts": list(other.texts),
-                "rank_correlation": float(rank_correlation(ours, again.scores.astype(float))),
+                "rank_correlation": float(rank_correlation(ours, again.scores[read].astype(float))),
                 "same_top": same_top(attribution, again),
                 "scores": again.scores.tolist(),
             }
@@ -71,7 +72,7 @@ def stability(case: Case, attribution: Attribution, found: Found) -> Steps[tuple
         return (Check("stability", 0, "robust", "n/a", sentence),)
     worst = min(rows, key=lambda row: (row["same_top"], row["rank_correlation"]))
     unlike = min(rows, key=lambda row: row["rank_correlation"])
-    lowest, again_scores = unlike["rank_correlation"], np.array(unlike["scores"], dtype=float)
+    lowest, again_scores = unlike["rank_correlation"], np.array(unlike["scores"], dtype=float)[read]
     random = rank_correlation(ours, dealt(again_scores, np.random.default_rng([case.seed, case.n_units])))
     chance = float(np.quantile(random, 0.95))
     moved = sum(not row["same_top"] for row in rows)
@@ -94,8 +95,9 @@ def _count(n: int, what: str) -> str:
 
 
 def _edited(case: Case, attribution: Attribution) -> Iterator[tuple[Edit, Case]]:
-    """Up to `EACH` edits of each kind that keep the decision and the count of words, one a word."""
+    """Up to `EACH` edits of each kind that keep the decision and the count of words, one a word that is read."""
     order = np.argsort(-np.abs(attribution.scores), kind="stable")[SPARED:]
+    order = order[np.isin(order, case.read)]
     free = np.random.default_rng([case.seed, case.n_units]).permutation(order).tolist()
     for edits in (_slips(case, free), _near(case, order[::-1].tolist())):
         done: set[int] = set()

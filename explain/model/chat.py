@@ -12,10 +12,12 @@ import os
 import subprocess
 import sys
 import time
+from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from itertools import accumulate, repeat
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from explain.bounds import TEMPLATE, TEMPLATE_WRITES
-from explain.errors import InputError, ModelError
+from explain.errors import ExplainError, InputError, ModelError
 from explain.messages import require
 from explain.model.encoding import Encoding, check_characters, placed
 from explain.model.meter import Meter
@@ -38,12 +40,12 @@ _CHILD = (
 _KNOWN = ("SYSTEMROOT", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """Variables of the environment that it gets: what an interpreter needs to start, and the time zone. No secrets."""
 TOGETHER = 64
-"""Conversations that one process puts together."""
+"""Conversations that one process is told of."""
 Told = tuple[tuple[str, ...], tuple[str, ...]]
 """Messages, and who wrote each."""
 Rendered = tuple[str, tuple[tuple[int, int, int], ...]]
 """The whole text, and where each message stands in it."""
-_ahead: ContextVar[Mapping[Told, Rendered | InputError]] = ContextVar("ahead", default=MappingProxyType({}))
+_ahead: ContextVar[Mapping[Told, Rendered | ExplainError]] = ContextVar("ahead", default=MappingProxyType({}))
 _now: ContextVar[str | None] = ContextVar("now", default=None)
 
 
@@ -107,8 +109,8 @@ def rendered(tokenizer: Any, texts: tuple[str, ...], roles: tuple[str, ...], met
     Templates may put messages in another order, and cut white space off their ends; all else would leave unknown which
     words are whose.
     """
-    found = _ahead.get().get((texts, roles)) or _each(tokenizer, [texts], roles, meter)[0]
-    if isinstance(found, InputError):
+    found = _ahead.get().get((texts, roles)) or next(_each(tokenizer, [texts], roles, meter))
+    if isinstance(found, ExplainError):
         raise found
     return found
 
@@ -118,18 +120,18 @@ def read(
 ) -> Iterator[list[int] | None]:
     """Token ids of several conversations of the same roles, put together by few processes.
 
-    None for one that the template changes, and for all of a process where it refuses one of them or takes too much.
+    None for one that the template changes or refuses, and for one that takes too much and all behind it: they are
+    beginnings of one answer, each longer than the one before.
     """
-    for some in _batches(several):
-        try:
-            found: Sequence[Rendered | InputError | None] = _each(tokenizer, some, roles, meter)
-        except (InputError, ModelError):
-            found = [None] * len(some)
-        for one in found:
-            if one is None or isinstance(one, InputError):
+    left = len(several)
+    with suppress(InputError, ModelError):
+        for found in _each(tokenizer, several, roles, meter):
+            left -= 1
+            if isinstance(found, ExplainError):
                 yield None
             else:
-                yield list(tokenizer(one[0], add_special_tokens=False, verbose=False)["input_ids"])
+                yield list(tokenizer(found[0], add_special_tokens=False, verbose=False)["input_ids"])
+    yield from repeat(None, left)
 
 
 @contextmanager
@@ -140,12 +142,13 @@ def together(
 
     Nothing is kept of them afterwards. One that cannot be is refused where it is encoded.
     """
-    found: dict[Told, Rendered | InputError] = {}
+    found: dict[Told, Rendered | ExplainError] = {}
     most = settings().max_characters
     fitting = [texts for texts in several if len(texts) == len(roles) and sum(map(len, texts)) <= most]
-    for some in _batches(fitting) if roles and len(fitting) > 1 else ():
+    if roles and len(fitting) > 1:
         with suppress(InputError, ModelError):
-            found.update(zip(((texts, roles) for texts in some), _each(tokenizer, some, roles, meter), strict=True))
+            for texts, one in zip(fitting, _each(tokenizer, fitting, roles, meter), strict=True):
+                found[texts, roles] = one
     before = _ahead.set(found)
     try:
         yield
@@ -153,41 +156,51 @@ def together(
         _ahead.reset(before)
 
 
-def _batches(several: Sequence[tuple[str, ...]]) -> Iterator[Sequence[tuple[str, ...]]]:
-    """As many conversations at a time as one process may write."""
-    longest = max((sum(map(len, texts)) for texts in several), default=0)
-    most = max(1, min(TOGETHER, settings().max_characters // (longest + 1)))
-    return (several[i : i + most] for i in range(0, len(several), most))
-
-
 def _each(
     tokenizer: Any, several: Sequence[tuple[str, ...]], roles: tuple[str, ...], meter: Meter | None
-) -> list[Rendered | InputError]:
-    """`rendered` of several conversations, or why one cannot be; raises what holds for all of them."""
-    template = _template(tokenizer)
-    taken = set(template).union(*(text for texts in several for text in texts))
-    mark = next((chr(c) for c in range(0xE000, 0xF8FF) if chr(c) not in taken), None)
-    if mark is None:
-        raise InputError(
-            "The messages hold every character of Unicode's private area (U+E000 to U+F8FE), of which one is needed to "
-            "find them again. Leave one out.",
-            code="bad_text",
-        )
-    marks = tuple(f"{mark}{i}{mark}" for i in range(len(roles)))
-    going_on = roles[-1] == "assistant"
-    given = {"tools": None, "documents": None, "add_generation_prompt": not going_on}
-    talks = [[{"role": r, "content": t} for r, t in zip(roles, some, strict=True)] for some in (*several, marks)]
-    *wholes, frame = _filled(template, {**tokenizer.special_tokens_map, **given}, talks, meter or Meter())
-    found: list[Rendered | InputError] = []
-    for texts, whole in zip(several, wholes, strict=True):
-        try:
-            found.append(_placed(texts, whole, frame, marks, going_on=going_on))
-        except InputError as error:
-            found.append(error)
-    return found
+) -> Iterator[Rendered | ExplainError]:
+    """`rendered` of several conversations, or why one cannot be, each as if it were alone.
+
+    A process does as many as its limits let it, and the next one begins with the first that is not done. Raises
+    InputError or ModelError where none could be done, and where one takes too much by itself: no more are tried then.
+    """
+    template, going_on = _template(tokenizer), roles[-1] == "assistant"
+    given = {**tokenizer.special_tokens_map, "tools": None, "documents": None, "add_generation_prompt": not going_on}
+    while several:
+        some, mark = _first(template, several)
+        marks = tuple(f"{mark}{i}{mark}" for i in range(len(roles)))
+        talks = [[{"role": r, "content": t} for r, t in zip(roles, one, strict=True)] for one in (marks, *some)]
+        frame, *wholes = _filled(template, given, talks, meter or Meter()) or [_costly()]
+        if isinstance(frame, ExplainError):
+            raise frame
+        if not wholes:
+            raise _costly()
+        one: Rendered | ExplainError
+        for texts, written in zip(some, wholes, strict=False):
+            try:
+                one = written if isinstance(written, ExplainError) else _placed(texts, written, frame, marks, going_on)
+            except InputError as error:
+                one = error
+            yield one
+        several = several[len(wholes) :]
 
 
-def _placed(texts: tuple[str, ...], whole: str, frame: str, marks: tuple[str, ...], *, going_on: bool) -> Rendered:
+def _first(template: str, several: Sequence[tuple[str, ...]]) -> tuple[Sequence[tuple[str, ...]], str]:
+    """As many conversations, one at least, as one process is told of, and a character that is in none of them."""
+    sizes = list(accumulate(sum(map(len, texts)) for texts in several[:TOGETHER]))
+    for count in (max(1, bisect(sizes, settings().max_characters)), 1):
+        taken = set(template).union(*(text for texts in several[:count] for text in texts))
+        mark = next((chr(c) for c in range(0xE000, 0xF8FF) if chr(c) not in taken), None)
+        if mark is not None:
+            return several[:count], mark
+    raise InputError(
+        "The messages hold every character of Unicode's private area (U+E000 to U+F8FE), of which one is needed to "
+        "find them again. Leave one out.",
+        code="bad_text",
+    )
+
+
+def _placed(texts: tuple[str, ...], whole: str, frame: str, marks: tuple[str, ...], going_on: bool) -> Rendered:
     """Where each message stands in what the template wrote; `frame` is what it wrote of the `marks`, one a message."""
     for i, sign in enumerate(marks):
         if frame.count(sign) != 1:
@@ -252,8 +265,11 @@ def _template(tokenizer: Any) -> str:
     return str(found)
 
 
-def _filled(template: str, variables: Mapping[str, Any], conversations: Sequence[Any], meter: Meter) -> Sequence[str]:
-    """The conversations as the template writes them, in a process of its own (`explain.model.templating`).
+def _filled(
+    template: str, variables: Mapping[str, Any], conversations: Sequence[Any], meter: Meter
+) -> list[str | ExplainError]:
+    """The conversations as the template writes them, in a process of its own (`explain.model.templating`), or why it
+    does not; fewer where the next one is too much for the same process.
 
     Nothing is kept of them: what a service was asked is forgotten with its answer.
     """
@@ -265,26 +281,27 @@ def _filled(template: str, variables: Mapping[str, Any], conversations: Sequence
         "now": _now.get(),
     }
     code, said = _ran(json.dumps(asked).encode("ascii"), meter)
-    if code < 0:  # ended by the system
-        raise _costly()
-    if code:
+    if code > 0:
         raise _not_started()
-    answer = json.loads(said)
+    return [_told(json.loads(line)) for line in said.split(b"\n")[:-1]]  # the last one may be broken off
+
+
+def _told(answer: Mapping[str, str]) -> str | ExplainError:
     if "refused" in answer:
         reason = f": {answer['refused']}" if answer["refused"] else ". Give other roles, or another order of them."
-        raise InputError(f"This model's chat template refuses the conversation{reason}", code="template_refuses")
+        return InputError(f"This model's chat template refuses the conversation{reason}", code="template_refuses")
     if "broken" in answer:
-        raise ModelError(
+        return ModelError(
             f"This model's chat template cannot be filled in ({answer['broken']}). Give one text instead.",
             code="bad_template",
         )
-    if "texts" not in answer:
-        raise _costly()
-    return tuple(answer["texts"])
+    return answer["text"]
 
 
 def _ran(asked: bytes, meter: Meter) -> tuple[int, bytes]:
-    """How the process ended, and what it wrote in answer; it outlives neither its time nor whoever asked."""
+    """How the process ended, below 0 where it was ended, and what it wrote; it outlives neither its time nor whoever
+    asked.
+    """
     script, paths = str(Path(__file__).with_name("templating.py")), filter(os.path.isabs, sys.path)
     limits = (str(TEMPLATE[f"template_{name}"]) for name in ("seconds", "memory"))
     known = {name: os.environ[name] for name in _KNOWN if name in os.environ}
@@ -306,7 +323,8 @@ def _ran(asked: bytes, meter: Meter) -> tuple[int, bytes]:
                     return process.returncode, said
                 meter.check()
                 if time.monotonic() > until:
-                    raise _costly()
+                    process.kill()
+                    return -1, answer.result()[0]
         finally:
             process.kill()
 

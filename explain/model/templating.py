@@ -6,14 +6,16 @@ and the rules that transformers gives it; a test holds both against each other.
 
 Arguments: seconds of a processor and bytes of address space that it may take. Standard input: {"template",
 "variables", "conversations", "most", "now"} as JSON, the last being when templates are to believe they are filled in,
-null for the clock's time. Standard output: {"texts"}, one for each conversation, or {"refused"} with what the template
-said, "" where that may hold words of the conversation, {"broken"} with the kind of fault, {"large": true}.
+null for the clock's time. Standard output: a line of JSON for each conversation: {"text"}, or {"refused"} with what the
+template said, "" where that may hold words of the conversation, or {"broken"} with the kind of fault. No line is
+written from the one on that takes too much here: as the first of another process it has all limits for itself.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -27,6 +29,7 @@ from jinja2.utils import Namespace
 
 SAID = 200
 """Characters of a template's objection."""
+_TOO_MUCH = MemoryError, RecursionError, OverflowError
 
 
 class Refused(TemplateError):
@@ -101,29 +104,39 @@ def environment(now: str | None = None) -> Environment:
     return found
 
 
-def filled(asked: dict[str, Any]) -> dict[str, Any]:
-    """What is written to standard output."""
-    texts, left, objections = [], int(asked["most"]), set[str]()
+def filled(asked: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """What is written to standard output, one for each conversation as far as they may be written."""
+    left = int(asked["most"])
     try:
         jinja = environment(asked.get("now"))
         objections = _objections(jinja.parse(asked["template"]))
         template = jinja.from_string(asked["template"])
-        for conversation in asked["conversations"]:
-            parts = []
+    except _TOO_MUCH:
+        return
+    except Exception as error:
+        yield _broken(error)
+        return
+    for conversation in asked["conversations"]:
+        parts = []
+        try:
             for part in template.generate(messages=conversation, **asked["variables"]):
                 parts.append(part)
                 left -= len(part)
                 if left < 0:
-                    return {"large": True}
-            texts.append("".join(parts))
-    except Refused as error:
-        said = str(error)
-        return {"refused": said[:SAID] if said in objections else ""}
-    except (MemoryError, RecursionError, OverflowError):
-        return {"large": True}
-    except Exception as error:  # a template may raise whatever Python raises
-        return {"broken": type(error).__name__}  # its words may be those of a message
-    return {"texts": texts}
+                    return
+            answer = {"text": "".join(parts)}
+        except Refused as error:
+            said = str(error)
+            answer = {"refused": said[:SAID] if said in objections else ""}
+        except _TOO_MUCH:
+            return
+        except Exception as error:  # a template may raise whatever Python raises
+            answer = _broken(error)
+        yield answer
+
+
+def _broken(error: Exception) -> dict[str, str]:
+    return {"broken": type(error).__name__}  # its words may be those of a message
 
 
 def _objections(parsed: nodes.Template) -> set[str]:
@@ -150,11 +163,10 @@ def bind(seconds: int, memory: int) -> None:
 def main() -> None:
     """Bind this process, then do what it is for."""
     bind(*map(int, sys.argv[1:3]))
-    try:
-        said = json.dumps(filled(json.loads(sys.stdin.buffer.read())))
-    except MemoryError:  # on the way in or out
-        said = '{"large": true}'
-    sys.stdout.buffer.write(said.encode("ascii"))
+    with suppress(MemoryError):  # on the way in or out: what is not answered was too much
+        for answer in filled(json.loads(sys.stdin.buffer.read())):
+            sys.stdout.buffer.write(json.dumps(answer).encode("ascii") + b"\n")
+            sys.stdout.buffer.flush()  # whatever comes of those behind it
 
 
 if __name__ == "__main__":

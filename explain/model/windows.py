@@ -19,9 +19,9 @@ Equal windows of an Ask are evaluated once, so that a word taken out costs the w
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from explain.model.runner import Meter, Runner
     from explain.tasks import Task
 
+T = TypeVar("T")
 OVERLAP = 0.25
 """Share of a window that its neighbour sees too, up to whole words."""
 MOST = WINDOWS
@@ -102,20 +103,32 @@ def passes(rows: Sequence[Row]) -> int:
 
 def outputs(runner: Runner, rows: Sequence[Row], meter: Meter) -> list[Float32[np.ndarray, "K ..."]]:
     """`Runner.outputs` of rows with windows: the mean over the windows of each, or one after the other."""
+    return _found(runner, rows, meter, runner.outputs, np.concatenate if runner.task.windows == "one" else _mean)
+
+
+def values(runner: Runner, rows: Sequence[Row], meter: Meter) -> Float32[np.ndarray, "N"]:
+    """`Runner.values` of rows with windows."""
+    if runner.task.windows == "one":  # each reads one
+        return np.array(_found(runner, rows, meter, runner.values, list), dtype=np.float32).reshape(len(rows))
+    each = zip(outputs(runner, rows, meter), rows, strict=True)
+    return np.array([_slope(runner, raw, row.target)[0] for raw, row in each], dtype=np.float32)
+
+
+def _found(
+    runner: Runner, rows: Sequence[Row], meter: Meter, ask: Callable[..., Any], together: Callable[[list[Any]], T]
+) -> list[T]:
+    """For each row, what is asked of its windows, put together."""
     plain, path = ([row for row in rows if (row.start is not None) is moved] for moved in (False, True))
-    found = {id(row): raw for some in (plain, *_parts(runner, path)) for row, raw in _each(runner, some, meter)}
+    found: dict[int, T] = {}
+    for some in (plain, *_parts(runner, path)):
+        keys, distinct = _distinct(some, meter)
+        each = dict(zip(distinct, ask(list(distinct.values()), meter), strict=True))
+        found |= {id(row): together([each[key] for key in mine]) for row, mine in zip(some, keys, strict=True)}
     return [found[id(row)] for row in rows]
 
 
-def _each(runner: Runner, rows: Sequence[Row], meter: Meter) -> Iterator[tuple[Row, Float32[np.ndarray, "K ..."]]]:
-    keys, distinct = _distinct(rows, meter)
-    found = dict(zip(distinct, runner.outputs(list(distinct.values()), meter), strict=True))
-    for row, mine in zip(rows, keys, strict=True):
-        each = [found[key] for key in mine]
-        if runner.task.windows == "one":
-            yield row, np.concatenate(each)
-        else:
-            yield row, np.stack(each).mean(0, dtype=np.float64).astype(np.float32)
+def _mean(each: list[Float32[np.ndarray, "K ..."]]) -> Float32[np.ndarray, "K ..."]:
+    return np.stack(each).mean(0, dtype=np.float64).astype(np.float32)
 
 
 def _distinct(rows: Sequence[Row], meter: Meter) -> tuple[list[list[Hashable]], dict[Hashable, Row]]:
@@ -137,25 +150,6 @@ def _parts(runner: Runner, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     return (rows[i : i + together] for i in range(0, len(rows), together))
 
 
-def values(runner: Runner, rows: Sequence[Row], meter: Meter) -> Float32[np.ndarray, "N"]:
-    """`Runner.values` of rows with windows."""
-    if runner.task.windows == "one":
-        return _alone(runner, rows, meter)
-    each = zip(outputs(runner, rows, meter), rows, strict=True)
-    return np.array([_slope(runner, raw, row.target)[0] for raw, row in each], dtype=np.float32)
-
-
-def _alone(runner: Runner, rows: Sequence[Row], meter: Meter) -> Float32[np.ndarray, "N"]:
-    """Values of rows that read one window each."""
-    plain, path = ([row for row in rows if (row.start is not None) is moved] for moved in (False, True))
-    found: dict[int, float] = {}
-    for some in (plain, *_parts(runner, path)):
-        keys, distinct = _distinct(some, meter)
-        each = dict(zip(distinct, runner.values(list(distinct.values()), meter).tolist(), strict=True))
-        found |= {id(row): each[key] for row, (key,) in zip(some, keys, strict=True)}
-    return np.array([found[id(row)] for row in rows], dtype=np.float32)
-
-
 def gradients(
     runner: Runner, rows: Sequence[Row], meter: Meter
 ) -> tuple[Float32[np.ndarray, "N"], list[Float32[np.ndarray, "T D"]]]:
@@ -167,33 +161,28 @@ def gradients(
 def _gradients(
     runner: Runner, rows: Sequence[Row], meter: Meter
 ) -> tuple[Float32[np.ndarray, "N"], list[Float32[np.ndarray, "T D"]]]:
-    if runner.task.windows == "one":
-        found, slopes = runner.gradients([_seen(row, row.windows[0], row.target) for row in rows], meter)
-        return found, [_laid(row, row.windows[0], slope) for row, slope in zip(rows, slopes, strict=True)]
     curved = [row for row in rows if not linear(runner, row.target)]
     at = dict(zip(map(id, curved), outputs(runner, curved, meter), strict=True))
-    tops = [_slope(runner, at.get(id(row)), row.target) for row in rows]
-    asked = [
-        Slope("value", None, "", "", weights=tuple((weights / len(row.windows)).tolist()))
-        for row, (_, weights) in zip(rows, tops, strict=True)
-    ]
-    parts = [_seen(row, window, part) for row, part in zip(rows, asked, strict=True) for window in row.windows]
+    asked = [_part(runner, row, at.get(id(row))) for row in rows]
+    parts = [_seen(row, window, part) for row, (part, _) in zip(rows, asked, strict=True) for window in row.windows]
     found, slopes = runner.gradients(parts, meter)
     totals, summed, at_part = [], [], 0
-    for row, (value, _) in zip(rows, tops, strict=True):
+    for row, (_, value) in zip(rows, asked, strict=True):
         mine = slice(at_part, at_part := at_part + len(row.windows))
-        totals.append(float(found[mine].sum(dtype=np.float64)) if linear(runner, row.target) else value)
+        totals.append(float(found[mine].sum(dtype=np.float64)) if value is None else value)
         summed.append(np.zeros((len(row), slopes[0].shape[-1]), dtype=np.float32))
         for window, slope in zip(row.windows, slopes[mine], strict=True):
             summed[-1][window] += slope  # no token stands in a window twice
     return np.array(totals, dtype=np.float32), summed
 
 
-def _laid(row: Row, window: Int64[np.ndarray, "K"], slope: Float32[np.ndarray, "K D"]) -> Float32[np.ndarray, "T D"]:
-    """A window's slopes at its tokens of the whole text, and 0 at all others."""
-    found = np.zeros((len(row), slope.shape[-1]), dtype=np.float32)
-    found[window] = slope
-    return found
+def _part(runner: Runner, row: Row, raw: Float32[np.ndarray, "1 C"] | None) -> tuple[Target, float | None]:
+    """What is asked of each window of a row; and the row's value, None where it is the sum of theirs."""
+    if runner.task.windows == "one":
+        return row.target, None
+    value, weights = _slope(runner, raw, row.target)
+    part = Slope("value", None, "", "", weights=tuple((weights / len(row.windows)).tolist()))
+    return part, None if raw is None else value
 
 
 def linear(runner: Runner, target: Target) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -147,15 +148,23 @@ async def classify(request: Request) -> Response:
     ask = bodies.parsed(asks.Hub, await bodies.body(request, here.settings))
     _agrees(ask.parameters.model, model)
     inputs = ask.inputs if isinstance(ask.inputs, tuple) else (ask.inputs,)
-    each = zip(inputs, asks.predictions(inputs, ask.parameters, here.settings), strict=True)
-    questions = [  # a long context is read in windows, as on the Hub
-        replace(asked, windows=not asked.truncate) if isinstance(one, asks.Question) else asked for one, asked in each
+    info = partial(running.info, here, model, holder(request).name, request.is_disconnected)
+    plain = asks.predictions(inputs, ask.parameters, here.settings)
+    seen = [  # a long context is read in windows, as on the Hub
+        replace(asked, windows=not asked.truncate) if isinstance(one, asks.Question) else asked
+        for one, asked in zip(inputs, plain, strict=True)
     ]
-    found = [json.loads(one) for one in await several(request, questions, model)]
-    if found[0]["left_out"] and (await running.info(here, model, holder(request).name, request.is_disconnected)).writes:
+    try:
+        said = await several(request, seen, model)
+    except InputError as error:
+        if error.code != "no_windows" or (await info()).task == "question-answering":
+            raise
+        said = await several(request, plain, model)  # nobody asked for windows: what is wrong is something else
+    found = [json.loads(one) for one in said]
+    if found[0]["left_out"] and (await info()).writes:
         return answers.json(await _written(request, ask, model))
-    if said := [*ask.parameters.given(), *(["generate_parameters"] if ask.parameters.generate_parameters else [])]:
-        raise InputError(f"This model does not write about a text, so {said[0]} is not for it.", code="bad_task")
+    if given := [*ask.parameters.given(), *(["generate_parameters"] if ask.parameters.generate_parameters else [])]:
+        raise InputError(f"This model does not write about a text, so {given[0]} is not for it.", code="bad_task")
     if found[0]["answering"] is not None:
         answered = [_answers(one, ask.parameters) for one in found]
         return answers.json(answered if isinstance(ask.inputs, tuple) else answered[0])

@@ -7,7 +7,8 @@ ask on behalf of others, where no text of theirs should be.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 from typing import Any
 
 from explain import canonical
@@ -21,9 +22,25 @@ def unquoted(sentence: str, asked: Any) -> str:
 
     `asked` is a request's body, a record, or plain values; names of fields may be quoted, but not those in `params`.
     """
-    if not any(mark in sentence for mark in MARKS):
-        return sentence
-    said = "\n".join(form for one in _strings(_read(asked)) for form in (one, repr(one)[1:-1]))
+    return leaving_out(asked)(sentence)
+
+
+def leaving_out(asked: Any) -> Callable[[str], str]:
+    """`unquoted` for many refusals of one question, which is read once, at the first sentence that quotes something."""
+
+    @cache
+    def said() -> str:
+        return "\n".join(form for one in _strings(_read(asked)) for form in (one, repr(one)[1:-1]))
+
+    @lru_cache
+    def left(sentence: str) -> str:
+        return _left(sentence, said()) if any(mark in sentence for mark in MARKS) else sentence
+
+    return left
+
+
+def _left(sentence: str, said: str) -> str:
+    """The sentence without what it quotes of the words that were said."""
     at = 0
     while at < len(sentence):
         ends = _ends(sentence, at)

@@ -111,12 +111,12 @@ def questions(ask: Any, limits: Settings, layers: int) -> list[Question | Explai
     if len(inputs) > most:
         raise InputError(f"Expected at most {most:,} texts in one job, got {len(inputs):,}.", code="too_many")
     found: list[Question | ExplainError] = []
-    wishes = ask.parameters.model_dump(mode="json")  # whose words no refusal repeats
+    unquoted = quotes.leaving_out(ask.parameters.model_dump(mode="json"))  # whose words no refusal repeats
     for one in inputs:
         try:
             found += ask.questions((one,), limits, layers)
         except ExplainError as error:
-            error.args = (quotes.unquoted(str(error), wishes),)
+            error.args = (unquoted(str(error)),)
             found.append(error)
     if all(isinstance(one, ExplainError) for one in found):
         raise found[0]  # type: ignore[misc]

@@ -314,7 +314,7 @@ def test_memory_that_ends_on_the_way_in_or_out_is_said(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out))
     monkeypatch.setattr(json, where, full)
     templating.main()
-    assert out.getvalue() == b'{"large": true}'
+    assert out.getvalue() == b"", "what is not answered was too much"
 
 
 def test_limits_are_stated_where_they_are() -> None:
@@ -352,7 +352,7 @@ def test_words_of_the_conversation_are_not_said_with_it(template: str) -> None:
 
 def test_an_objection_is_cut_in_the_process_itself() -> None:
     asked = {"template": "{{ raise_exception('" + "x" * 10_000 + "') }}", "variables": {}, "conversations": [[]]}
-    assert templating.filled({**asked, "most": 9}) == {"refused": "x" * templating.SAID}
+    assert list(templating.filled({**asked, "most": 9})) == [{"refused": "x" * templating.SAID}]
 
 
 @pytest.mark.parametrize(

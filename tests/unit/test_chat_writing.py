@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,19 @@ from rich.console import Console
 
 import explain
 from explain import wire
+from explain.bounds import TEMPLATE as TEMPLATES
 from explain.engine import Model, load
 from explain.errors import InputError, ModelError
 from explain.generation import Generation
 from explain.messages import answered, parted, whole
 from explain.model import chat
+from explain.model.meter import Meter
 from explain.render import terminal
+from explain.settings import settings
 from tests import rest
 from tests.conftest import undated
 from tests.talking import TEMPLATE, saying
+from tests.tiny import story_tokenizer
 
 TALK = [{"role": "system", "content": "The king said."}, {"role": "user", "content": "look for the wolf"}]
 BEGUN = [*TALK, {"role": "assistant", "content": "The wolf"}]
@@ -175,6 +180,76 @@ def test_several_conversations_are_read_at_once(speaker: Model) -> None:
     texts = [("The king said.", word) for word in ("wolf", "the wolf", "\ue000")]
     found = chat.read(speaker.tokenizer, texts, ("system", "user"))
     assert list(found) == [ids_of(speaker, whole(one, ("system", "user"))) for one in texts]
+
+
+MET = "{% if 'wolf' in messages[-1].content %}"
+WORDS = ("go", "the wolf", "look")
+
+
+def talks_of(words: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [("The king said.", word) for word in words]
+
+
+def spoken(template: str) -> Any:
+    tokenizer = story_tokenizer()
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def read_alone(tokenizer: Any, words: tuple[str, ...]) -> list[list[int] | None]:
+    """Each by a process of its own; None for one that is refused."""
+    found: list[list[int] | None] = []
+    for texts in talks_of(words):
+        try:
+            text, _ = chat.rendered(tokenizer, texts, ("system", "user"))
+        except (InputError, ModelError):
+            found.append(None)
+        else:
+            found.append(list(tokenizer(text, add_special_tokens=False)["input_ids"]))
+    return found
+
+
+@pytest.mark.parametrize("fault", ["{{ raise_exception('no') }}", "{{ {}['x']() }}"], ids=["refuses", "breaks"])
+def test_a_conversation_that_the_template_refuses_leaves_those_beside_it(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = spoken(MET + fault + "{% endif %}" + TEMPLATE)
+    alone, begun = read_alone(tokenizer, WORDS), processes(monkeypatch)
+    assert [one is None for one in alone] == [False, True, False]
+    assert list(chat.read(tokenizer, talks_of(WORDS), ("system", "user"))) == alone
+    assert len(begun) == 1, "by one process all the same"
+    with chat.together(tokenizer, talks_of(WORDS), ("system", "user")):
+        assert read_alone(tokenizer, WORDS) == alone
+    assert len(begun) == 2
+
+
+def test_many_conversations_that_are_large_together_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a template may write is for each of them; the longest one here is the first that is too large by itself."""
+    tokenizer, words = spoken(TEMPLATE + "{{ 'u ' * 300 }}"), ("go", "look", "the wolf", "look " * 80)
+    monkeypatch.setattr(chat, "TEMPLATE_WRITES", 1500 / settings().max_characters)
+    alone, begun = read_alone(tokenizer, words), processes(monkeypatch)
+    assert [one is None for one in alone] == [False, False, False, True]
+    assert list(chat.read(tokenizer, talks_of(words), ("system", "user"))) == alone
+    assert len(begun) == 4, "there is room for one beside the marks"
+
+
+def test_no_more_is_tried_behind_one_that_takes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind it are longer ones, of which each would take all that a process may."""
+    ever = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}{% endif %}"
+    monkeypatch.setitem(TEMPLATES, "template_seconds", 1)
+    tokenizer, begun = spoken(MET + ever + TEMPLATE), processes(monkeypatch)
+    first, *others = chat.read(tokenizer, talks_of((*WORDS, *WORDS)), ("system", "user"))
+    assert first == read_alone(tokenizer, WORDS[:1])[0]
+    assert others == [None] * 5
+    assert len(begun) == 3, "the second one begins with it; the third is that of the line before"
+
+
+def test_what_was_done_before_the_clock_ran_out_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said, begun = tmp_path / "said", '{"text": "done"}\n{"te'
+    child = f"import pathlib, time; print({begun!r}, end='', flush=True); pathlib.Path({str(said)!r}).touch()"
+    monkeypatch.setattr(chat, "_CHILD", f"{child}; time.sleep(600)")
+    monkeypatch.setattr(chat, "time", SimpleNamespace(monotonic=lambda: 1e9 * said.exists()))
+    assert chat._filled("", {}, [], Meter()) == ["done"]
 
 
 def test_every_face_writes_the_same_answer(run: Any, speaker: Model, speaker_folder: Path, tmp_path: Path) -> None:

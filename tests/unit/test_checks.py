@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise, permutations
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from explain.catalog import Request
 from explain.checks import Found, checkers, chosen
 from explain.checks.baseline import baseline
 from explain.checks.completeness import completeness
-from explain.checks.removal import _percentile, _wilson, removal
+from explain.checks.removal import _beaten, _interval, _orders, _wilson, removal
 from explain.effects import measure, probability
 from explain.engine import Model
 from explain.errors import MethodError
@@ -192,8 +194,7 @@ def test_one_or_two_words_have_no_order(tiny: Model, text: str) -> None:
 
 
 def test_ties_count_half() -> None:
-    assert _percentile(1.0, np.array([0.0, 1.0, 1.0, 2.0])) == 0.5
-    assert _percentile(1.0, np.array([0.0])) == 1.0
+    assert _beaten(1.0, np.array([0.0, 1.0, 1.0, 2.0])).tolist() == [1, 0.5, 0.5, 0]
 
 
 def test_wilson_interval_against_known_values() -> None:
@@ -201,6 +202,46 @@ def test_wilson_interval_against_known_values() -> None:
     assert (low, high) == pytest.approx((0.4038, 0.5962), abs=1e-3)  # Brown, Cai & DasGupta 2001
     assert _wilson(1.0, 20)[1] == pytest.approx(1.0)
     assert _wilson(0.0, 20) == pytest.approx((0.0, 0.1611), abs=1e-3)
+
+
+WEIGHTS = np.array([3.0, -1.0, 0.5, 2.0, -2.0, 1.0, 0.25])
+GAMES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "a sum": lambda kept: kept @ WEIGHTS,  # what an order loses, its reverse gains
+    "two words apart": lambda kept: -1.0 * (kept[..., 0] ^ kept[..., 1]) + 0.01 * kept @ WEIGHTS,  # both lose alike
+    "three words": lambda kept: 2.0 * kept[..., :3].all(-1) + 0.1 * kept @ WEIGHTS,
+}
+
+
+def moved(value: Callable[[np.ndarray], np.ndarray], orders: np.ndarray) -> np.ndarray:
+    """How far each of these orders (R, 7) moves the target, on average over its curve."""
+    places = np.argsort(orders, axis=1)
+    kept = places[:, None, :] >= np.arange(1, 7)[None, :, None]  # (R, 6, 7)
+    return np.asarray((value(np.ones(7, dtype=bool)) - value(kept)).mean(1))
+
+
+@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize(("orders", "rank"), [(20, 0.6), (20, 0.85), (200, 0.5), (200, 0.8), (200, 0.95)])
+def test_intervals_hold_the_share_of_all_orders(game: str, orders: int, rank: float) -> None:
+    """Orders come in pairs; the share that is beaten among all 5,040 is known."""
+    every = moved(GAMES[game], np.array(list(permutations(range(7)))))
+    ours = float(np.quantile(every, rank, method="lower"))
+    truth, held, drawn = float(_beaten(ours, every).mean()), [], 500
+    for seed in range(drawn):
+        case = cast(Case, SimpleNamespace(seed=seed, orders=orders))
+        found, _ = _orders(case, np.zeros(7, dtype=np.float32))
+        low, high = _interval(_beaten(ours, moved(GAMES[game], found[1:])))
+        held.append(low <= truth <= high)
+    assert np.mean(held) > 0.95 - 3 * np.sqrt(0.95 * 0.05 / drawn)
+    if game == "two words apart" and orders == 200:
+        assert np.mean(held) < 0.95 + 3 * np.sqrt(0.95 * 0.05 / drawn), "nor are they wider than need be"
+
+
+def test_pairs_that_are_alike_are_worth_no_more_than_they_say() -> None:
+    ones = np.ones(20)
+    assert _interval(ones) == _wilson(1.0, 10)
+    assert _interval(0 * ones) == _wilson(0.0, 10)
+    assert _interval(np.tile([0.0, 1.0], 10)) == _wilson(0.5, 20)
+    assert _interval(np.array([1.0, 0.0])) == _wilson(0.5, 1)
 
 
 class Padded(Sum):

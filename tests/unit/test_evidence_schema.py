@@ -14,13 +14,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from explain import canonical, replay, wire
+from explain import canonical, generation, replay, wire
 from explain.audit import bundle, envelope
 from explain.audit import records as audit
 from explain.audit.records import Content, Header
 from explain.audit.store import Store
 from explain.engine import Model
 from explain.errors import AuditError, InputError
+from explain.generation import Generation
 from explain.record import Record
 from explain.records import SCHEMA, Explanation
 from tests import verifier
@@ -66,7 +67,10 @@ def inside(hint: Any) -> Iterator[type[Record]]:
         yield from inside(arg)
 
 
-@pytest.mark.parametrize(("schema", "roots"), [(audit.SCHEMA, (Header, Content)), (SCHEMA, (Explanation,))])
+@pytest.mark.parametrize(
+    ("schema", "roots"),
+    [(audit.SCHEMA, (Header, Content)), (SCHEMA, (Explanation,)), (generation.SCHEMA, (Generation,))],
+)
 def test_what_is_recorded_does_not_change_without_a_new_number(schema: str, roots: tuple[type, ...]) -> None:
     seen: dict[str, dict[str, str]] = {}
     for root in roots:
@@ -74,8 +78,8 @@ def test_what_is_recorded_does_not_change_without_a_new_number(schema: str, root
     known = json.loads((DATA / "shapes.json").read_text("utf-8"))
     assert known.get(schema) == canonical.digest(seen), (
         f"Records of {schema} have other fields than before. Give the schema the next number, put the former one into "
-        "READ, give new fields a default, add this digest under the new number to tests/data/shapes.json, and a bundle "
-        "of the new schema to tests/data."
+        "READ, give new fields a default, add this digest under the new number to tests/data/shapes.json, and of "
+        "evidence a bundle of the new schema to tests/data."
     )
     assert all(known[other] != known[schema] for other in known if other != schema)
 

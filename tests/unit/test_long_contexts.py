@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,31 @@ from streamlit.testing.v1 import AppTest
 from transformers.pipelines.document_question_answering import select_starts_ends
 
 import explain
-from explain import wire
+from explain import costs, wire
 from explain.audit.store import Store
 from explain.case import Ask, Case
 from explain.catalog import Request
+from explain.checks import Found
+from explain.checks._compare import word
+from explain.checks.infidelity import infidelity
+from explain.checks.leave_one_out import leave_one_out
+from explain.checks.plausibility import plausibility
+from explain.effects import measure
 from explain.engine import Model
 from explain.errors import Cancelled, ExplainError, InputError
 from explain.methods import methods
 from explain.model import windows
 from explain.model.contexts import LENGTH, STRIDE, TIMES
 from explain.model.meter import Meter
-from explain.model.runner import NOTHING
+from explain.model.rows import Row
+from explain.model.runner import NOTHING, Runner
 from explain.model.windows import MOST
 from explain.records import Explanation
 from explain.replay import inferred, replay
 from explain.tasks.question_answering import LONGEST
 from explain.work import Work
 from tests import rest
+from tests.cases import run as driven
 from tests.conftest import dashboard, finish, html_of, undated
 from tests.tiny import WORDS, answers_folder, word_piece
 from tests.tokenizers import trained
@@ -170,6 +179,28 @@ def test_occlusion_is_direct_calls_and_words_outside_cost_nothing(answerer: Mode
     assert mine.evaluations.forward <= len(read) + 2
 
 
+def test_a_forecast_counts_all_windows_that_the_decision_reads(
+    answerer: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran, forecast = list[int](), list[int]()
+    for name in ("_raw", "_values"):
+        plain = getattr(Runner, name)
+
+        def counted(self: Runner, rows: list[Row], plain: Any = plain) -> Any:
+            ran.append(len(rows))
+            return plain(self, rows)
+
+        monkeypatch.setattr(Runner, name, counted)
+    monkeypatch.setattr(Runner, "forecast", lambda self, tokens, forward, backward: forecast.append(forward))
+    request = Request(BOTH, ("saliency",), windows=True, checks=())
+    answerer.predict(BOTH, windows=True)
+    answerer.forecast(request)
+    encoding = answerer.encode(BOTH, windows=True)
+    explained, _ = costs.passes(request, costs.units(request, encoding)[1], costs.anew(encoding))
+    assert sum(ran) == len(encoding.windows) > 1
+    assert forecast == [explained + sum(ran) - 1], "one of them was counted"
+
+
 def test_a_listed_answer_is_explained_in_the_window_where_it_is_likeliest(answerer: Model) -> None:
     prediction = answerer.predict(BOTH, windows=True)
     assert prediction.answering is not None
@@ -252,6 +283,38 @@ def test_words_are_taken_out_of_the_window_that_is_read(answerer: Model) -> None
     assert len(removed) == 2
     assert set(removed) == {removed[0]}
     assert removed[0] == len(read) - 1 < len(found.words()) / 2, notice.message
+
+
+@pytest.mark.parametrize("check", [leave_one_out, infidelity, plausibility], ids=lambda check: check.__name__)
+def test_who_only_knows_which_words_are_read_passes_no_check(answerer: Model, check: Any) -> None:
+    """Noise for the words of the window and nothing for the others: beside deals to all words that looks like much."""
+    plain = case_of(answerer)
+    found = Found(driven(answerer, measure(plain)))
+    (mine,) = answerer.explain(BOTH, methods=["occlusion"], windows=True, checks=()).attributions
+    rng, passed, draws = np.random.default_rng(0), 0, 20
+    for _ in range(draws):
+        marked = rng.choice(plain.read, 5, replace=False)
+        spans = [(int(plain.units.segment[u]), *map(int, plain.units.spans[u])) for u in marked]
+        case, scores = replace(plain, rationale=tuple(spans)), np.zeros(plain.n_units, dtype=np.float32)
+        scores[plain.read] = rng.random(len(plain.read))
+        (said,) = driven(answerer, check(case, replace(mine, scores=scores), found))
+        assert said.status != "n/a"
+        passed += said.status == "pass"
+    assert passed <= draws / 5, "one of twenty passes by chance"
+
+
+def test_random_words_are_words_that_are_read(answerer: Model) -> None:
+    asked = {"methods": ["occlusion", "saliency"], "windows": True}
+    read = len(case_of(answerer).read)
+    found = answerer.explain(BOTH, checks=("agreement",), **asked)  # type: ignore[arg-type]
+    assert {c.yardstick for c in found.checks} == {3 / read}
+    texts = (QUESTION, context(90))
+    found = answerer.explain(texts, checks=("baselines", "stability"), windows=True)
+    case = case_of(answerer, texts)
+    shares = {c.name: c for c in found.checks}
+    assert shares["baselines"].yardstick == 1 / len(case.read)
+    edited = {e["word"] for e in shares["stability"].details.get("edits", ())}
+    assert edited <= {word(case, u) for u in case.read.tolist()}
 
 
 def test_a_context_that_fits_is_answered_to_the_bit_as_without_windows(answerer: Model) -> None:

@@ -14,7 +14,8 @@ from explain import costs
 from explain.catalog import Request
 from explain.checks import checkers
 from explain.engine import Model, load
-from explain.errors import ModelError
+from explain.errors import MethodError, ModelError
+from explain.methods.exact_shapley import LIMIT
 from explain.model import memory
 from explain.model.memory import Pass, Size
 from explain.settings import Settings
@@ -120,6 +121,18 @@ def test_what_will_not_fit_is_refused_before_it_starts(fresh: Model, monkeypatch
     assert error.value.code == "not_enough_memory"
     with pytest.raises(ModelError):
         fresh.explain_batch(["a", LONG], checks=())
+
+
+def test_a_method_that_takes_few_words_is_counted_by_words(fresh: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More tokens than it takes words are no reason not to look."""
+    monkeypatch.setattr(memory, "free", lambda runner: 1)
+    few = " ".join(["charmingly"] * (LIMIT - 2))
+    assert len(fresh.encode((few,)).tokens.ids) - 2 > LIMIT
+    with pytest.raises(ModelError) as refused:
+        fresh.explain(few, methods=["exact_shapley"], checks=())
+    assert refused.value.code == "not_enough_memory"
+    with pytest.raises(MethodError, match=f"at most {LIMIT} words"):
+        fresh.explain(LONG, methods=["exact_shapley"], checks=())
 
 
 def test_where_nothing_is_known_nothing_is_refused(fresh: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
-from math import factorial
+from math import factorial, inf
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from explain import costs, replay
 from explain.audit.store import Store
 from explain.catalog import Progress, Request
 from explain.engine import Model
+from explain.methods.exact_shapley import LIMIT
 from explain.outline import MOST, opened
 from explain.records import Explanation
 from explain.render import computed, picture, reasons, report, spreadsheet
+from explain.units import sentence_spans
 from tests import rest
 from tests.cases import case_of
 from tests.conftest import dashboard, finish, html_of, undated
@@ -177,8 +179,24 @@ def test_a_forecast_knows_how_few_units_there_are() -> None:
         Request((ALIKE,), ("occlusion",), granularity=grain, windows=True, checks=())  # type: ignore[arg-type]
         for grain in ("hierarchical", "word")
     )
-    assert (costs.units(few, encoding), costs.units(plain, encoding)) == (35 + 5 * 9, 40 * 9)
+    assert (costs.units(few, encoding), costs.units(plain, encoding)) == ((40, 35 + 5 * 9), (40 * 9, 40 * 9))
     assert costs.passes(few, 80)[0] == costs.passes(plain, 80)[0] + 81
+
+
+def test_only_what_is_sure_to_be_refused_is_forecast_as_refused(tiny: Model) -> None:
+    """How many words are scored is known once sentences were weighed; there are as many units as sentences at least."""
+
+    def asked(text: str) -> Request:
+        return Request((text,), ("exact_shapley",), granularity="hierarchical", windows=True, checks=())
+
+    assert tiny.forecast(asked(ALIKE)).seconds == inf
+    few = " ".join(SENTENCES[:3])
+    least, likely = costs.units(asked(few), tiny.encode((few,)))
+    assert least == 3 < LIMIT < likely
+    assert tiny.forecast(asked(few)).seconds != inf
+    joined = "אני אוהב.את זה."  # a word goes across the sentence's end
+    assert len(sentence_spans(joined)) == 2
+    assert costs.units(asked(joined), tiny.encode((joined,)))[0] == 1
 
 
 def test_one_sentence_is_its_words(tiny: Model) -> None:

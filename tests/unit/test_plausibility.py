@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from explain.render import sentences, terminal
 from tests.cases import case_of, run
 
 TEXT = "a good movie, but never very funny"
+LONG = "A good film. The plot is dull. It was so slow. A brilliant actor! Never a boring one. Hate."
 WORDS = ["a", "good", "movie", ",", "but", "never", "very", "funny"]
 
 
@@ -69,3 +71,35 @@ def test_the_question_is_asked_only_where_words_are_marked(tiny: Model) -> None:
     assert "plausibility" not in rest
     assert [c for c in marked.checks if c.name != "plausibility"] == list(without.checks)
     assert terminal.explanation(marked)
+
+
+def test_what_is_scored_as_a_whole_is_marked_as_a_whole(tiny: Model) -> None:
+    """A sentence of which a person marked one word is neither marked nor not; its full stop is no word."""
+
+    def ask(*marked: str, **about: Any) -> Check:
+        found = tiny.explain(LONG, rationale=marked, checks=("plausibility",), **about)
+        return found.checks[0]
+
+    first: dict[str, Any] = {"granularity": "hierarchical"}
+    plain = tiny.explain(LONG, checks=(), **first)
+    closed = next(w.text for w in plain.words() if w.whole)
+    alone = next(w.text for w in plain.words() if not w.whole and w.text.isalpha() and LONG.count(w.text) == 1)
+    part = ask(closed.split()[1], **first)
+    assert (part.status, part.value) == ("n/a", None)
+    assert "Mark all of it" in part.sentence
+    for marked in (closed, closed.rstrip(".!"), alone):
+        whole = ask(marked, **first)
+        assert whole.status != "n/a"
+        assert f"A person marked 1 of {len(plain.words())} parts" in whole.sentence
+    phrase = ask("good", phrases=["good film"])
+    assert phrase.status == "n/a"
+    assert "of 6 sentences" in ask("good", granularity="sentence").sentence
+    assert "words" in ask("good").sentence
+
+
+def test_scores_of_which_no_deal_could_pass_say_so(tiny: Model) -> None:
+    """One score is not zero: three deals of eight put it on one of three marked words."""
+    (found,) = checked(tiny, [0.0, 3.0, *[0.0] * 6], ((0, 2, 6), (0, 24, 34)))
+    assert found.details["marked"] == [1, 6, 7]
+    assert found.status == "not checked"
+    assert "no order could pass" in found.sentence

@@ -361,6 +361,19 @@ def test_the_hubs_client_is_answered_as_by_the_hub(answerer: Model, answerer_fol
         assert (wrong.status_code, wrong.json()["code"]) == (422, "bad_task")
 
 
+@pytest.mark.parametrize("name", ["tagger_folder", "filler_folder"])
+def test_a_question_to_a_model_without_windows_is_refused_for_what_is_wrong(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    """Nobody asked for windows, which a model that finds answers gets by itself."""
+    folder = request.getfixturevalue(name)
+    body = {"inputs": {"question": QUESTION, "context": CONTEXT}}
+    with rest.client(rest.application(folder)) as web:
+        hub, plain = (web.post(path, json=body) for path in (f"/v1/models/{folder.name}", "/v1/predict"))
+    assert hub.status_code == plain.status_code == 422, plain.text
+    assert hub.json()["code"] == plain.json()["code"] != "no_windows"
+
+
 @pytest.fixture
 def page(answerer_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The dashboard on the tiny model that finds answers."""

@@ -11,8 +11,10 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from explain.rest import works
+from explain.errors import InputError
+from explain.rest import quotes, works
 from explain.rest.face import ROUTES
+from explain.settings import settings
 from tests import rest
 
 SECRET = "zqsecret"
@@ -209,6 +211,18 @@ def test_a_row_that_is_refused_does_not_come_back(web: TestClient) -> None:
     assert whole["tokens"]["texts"] == [f"the {SECRET} film"]
     assert refused["code"] == "no_such_span"
     assert SECRET not in json.dumps(refused)
+
+
+def test_parameters_of_a_job_are_read_once_for_all_that_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, plain = list[Any](), quotes._read
+    monkeypatch.setattr(quotes, "_read", lambda asked: read.append(asked) or plain(asked))
+    body = {"inputs": [TEXT] * 20, "parameters": QUICK | {"phrases": [SECRET]}}
+    ask = works.Explained.model_validate_json(json.dumps(body))
+    with pytest.raises(InputError) as refused:
+        works.questions(ask, settings(), 0)
+    assert SECRET not in str(refused.value)
+    assert quotes.LEFT_OUT in str(refused.value)
+    assert len(read) == 1
 
 
 def test_people_are_told_what_they_wrote(run: Any) -> None:

@@ -197,6 +197,7 @@ def changed(found: Generation, **more: Any) -> Any:
         ({"ids": [1]}, {}, "bad_generation"),
         ({"pieces": "king"}, {}, "bad_generation"),
         ({"more": 1}, {}, "bad_generation"),
+        ({"schema": "generation/99"}, {}, "bad_generation"),
         ({"prompt": ""}, {"places": [0]}, "empty_text"),
         ({"prompt": "x" * 1_900_000}, {}, "too_large"),
         ({"prompt": "king " * 80}, {}, "too_long"),
@@ -214,6 +215,20 @@ def test_what_is_no_generation_of_this_model_is_a_problem(
     assert answer.headers["content-type"] == "application/problem+json"
     assert len(answer.content) < 2_000
     assert "Traceback" not in answer.text
+
+
+def test_what_a_former_version_wrote_is_read_and_newer_is_not(
+    tale: TestClient, teller: Model, written: Generation
+) -> None:
+    later = {"texts", "roles"}
+    former = {name: value for name, value in changed(written, schema="generation/1").items() if name not in later}
+    assert wire.decode(Generation, json.dumps(former)) == replace(written, schema="generation/1")
+    answer = tale.post("/v1/explain_generation", json={"generation": former, "parameters": QUICK})
+    assert answer.status_code == 200, answer.text
+    assert undated(answer.text) == listed(teller.explain_generation(written, **QUICK))
+    assert written.schema == "generation/2"
+    with pytest.raises(InputError, match="newer Whyboard"):
+        wire.decode(Generation, json.dumps(changed(written, schema="generation/99", new=1)))
 
 
 def test_many_tokens_are_no_generation(written: Generation, monkeypatch: pytest.MonkeyPatch) -> None:
