@@ -25,6 +25,9 @@ from explain.model.rows import Row
 from explain.model.runner import NOTHING
 from explain.records import Kind, ModelInfo, Provenance
 
+SAME = 1e-3
+"""How far two passes over the same text may differ, in weights or as a share of the answer: kernels round otherwise."""
+
 
 def heads_report(case: Case, request: HeadsRequest, provenance: Provenance) -> HeadsReport:
     """Every head's statistics and measured effect, rollout and flow.
@@ -57,11 +60,12 @@ def stack_report(case: Case, request: StackRequest, provenance: Provenance) -> S
 
     Raises:
         InputError: one stack reads the text.
-        ModelError: as `heads_report`.
+        ModelError: as `heads_report`, and as `require_same`.
     """
     value, found = _surveyed(case, request.kind)
-    numbers = [n for _, n, _ in found]
-    return StackReport(**_glance(case, request, value, numbers, request.kind), kind=request.kind, provenance=provenance)
+    glance = _glance(case, request, value, [n for _, n, _ in found], request.kind)
+    require_same(glance["difference"] / max(1.0, abs(value)))
+    return StackReport(**glance, kind=request.kind, provenance=provenance)
 
 
 def _glance(
@@ -91,12 +95,25 @@ def _glance(
     }
 
 
+def require_same(off: float) -> None:
+    """Raise ModelError where the pass that records heads is not the one that answers: `off` by so much of one.
+
+    Some decoders (transformers 5: BigBirdPegasus, NLLB-MoE) are given no mask in it, and would look ahead.
+    """
+    if not off <= SAME:  # also where it is NaN
+        raise ModelError(
+            f"The pass that records what heads do differs from the model's own by {off:.2g} here, so it would show "
+            "what the model does not do. Ask for the attention maps (attention=True), which are the model's own.",
+            code="other_pass",
+        )
+
+
 def head_map(encoding: Encoding, info: ModelInfo, evaluate: Callable[[Ask], Answer], request: HeadRequest) -> HeadMap:
     """One head's weights and, where the architecture shows them, its queries, keys and norms.
 
     Raises:
         InputError: there is no such layer or head.
-        ModelError: the model gives no attention weights.
+        ModelError: the model gives no attention weights, or as `require_same`.
     """
     layer, head, tokens, kind = request.layer, request.head, encoding.tokens, request.kind
     require_layer(layer, info.n_layers)
@@ -104,6 +121,9 @@ def head_map(encoding: Encoding, info: ModelInfo, evaluate: Callable[[Ask], Answ
     weights, parts = _layer(evaluate, row, layer, kind)
     sink = None if parts is None else parts.sink
     require_rows(weights, row.sides(kind), sink)
+    if kind is not None and parts is not None:
+        own = evaluate(Ask([row], attention=True, kind=kind)).attention[0][layer]
+        require_same(float(np.abs(own - weights).max()))
     mixed = None if parts is None else parts.mixed
     if head is None:
         norms = None if mixed is None else layer_norms(weights, mixed).astype(np.float32)

@@ -254,6 +254,20 @@ def test_positions_of_a_models_own_are_no_tokens(scribe: Model, monkeypatch: pyt
         scribe.heads(BOTH, kind="cross")
 
 
+@pytest.mark.parametrize("model_type", ["bigbird_pegasus", "nllb-moe"])
+def test_a_pass_that_is_not_the_models_own_is_refused(model_type: str, tmp_path: Path) -> None:
+    """Their decoders are given no mask in the pass that records heads, and look ahead there."""
+    build(AutoModelForSeq2SeqLM, model_type, tmp_path)
+    model = explain.load(str(tmp_path), task="text2text-generation")
+    for kind in ("causal", "cross"):
+        with pytest.raises(ModelError, match="attention=True") as error:
+            model.heads(BOTH, kind=kind, ablation=None)
+        assert error.value.code == "other_pass"
+    with pytest.raises(ModelError, match="attention=True"):
+        model.head(BOTH, 0, 0, kind="causal")
+    assert len(model.explain(BOTH, methods=(), attention=[0]).attention or ()) == len(KINDS)
+
+
 def test_what_is_filed_with_maps_is_repeated_and_reports_are_not_filed(scribe: Model, tmp_path: Path) -> None:
     store = Store(tmp_path / "evidence")
     request = Request(BOTH, methods=("occlusion",), attention=(0, 1), checks=())
