@@ -107,10 +107,11 @@ def markdown() -> str:
     found = json.loads(RESULTS.read_text("utf-8"))
     shares = {what: good(pooled(found, what)) for what in ("seconds", "memory")}
     runs, longest = len(pooled(found, "memory")), max(found["longer"], default=0)
+    beside = f", and texts of up to {longest:,} words" if longest else ""
     return (
         f"Within a factor of {FACTOR:g} were {shares['seconds']:.0%} of the forecasts of seconds and "
         f"{shares['memory']:.0%} of those of memory ({SHARE:.0%} wanted), in {runs:,} runs of {len(found['kinds'])} "
-        f"kinds: {found['texts']} sentences, and texts of up to {longest:,} words ({found['machine']})."
+        f"kinds: {found['texts']} sentences{beside} ({found['machine']})."
     )
 
 
