@@ -81,27 +81,31 @@ def parameters(method: MethodInfo) -> None:
     shown = _shown(method)
     for column, info in zip(st.columns(max(1, min(3, len(shown)))) * 3, shown, strict=False):
         with column:
-            _control(info, _key(method, info))
+            _control(info, _key(method, info.name))
 
 
 def given(method: MethodInfo) -> dict[str, Any]:
     """The method's parameters that a person set to something else than the default."""
-    values = {info.name: st.session_state.get(_key(method, info), info.default) for info in _shown(method)}
-    return {info.name: values[info.name] for info in _shown(method) if values[info.name] != info.default}
+    state = st.session_state
+    return {
+        info.name: value
+        for info in _shown(method)
+        if (value := state.get(_key(method, info.name), info.default)) != info.default
+    }
 
 
-def _key(method: MethodInfo, info: ParamInfo) -> str:
-    return f"{PREFIX}{method.name}.{info.name}"
+def _key(method: MethodInfo, parameter: str) -> str:
+    return f"{PREFIX}{method.name}.{parameter}"
 
 
 def _shown(method: MethodInfo) -> list[ParamInfo]:
     """`baseline_text` is only asked for where `baseline` is 'text'."""
-    state, text = st.session_state, "_text"
-    return [
-        info
-        for info in method.params
-        if not info.name.endswith(text) or state.get(f"{PREFIX}{method.name}.{info.name.removesuffix(text)}") == "text"
-    ]
+
+    def asked(name: str) -> bool:
+        of = name.removesuffix("_text")
+        return of == name or st.session_state.get(_key(method, of)) == "text"
+
+    return [info for info in method.params if asked(info.name)]
 
 
 def _control(info: ParamInfo, key: str) -> None:
