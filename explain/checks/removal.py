@@ -4,7 +4,8 @@ Comprehensiveness: taking out the words with the highest scores first should mov
 taking words out in random orders does. Sufficiency: keeping only them should move it less (DeYoung et
 al. 2020, ERASER). Both are averaged over the curve (AOPC), on log-odds and on probability, with words
 replaced by the mask token and deleted: four measurements (two where there is no probability), of which the
-weakest counts. Both checks share one sample: sufficiency of an order is comprehensiveness of its reverse.
+weakest counts. One in which all orders do equally well (a probability that stays at 1) tells nothing, has no percentile
+and is left out. Both checks share one sample: sufficiency of an order is comprehensiveness of its reverse.
 The areas under the same curves are the deletion and insertion scores of Petsiuk, Das & Saenko (2018), here without the
 empty text, which no order reaches; they stand in the details.
 The yardstick is random orders, since raw values can look better on stranger texts (Chrysostomou & Aletras
@@ -37,6 +38,8 @@ from explain.records import NORMAL, Attribution, Check, Status
 ENOUGH, EXACT = 200, 6
 POINTS, FIRST_LOOK = 20, 8
 PASS, FAIL = 0.95, 0.5
+TIED = 0.5
+"""What an order counts that is neither better nor worse than ours."""
 HOW: tuple[Replacement, ...] = ("mask", "remove")
 BLOCK = 2**25
 """Sets times words that are laid out at once; orders beyond that wait their turn."""
@@ -93,17 +96,21 @@ def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
                     "ours": float(ours),
                     "random": float(random.mean()),
                     "leave_one_out": None if loo is None else float(aopc[-1]),
-                    "percentile": float(beaten[-1].mean()),
+                    "percentile": float(beaten[-1].mean()) if (beaten[-1] != TIED).any() else None,
                     "curve": curve[0].tolist(),
                     "random_curve": curve[1 : 1 + len(random)].mean(0).tolist(),
                     f"{area}_area": _area(full, curve[0], ks, len(read), which),
                     f"random_{area}_area": _area(full, curve[1 : 1 + len(random)].mean(0), ks, len(read), which),
                 }
             )
-        worst = int(np.argmin([one.mean() for one in beaten]))
-        share, n = float(beaten[worst].mean()), len(beaten[worst])
-        low, high = (share, share) if exact else _interval(beaten[worst])
-        status, sentence = _judge(share, n, exact, high, f"{claim} than", f"weakest of {len(rows)} measurements")
+        telling = [one for one in beaten if (one != TIED).any()]
+        if not telling:
+            sentence = "Whichever words go first, the decision moves equally far, so no order is better than another."
+            return Check(name, 0, "reacts as the scores say", "n/a", sentence)
+        weakest = min(telling, key=lambda one: float(one.mean()))
+        share, n = float(weakest.mean()), len(weakest)
+        low, high = (share, share) if exact else _interval(weakest)
+        status, sentence = _judge(share, n, exact, high, f"{claim} than", f"weakest of {_counted(telling, beaten)}")
         details: dict[str, Any] = {"orders": n, "exact": exact, "removed": ks.tolist(), "measurements": rows}
         return Check(
             name, 0, "reacts as the scores say", status, sentence, share, 0.5, (low, high), PASS, details=details
@@ -191,7 +198,7 @@ def _area(full: float, falls: Float64[np.ndarray, "K"], ks: Int64[np.ndarray, "K
 
 def _beaten(ours: float, random: Float64[np.ndarray, "R"]) -> Float64[np.ndarray, "R"]:
     """1 for each random order that ours beats, 1/2 for a tie, else 0; the mean is ours as a percentile."""
-    return np.where(np.isclose(random, ours, rtol=1e-5, atol=1e-6), 0.5, random < ours)
+    return np.where(np.isclose(random, ours, rtol=1e-5, atol=1e-6), TIED, random < ours)
 
 
 def _interval(beaten: Float64[np.ndarray, "R"]) -> tuple[float, float]:
@@ -218,6 +225,12 @@ def _wilson(share: float, n: float) -> tuple[float, float]:
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = NORMAL / (1 + z2 / n) * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)))
     return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # whatever is rounded
+
+
+def _counted(telling: list[Any], every: list[Any]) -> str:
+    """How many measurements were judged, and how many could not be, since all orders did equally well in them."""
+    mute = len(every) - len(telling)
+    return f"{len(telling)} measurements" + (f"; {mute} that cannot tell orders apart left out" if mute else "")
 
 
 def _judge(share: float, n: int, exact: bool, high: float, claim: str, where: str) -> tuple[Status, str]:

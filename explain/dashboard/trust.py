@@ -35,7 +35,7 @@ def trust(explanation: Explanation, *, running: bool) -> None:
 
 
 def _curve(check: Check) -> None:
-    row = min(check.details["measurements"], key=lambda r: r["percentile"])
+    row = figures.weakest(check)
     st.html(
         html.heading(
             check.name.capitalize(), f"Weakest of the measurements: {row['scale']}, by {row['replacement']}.", level=4
@@ -54,7 +54,7 @@ def _curve(check: Check) -> None:
             f"{r['ours']:.3f}",
             f"{r['random']:.3f}",
             "" if r["leave_one_out"] is None else f"{r['leave_one_out']:.3f}",
-            f"{r['percentile']:.0%}",
+            "cannot tell" if r["percentile"] is None else f"{r['percentile']:.0%}",
             f"{r[area]:.3f}",
             f"{r[f'random_{area}']:.3f}",
         )

@@ -174,12 +174,15 @@ def alignment_heatmap(found: Alignment) -> go.Figure:
     return plain(figure, min(900, 140 + 24 * len(tokens)))
 
 
+def weakest(check: Check) -> dict[str, Any]:
+    """The measurement of a removal check that its status rests on; those without a percentile tell nothing."""
+    return min((r for r in check.details["measurements"] if r["percentile"] is not None), key=lambda r: r["percentile"])
+
+
 def removal_curves(check: Check) -> go.Figure:
     """The target as words are taken out in the order of their scores, beside random orders."""
-    details = check.details
-    row = min(details["measurements"], key=lambda r: r["percentile"])
+    row, removed = weakest(check), list(check.details["removed"])
     figure = go.Figure()
-    removed = list(details["removed"])
     kept = check.name == "sufficiency"
     figure.add_scatter(
         x=removed, y=row["random_curve"], name="random orders (mean)", line={"color": palette.GREY, "dash": "dot"}

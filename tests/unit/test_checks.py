@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 
 from explain.case import Case, residual_scale
 from explain.catalog import Request
@@ -23,6 +24,7 @@ from explain.errors import MethodError
 from explain.model.rows import Row
 from explain.model.runner import Meter, Runner
 from explain.records import Attribution, Check
+from explain.render import figures
 from tests.cases import case_of, run
 from tests.toys import Sum, toy
 
@@ -191,6 +193,37 @@ def test_few_orders_give_no_verdict(model: Model) -> None:
 def test_one_or_two_words_have_no_order(tiny: Model, text: str) -> None:
     result = tiny.explain(text, checks=("removal",))
     assert [c.status for c in result.checks] == ["n/a", "n/a"]
+
+
+@pytest.mark.parametrize("text", ["so good, never dull", LONG])
+def test_a_probability_that_stays_at_one_is_left_out(text: str) -> None:
+    """All orders do equally well in it, which was said as “50 %: fail” for a perfect order on a sure model."""
+    module = Sum(2)
+    module.bias.data = torch.tensor([0.0, 60.0])
+    sure = toy(module)
+    true = sure.explain(text, methods=["occlusion"], target="P", checks=()).attributions[0]
+    found = run(sure, removal(case_of(sure, text, target="P", orders=200), true, Found()))
+    assert {c.status for c in found} == {"pass"}
+    for check in found:
+        assert [r["percentile"] is None for r in check.details["measurements"]] == [
+            r["scale"] == "probability" for r in check.details["measurements"]
+        ]
+        assert "weakest of 2 measurements; 2 that cannot tell orders apart left out" in check.sentence
+        assert figures.weakest(check)["scale"] == "log-odds"
+
+
+@pytest.mark.parametrize("text", ["so good, never dull", LONG])
+def test_orders_that_all_do_equally_well_have_no_verdict(text: str) -> None:
+    module = Sum(2)
+    module.weight.data.zero_()
+    deaf = toy(module)
+    case = case_of(deaf, text, target="P", orders=200)
+    scores = list(np.linspace(1, -1, case.n_units))
+    found = run(deaf, removal(case, made(case, scores, value_input=0.0, value_baseline=0.0), Found()))
+    assert [(c.status, c.value, dict(c.details)) for c in found] == [("n/a", None, {})] * 2
+    assert {c.sentence for c in found} == {
+        "Whichever words go first, the decision moves equally far, so no order is better than another."
+    }
 
 
 def test_ties_count_half() -> None:
