@@ -24,7 +24,7 @@ POLL, SELDOM = 2.0, 8.0
 SOONER = 0.2
 """The part of that time after which a page looks that a job cannot wake."""
 SOON = 1.0
-"""Seconds before the end of a job in which nothing is drawn that the end would draw again."""
+"""Seconds before the end of a job in which nothing but its first scores is drawn, since the end would draw it again."""
 PART = 0.2
 """The part of the time that drawing what is new may take."""
 STOP = "Keep the scores as they are now, with their standard errors, and go on to the checks."
@@ -48,10 +48,11 @@ class Drawn:
         if waiting and (job.begun is None or now - job.begun < waiting):
             return False
         new = job.partial
-        if new is None or new is self.partial or 0 < job.left(now) < SOON:
+        if new is None or new is self.partial:
             return False
-        first = bool(new.attributions) and not (self.partial is not None and self.partial.attributions)
-        return (first and not waiting) or now - self.at >= self.seconds * max(1, waiting) / PART
+        if not waiting and new.attributions and not (self.partial is not None and self.partial.attributions):
+            return True  # the words wait for no check
+        return not 0 < job.left(now) < SOON and now - self.at >= self.seconds * max(1, waiting) / PART
 
 
 def pace(waiting: int, *, woken: bool) -> float:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from explain.engine import Model
 from explain.model.rows import Row
+from explain.model.runner import Runner
 
 _aten = torch.ops.aten
 ON_CPU = {
@@ -37,21 +37,21 @@ class Watched:
     Operations are counted once for each shape of a pass, in a pass of its own that is not part of `seconds`.
     """
 
-    def __init__(self, run: Callable[[list[Row]], Any]) -> None:
-        self.run, self.seconds, self.counting, self.rows, self.padded, self.real = run, 0.0, 0.0, 0, 0, 0
+    def __init__(self) -> None:
+        self.seconds, self.counting, self.rows, self.padded, self.real = 0.0, 0.0, 0, 0, 0
         self._known: dict[tuple[int, int], int] = {}
         self._times: dict[tuple[int, int], int] = defaultdict(int)
 
-    def __call__(self, rows: list[Row]) -> Any:
+    def __call__(self, run: Callable[[list[Row]], Any], rows: list[Row]) -> Any:
         """Run the primitive on one chunk."""
         shape, began = (len(rows), max(map(len, rows))), time.perf_counter()
         if shape not in self._known:
-            self._known[shape] = operations(lambda: self.run(rows))
+            self._known[shape] = operations(lambda: run(rows))
         self._times[shape] += 1
         self.rows, self.padded = self.rows + shape[0], self.padded + shape[0] * shape[1]
         self.real += sum(map(len, rows))
         middle = time.perf_counter()
-        found = self.run(rows)
+        found = run(rows)
         self.seconds += time.perf_counter() - middle
         self.counting += middle - began
         return found
@@ -68,11 +68,19 @@ class Watched:
 
 
 @contextmanager
-def watched(model: Model) -> Iterator[tuple[Watched, Watched]]:
-    """Inside, the model's two primitives (values, gradients) are watched."""
-    both = Watched(model._values), Watched(model._gradients)
-    model._values, model._gradients = both  # type: ignore[method-assign]
+def watched() -> Iterator[tuple[Watched, Watched]]:
+    """Inside, the two primitives (values, gradients) of all models are watched."""
+    kept = Runner._values, Runner._gradients
+    both = Watched(), Watched()
+
+    def values(runner: Runner, rows: list[Row]) -> Any:
+        return both[0](lambda some: kept[0](runner, some), rows)
+
+    def gradients(runner: Runner, rows: list[Row]) -> Any:
+        return both[1](lambda some: kept[1](runner, some), rows)
+
+    Runner._values, Runner._gradients = values, gradients  # type: ignore[method-assign]
     try:
         yield both
     finally:
-        del model._values, model._gradients  # the class's own again
+        Runner._values, Runner._gradients = kept  # type: ignore[method-assign]

@@ -70,7 +70,7 @@ def text_of(model: Model, tokens: int) -> str:
 def fastest(model: Model, run: Callable[[], object]) -> dict[str, float]:
     """Seconds of the fastest of some repetitions, and operations, which the first one counts."""
     began = time.perf_counter()
-    with watched(model) as both:
+    with watched() as both:
         run()
     took = [time.perf_counter() - began - sum(each.counting for each in both)]
     while sum(took) < ENOUGH and len(took) < MOST:
@@ -108,7 +108,7 @@ def by_batch(model: Model, texts: Sequence[str], batches: Sequence[int]) -> Iter
     model.answer(requests[:SAME])  # warm
     for size in batches:
         some = requests[: max(size, min(SAME, len(requests)))]
-        with watched(model) as both:
+        with watched() as both:
             began = time.perf_counter()
             for i in range(0, len(some), size):
                 model.answer(some[i : i + size])

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from explain.engine import Model
-from tests.benchmarks import curves, scaling
+from explain.model.runner import Runner
+from tests.benchmarks import curves, scaling, throughput
 from tests.benchmarks.counted import operations, watched
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -77,9 +78,28 @@ def test_what_is_measured_are_the_passes_that_are_said(tiny: Model, monkeypatch:
     assert 0 <= both["padding"] < 0.1
     assert 0 < alone["inside"] < alone["seconds"]
     assert alone["operations"] == pytest.approx(both["operations"], rel=0.2)
-    with watched(tiny) as (values, gradients):
+    before = Runner._values, Runner._gradients
+    with watched() as (values, gradients):
         tiny.explain("a good film", checks=())
     assert values.rows > 0
     assert gradients.passes > 0
-    assert "_values" not in vars(tiny)
-    assert "_gradients" not in vars(tiny)
+    assert (Runner._values, Runner._gradients) == before
+
+
+def test_a_method_without_slopes_is_held_against_itself_in_bfloat16() -> None:
+    found = throughput.forward_only(["a good film", "a dull plot"], "occlusion")
+    row = throughput._forward(found)
+    assert ("refused" in row) != found["used"]
+    assert row.count("|") == 5
+    if found["used"]:  # as the machine has it
+        assert found["bfloat16"]["texts"] == found["float32"]["texts"] == 2
+        assert 0 < found["median error"] <= found["largest error"]
+
+
+def test_a_row_for_bfloat16_that_was_allowed() -> None:
+    rates = {"of bfloat16 product": 0.6, "texts a second": 30.0}, {"texts a second": 20.0}
+    found = {"used": True, "method": "occlusion", "bfloat16": rates[0], "float32": rates[1]}
+    row = throughput._forward({**found, "median error": 0.01, "error of 95 %": 0.02})
+    assert row.endswith("| 60% | at least 50% | yes |")
+    assert "1.50 times as many texts" in row
+    assert "refused" in throughput._forward(None)

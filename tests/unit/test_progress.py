@@ -43,7 +43,7 @@ def test_the_end_and_the_first_scores_wait_for_nothing(whole: Explanation) -> No
 
 
 def test_what_is_over_in_a_moment_is_drawn_once(whole: Explanation) -> None:
-    drawn, job = Drawn(replace(whole, attributions=(), checks=()), 0.0, 0.0), job_with(whole)
+    drawn, job = Drawn(replace(whole, checks=()), 0.0, 0.0), job_with(whole)
     job.begin()
     assert job.begun is not None
     assert drawn.stale(job, now=job.begun, waiting=0), "nobody knows how long it takes"
@@ -51,6 +51,8 @@ def test_what_is_over_in_a_moment_is_drawn_once(whole: Explanation) -> None:
     assert drawn.stale(job, now=job.begun, waiting=0)
     end = job.begun + 10
     assert not drawn.stale(job, now=end - SOON / 2, waiting=0)
+    wordless = Drawn(replace(whole, attributions=(), checks=()), 0.0, 0.0)
+    assert wordless.stale(job, now=end - SOON / 2, waiting=0), "the words wait for no check"
     assert drawn.stale(job, now=end + 5, waiting=0), "it takes longer than was forecast"
     job.forecast = Forecast(seconds=math.inf)
     assert drawn.stale(job, now=job.begun, waiting=0)
