@@ -66,6 +66,13 @@ def look(
 
     for group, (value, slope, view) in runner.chunked(rows, meter, run, backward=gradients):
         values[group] = value
+        wide = max(rows[at].sides(kind)[0] for at in group)
+        if layer is None and kind in ("causal", "cross") and view.shape[-2] != wide:
+            raise ModelError(
+                f"{runner.info.architecture} gives attention weights of {view.shape[-2]} rows for {wide} tokens, as "
+                "models do that read in several streams, so they are no map of the tokens.",
+                code="no_attention",
+            )
         for i, at in enumerate(group):
             queries, keys = rows[at].sides(kind)
             cut = np.s_[:, :, :queries, :keys] if layer is None else np.s_[: len(rows[at])]
@@ -182,7 +189,7 @@ def _attention(
         embeds = runner.embeddings(rows).detach().requires_grad_(gradients) if gradients else None
         outputs = runner.call(rows, embeds, output_attentions=True)
         found = maps_of(outputs, kind)
-        if not found or any(a is None or a.ndim != 4 for a in found):
+        if not found or any(not isinstance(a, Tensor) or a.ndim != 4 for a in found):
             raise ModelError(f"{runner.info.architecture} gives no attention weights.", code="no_attention")
         values = runner.score(outputs, rows)
         slopes = torch.autograd.grad(values.sum(), found, allow_unused=True) if gradients else ()
