@@ -49,7 +49,7 @@ class Session:
         self._open = contextlib.ExitStack()
         self._socket = self._open.enter_context(connect(socket, **options))  # type: ignore[arg-type]
         self.shown: list[str] = []
-        self._text_area, self._before, self.errors = "", "", 0
+        self._text_area, self._before, self._working, self.errors = "", "", False, 0
         self.run("")
 
     def run(self, text: str) -> None:
@@ -60,7 +60,7 @@ class Session:
         else:
             ask.rerun_script.query_string = ""
         self._socket.send(ask.SerializeToString())
-        self.shown = []
+        self.shown, self._working = [], False
         while True:
             said = ForwardMsg.FromString(self._socket.recv(120))  # type: ignore[arg-type]
             element = said.delta.new_element
@@ -68,6 +68,8 @@ class Session:
                 self._text_area = element.text_area.id
             elif element.HasField("html"):
                 self.shown.append(element.html.body)
+            elif element.HasField("progress"):
+                self._working = True
             elif element.HasField("exception"):
                 self.errors += 1
             if said.WhichOneof("type") == "script_finished":
@@ -79,7 +81,9 @@ class Session:
         while time.monotonic() < until:
             self.run(text)
             page = "\n".join(self.shown)
-            if "wb-how" in page and "Comprehensiveness" in page:
+            # A page that was woken may still have told of the text before; the last word is this one's alone.
+            about = re.search(rf"\b{text.split()[-1]}\b", page)
+            if about and "wb-how" in page and "Comprehensiveness" in page and not self._working:
                 settled = "\n".join(part for part in self.shown if "wb-how" not in part and "<style>" not in part)
                 if settled == self._before:
                     return settled
@@ -113,11 +117,22 @@ class Api:
         """Nothing is open."""
 
 
+def _differing(found: str, true: str) -> str:
+    """Where two texts part, with what stands there in both."""
+    first = next((i for i, (a, b) in enumerate(zip(found, true, strict=False)) if a != b), min(len(found), len(true)))
+    return f"…{found[max(0, first - 60) : first + 60]}… where alone it was …{true[first : first + 60]}…"
+
+
+def marked(number: int) -> str:
+    """A text that ends with a word that no other has, by which a page can be known."""
+    return f"{at.text(number)} no{number}"
+
+
 def crowd(address: str, sessions: int, texts: int, clients: int = 0, calls: int = 0) -> Row:
     """Many sessions at once (L7), and so many REST clients beside them."""
-    shared = [at.text(i) for i in range(SHARED)]
+    shared = [marked(i) for i in range(SHARED)]
     every = [
-        [shared[(7 * i + j) % SHARED] if clients else at.text(100 * i + j) for j in range(texts)]
+        [shared[(7 * i + j) % SHARED] if clients else marked(100 * i + j) for j in range(texts)]
         for i in range(sessions)
     ] + [[shared[(5 * i + j) % SHARED] for j in range(calls)] for i in range(clients)]
     found: list[tuple[bool, str, str]] = []  # of a page?, text, what was shown or answered
@@ -140,7 +155,10 @@ def crowd(address: str, sessions: int, texts: int, clients: int = 0, calls: int 
     right = {(page, text): _plain(alone[page].explain(text)) for page, text in {(p, t) for p, t, _ in found}}
     asked = sessions * texts + clients * calls
     ended = sum(bool(shown) for *_, shown in found)
-    wrong = sum(bool(shown) and shown != right[page, text] for page, text, shown in found)
+    other = [(page, shown, right[page, text]) for page, text, shown in found if shown and shown != right[page, text]]
+    wrong = len(other)
+    for page, shown, true in other[:3]:
+        print(f"  {'a page' if page else 'an answer'}: {_differing(shown, true)}")
     said = (
         f"{ended} of {asked} finished, {wrong} not as alone, {errors[0]} exceptions, "
         f"{len({shown for *_, shown in found})} different answers; median {statistics.median(spent):.1f} s"
