@@ -103,7 +103,7 @@ def removal(case: Case, attribution: Attribution, found: Found) -> Steps[tuple[C
                     f"random_{area}_area": _area(full, curve[1 : 1 + len(random)].mean(0), ks, len(read), which),
                 }
             )
-        telling = [one for one in beaten if (one != TIED).any()]
+        telling = [one for one, row in zip(beaten, rows, strict=True) if row["percentile"] is not None]
         if not telling:
             sentence = "Whichever words go first, the decision moves equally far, so no order is better than another."
             return Check(name, 0, "reacts as the scores say", "n/a", sentence)
@@ -230,7 +230,8 @@ def _wilson(share: float, n: float) -> tuple[float, float]:
 def _counted(telling: list[Any], every: list[Any]) -> str:
     """How many measurements were judged, and how many could not be, since all orders did equally well in them."""
     mute = len(every) - len(telling)
-    return f"{len(telling)} measurements" + (f"; {mute} that cannot tell orders apart left out" if mute else "")
+    said = f"{len(telling)} measurement{'' if len(telling) == 1 else 's'}"
+    return said + (f"; {mute} that cannot tell orders apart left out" if mute else "")
 
 
 def _judge(share: float, n: int, exact: bool, high: float, claim: str, where: str) -> tuple[Status, str]:

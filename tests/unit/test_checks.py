@@ -17,7 +17,7 @@ from explain.catalog import Request
 from explain.checks import Found, checkers, chosen
 from explain.checks.baseline import baseline
 from explain.checks.completeness import completeness
-from explain.checks.removal import _beaten, _interval, _orders, _wilson, removal
+from explain.checks.removal import _beaten, _counted, _interval, _orders, _wilson, removal
 from explain.effects import measure, probability
 from explain.engine import Model
 from explain.errors import MethodError
@@ -224,6 +224,11 @@ def test_orders_that_all_do_equally_well_have_no_verdict(text: str) -> None:
     assert {c.sentence for c in found} == {
         "Whichever words go first, the decision moves equally far, so no order is better than another."
     }
+
+
+def test_measurements_are_counted_in_words() -> None:
+    assert _counted([1, 2], [1, 2]) == "2 measurements"
+    assert _counted([1], [1, 2]) == "1 measurement; 1 that cannot tell orders apart left out"
 
 
 def test_ties_count_half() -> None:
